@@ -1,0 +1,89 @@
+"""Columns and their contracts: the one vocabulary of types, and what may stand in a column.
+
+Here: types, bounds, and how they are written in SQL. Not here: tables (spec.py), or the checking of rows (engines/, pipeline/checks/).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, model_validator
+
+DType = Literal["bool", "int32", "int64", "float32", "float64", "string", "date", "timestamp"]
+
+SQL_TYPES: dict[DType, str] = {
+    "bool": "BOOLEAN",
+    "int32": "INTEGER",
+    "int64": "BIGINT",
+    "float32": "FLOAT",
+    "float64": "DOUBLE",
+    "string": "VARCHAR",
+    "date": "DATE",
+    "timestamp": "TIMESTAMP WITH TIME ZONE",
+}
+"""DuckDB's name of each type. A `timestamp` is an instant: one without a zone is read as UTC."""
+
+DTYPES: dict[str, DType] = {sql: dtype for dtype, sql in SQL_TYPES.items()}
+
+
+class Spec(BaseModel):
+    """A frozen declaration that refuses fields it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Bounds(Spec):
+    """Closed interval that a number must lie in; an open side is None."""
+
+    minimum: float | None = None
+    maximum: float | None = None
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Bounds:
+        if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
+            raise ValueError(f"minimum {self.minimum} is above maximum {self.maximum}; swap them")
+        return self
+
+    def violation_sql(self, column: str) -> str | None:
+        """SQL that is true where `column` is outside the bounds, or None when both sides are open."""
+        sides = []
+        if self.minimum is not None:
+            sides.append(f"{column} < {self.minimum:g}")
+        if self.maximum is not None:
+            sides.append(f"{column} > {self.maximum:g}")
+        return " OR ".join(sides) or None
+
+
+def Between(minimum: float, maximum: float) -> Bounds:
+    """The closed interval from `minimum` to `maximum`."""
+    return Bounds(minimum=minimum, maximum=maximum)
+
+
+def AtLeast(minimum: float) -> Bounds:
+    """`minimum` or more."""
+    return Bounds(minimum=minimum)
+
+
+class Column(Spec):
+    """One column's contract: its type, whether it may be empty, and the range of its numbers."""
+
+    dtype: DType
+    description: str
+    required: bool = False
+    bounds: Bounds = Bounds()
+
+    @model_validator(mode="after")
+    def _bounds_on_numbers(self) -> Column:
+        if self.bounds != Bounds() and self.dtype in ("bool", "string", "date", "timestamp"):
+            raise ValueError(f"bounds are for numbers, not for {self.dtype}; remove them")
+        return self
+
+
+def required(dtype: DType, description: str, bounds: Bounds | None = None) -> Column:
+    """A column that is never empty."""
+    return Column(dtype=dtype, description=description, required=True, bounds=bounds or Bounds())
+
+
+def optional(dtype: DType, description: str, bounds: Bounds | None = None) -> Column:
+    """A column that may be empty."""
+    return Column(dtype=dtype, description=description, bounds=bounds or Bounds())

@@ -1,0 +1,254 @@
+"""The words in which a team declares what it serves.
+
+Here: sources, mapped tables, domains and use cases, as frozen models that refuse unknown fields. Not here: reading them from
+the folders (discovery.py), the SQL they name (sql.py), or anything that runs.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import date, time
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import AfterValidator, Field, PositiveInt, model_validator
+
+from serving_assets.catalog.columns import Bounds, Column, Spec
+
+
+def _name(value: str) -> str:
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", value):
+        raise ValueError(f"{value!r} is not a name: use lower-case letters, digits and underscores, a letter first")
+    return value
+
+
+def _timezone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (ZoneInfoNotFoundError, ValueError) as error:
+        raise ValueError(f"{value!r} is not a time zone: use an IANA name such as Europe/Berlin") from error
+    return value
+
+
+def _owner(value: str) -> str:
+    if not re.fullmatch(r"team:[\w-]+|[^@\s]+@[^@\s]+\.[^@\s]+", value):
+        raise ValueError(f"{value!r} is not an owner: use team:<name> or an e-mail address")
+    return value
+
+
+def _time_of_day(value: str) -> str:
+    time.fromisoformat(value)
+    return value
+
+
+Name = Annotated[str, AfterValidator(_name)]
+TimeZone = Annotated[str, AfterValidator(_timezone)]
+Owners = Annotated[tuple[Annotated[str, AfterValidator(_owner)], ...], Field(min_length=1)]
+TimeOfDay = Annotated[str, AfterValidator(_time_of_day)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+DAY = "day"
+"""The partition column of every daily table: the local day whose end is `$as_of`."""
+
+
+class Source(Spec):
+    """Files of one upstream system, and the contract their rows must keep.
+
+    A daily source lands in `LANDING_URI/<name>/dt=YYYY-MM-DD/`, a snapshot in `LANDING_URI/<name>/`. Rows that break the
+    contract are kept apart with the reason, never dropped.
+    """
+
+    name: Name
+    description: str
+    owners: Owners
+    delivery: Literal["daily", "snapshot"]
+    format: Literal["parquet", "csv", "ndjson"] = "parquet"
+    columns: dict[str, Column]
+    key: Annotated[tuple[str, ...], Field(min_length=1)]
+    event_time: str | None = None
+    may_be_empty: bool = False
+    rejected_warn: Share = 0.001
+    rejected_error: Share = 0.01
+
+    @model_validator(mode="after")
+    def _columns_exist(self) -> Source:
+        for column in (*self.key, *([self.event_time] if self.event_time else [])):
+            if column not in self.columns:
+                raise ValueError(f"column {column!r} is not among columns ({', '.join(self.columns)}); declare it")
+        if self.delivery == "daily" and self.event_time is None:
+            raise ValueError("a daily source needs event_time, the column that tells to which day a row belongs")
+        if self.event_time and self.columns[self.event_time].dtype not in ("timestamp", "date"):
+            raise ValueError(f"event_time {self.event_time!r} must be a timestamp or a date")
+        if reserved := {DAY, "_source_file", "_ingested_at"} & set(self.columns):
+            raise ValueError(f"{sorted(reserved)} are written by the platform; rename the column at the source")
+        return self
+
+
+class MappedTable(Spec):
+    """A table that SQL makes of raw tables and of other mapped tables of its domain.
+
+    A daily one is run for one day or for a range of days at once, so its SQL must carry `day` through and treat days apart.
+    `columns` states what is known beyond the type that the SQL yields: descriptions, required columns, bounds.
+    """
+
+    name: Name
+    description: str
+    owners: Owners
+    sql: str
+    partitioned: Literal["daily", "none"]
+    key: Annotated[tuple[str, ...], Field(min_length=1)]
+    event_time: str | None = None
+    columns: dict[str, Column] = {}
+
+
+class Domain(Spec):
+    """Sources and mapped tables of one area of data, with the calendar their days follow."""
+
+    name: Name
+    description: str
+    timezone: TimeZone
+    first_day: date
+    sources: tuple[Source, ...]
+    tables: tuple[MappedTable, ...]
+
+
+class Entity(Spec):
+    """Who or what a prediction is about."""
+
+    key: Name
+    dtype: Literal["int64", "string"]
+
+
+class LastDays(Spec):
+    """The rows of the last `days` days before `$as_of`, the newest partition included."""
+
+    days: PositiveInt
+
+
+class NextDays(Spec):
+    """The rows of the `days` days from `$as_of` on: what a label may look at, and a feature never."""
+
+    days: PositiveInt
+
+
+class Current(Spec):
+    """The table as it is; where it declares an event time, only its rows before `$as_of`."""
+
+
+class Features(Spec):
+    """The SQL that makes one row per entity, as known at `$as_of`.
+
+    `population` names the input whose distinct entities must all be scored; the coverage check counts against it.
+    """
+
+    sql: str
+    inputs: dict[str, LastDays | Current]
+    population: str
+    columns: dict[str, Column] = {}
+
+    @model_validator(mode="after")
+    def _population_is_an_input(self) -> Features:
+        if self.population not in self.inputs:
+            raise ValueError(f"population {self.population!r} is not among inputs ({', '.join(self.inputs)})")
+        return self
+
+    @property
+    def window_days(self) -> int:
+        """The longest look-back among the inputs, in days."""
+        return max((window.days for window in self.inputs.values() if isinstance(window, LastDays)), default=1)
+
+
+class Labels(Spec):
+    """The SQL that tells, for every entity with something to tell, what happened from `$as_of` on.
+
+    It returns the entity key and `column`; an entity that it does not return has the label `otherwise`.
+    """
+
+    sql: str
+    inputs: dict[str, NextDays]
+    column: Name = "label"
+    otherwise: float = 0.0
+
+    @property
+    def horizon_days(self) -> int:
+        """How many days must pass until a label is known."""
+        return max(window.days for window in self.inputs.values())
+
+
+class Baseline(Spec):
+    """A ranking that the model must beat: an SQL expression over the features, higher meaning likelier."""
+
+    name: Name
+    expression: str
+
+
+class Promotion(Spec):
+    """What a candidate must show before it becomes champion."""
+
+    beats_baselines: bool = True
+    max_loss_vs_champion: Annotated[float, Field(ge=0)] = 0.002
+    max_calibration_error: Share = 0.05
+
+
+class Model(Spec):
+    """How the model is trained, measured and promoted.
+
+    Training takes `weeks` weekly as-of days; the newest `holdout_weeks` of them are held out, and an as-of day whose label
+    horizon reaches into the held-out period is left out of both.
+    """
+
+    train: str
+    task: Literal["binary"] = "binary"
+    weeks: PositiveInt = 26
+    holdout_weeks: PositiveInt = 8
+    baselines: tuple[Baseline, ...] = ()
+    promote_if: Promotion = Promotion()
+
+
+class Predictions(Spec):
+    """The scored columns, their legal ranges, and how long a prediction counts.
+
+    `precision` is the number of decimals that are published: a change behind it is no change.
+    """
+
+    columns: Annotated[dict[str, Bounds], Field(min_length=1)]
+    precision: Annotated[int, Field(ge=0, le=12)] = 4
+    expire_after_days: PositiveInt = 90
+
+
+class Daily(Spec):
+    """Every day at `at`, local time in `timezone`."""
+
+    at: TimeOfDay
+    timezone: TimeZone
+
+
+class Weekly(Spec):
+    """Every week on `day` at `at`, local time in `timezone`."""
+
+    day: Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
+    at: TimeOfDay
+    timezone: TimeZone
+
+
+class Checks(Spec):
+    """Thresholds of the use case's checks; every one has a default."""
+
+    coverage_warn: Share = 0.995
+    coverage_error: Share = 0.97
+
+
+class UseCase(Spec):
+    """One model in production, from features to published predictions."""
+
+    name: Name
+    description: str
+    owners: Owners
+    entity: Entity
+    features: Features
+    labels: Labels
+    model: Model
+    predictions: Predictions
+    schedule: Daily
+    training_schedule: Weekly
+    checks: Checks = Checks()

@@ -1,0 +1,82 @@
+"""The environment, read once into one frozen object.
+
+Here: every setting, its default and what it means. Not here: anything that acts on one, or thresholds (the catalog declares those).
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import date
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PROJECT = Path(__file__).resolve().parent.parent
+WORKSPACE_FILE = "settings.env"
+
+
+class Settings(BaseSettings):
+    """Where things are and how much may be used; each field is the environment variable of the same name in capitals.
+
+    Read from the environment first, then from `DATA_DIR/settings.env`, which holds what this workspace has fixed
+    (the demo writes its first day there).
+    """
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+
+    data_dir: Path = Field(PROJECT / "data", description="folder of everything local that is not set otherwise")
+    catalog_dir: Path = Field(PROJECT / "serving_assets" / "catalog", description="folder with domains/ and use_cases/")
+    lake_uri: str = Field("", description="Delta Lake tables; default DATA_DIR/lake")
+    landing_uri: str = Field("", description="where upstream systems drop files; default DATA_DIR/landing")
+    mlflow_tracking_uri: str = Field("", description="MLflow server or database; default SQLite in DATA_DIR/mlflow")
+    store_uri: str = Field("", description="online store; default sqlite:///DATA_DIR/online.db")
+    first_day: date | None = Field(None, description="first daily partition; default is what the domain declares")
+    executor: Literal["multiprocess", "in_process"] = Field("multiprocess", description="how the steps of a run execute")
+    engine_threads: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1, description="threads of one query")
+    engine_memory: str = Field("1GB", description="memory of one query; what is more goes to disk")
+    batch_rows: int = Field(65_536, ge=1, description="rows that are in flight at once between the parts")
+
+    @property
+    def lake(self) -> str:
+        """Root of the lake's tables, a folder or a URI."""
+        return self.lake_uri or str(self.data_dir / "lake")
+
+    @property
+    def landing(self) -> Path:
+        """Root of the landing zone."""
+        return Path(self.landing_uri) if self.landing_uri else self.data_dir / "landing"
+
+    @property
+    def tracking_uri(self) -> str:
+        """MLflow's tracking and registry URI."""
+        return self.mlflow_tracking_uri or f"sqlite:///{self.mlflow_dir / 'mlflow.db'}"
+
+    @property
+    def mlflow_dir(self) -> Path:
+        """Folder of the local MLflow database and artifacts."""
+        return self.data_dir / "mlflow"
+
+    @property
+    def store(self) -> str:
+        """URI of the online store."""
+        return self.store_uri or f"sqlite:///{self.data_dir / 'online.db'}"
+
+    @property
+    def bundles_dir(self) -> Path:
+        """Folder in which downloaded model bundles are kept, by model and version."""
+        return self.data_dir / "bundles"
+
+    @property
+    def scratch_dir(self) -> Path:
+        """Folder for what a query spills to disk."""
+        return self.data_dir / "scratch"
+
+
+@lru_cache(maxsize=1)
+def get_settings() -> Settings:
+    """The settings of this process, read at the first call."""
+    data_dir = Path(os.environ.get("DATA_DIR", PROJECT / "data"))
+    return Settings(_env_file=data_dir / WORKSPACE_FILE)  # type: ignore[call-arg]

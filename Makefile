@@ -1,0 +1,61 @@
+# Needs Python 3.11 to 3.13 and make; everything else is installed into .venv, pinned and checked by hash.
+.DEFAULT_GOAL := help
+.PHONY: help demo ui test lint lock clean
+
+PYTHON ?=
+WORKERS ?= 2
+BIN := .venv/bin
+READY := .venv/.ready
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet
+COMPILE := pip compile --universal --python-version 3.11 --no-emit-index-url --no-strip-extras --generate-hashes --quiet
+
+export DO_NOT_TRACK := true
+
+help: ## print the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile
+
+demo: export DAGSTER_HOME := $(CURDIR)/dagster_home
+demo: $(READY) ## a year of real grocery data, from raw files to a published prediction
+	@$(BIN)/serving-assets demo
+
+ui: export DAGSTER_HOME := $(CURDIR)/dagster_home
+ui: $(READY) ## the Dagster UI on 127.0.0.1:3000, with everything the demo ran
+	@$(BIN)/dagster dev --workspace workspace.yaml --host 127.0.0.1 --port 3000
+
+test: $(READY) ## every test; WORKERS=4 to use more processes, TESTS=tests/unit for some of them
+	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(TESTS)
+
+lint: $(READY) ## style, types and the dependency rule
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --quiet --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+lock: ## write the requirements*.lock files anew; UPGRADE=--upgrade to move to the newest versions
+	@set -e; python=$$(scripts/find-python $(PYTHON)); uv=$$(mktemp -d); trap 'rm -rf "$$uv"' EXIT; \
+	$$python -m venv "$$uv"; "$$uv/bin/pip" install --disable-pip-version-check --quiet uv; \
+	echo "requirements.lock"; \
+	"$$uv/bin/uv" $(COMPILE) $(UPGRADE) --extra demo -o requirements.lock pyproject.toml; \
+	echo "requirements-dev.lock"; \
+	"$$uv/bin/uv" $(COMPILE) $(UPGRADE) --extra demo --extra dev -c requirements.lock -o requirements-dev.lock pyproject.toml; \
+	echo "requirements-build.lock"; \
+	"$$uv/bin/python" -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['build-system']['requires'])" \
+	| "$$uv/bin/uv" $(COMPILE) $(UPGRADE) -c requirements-dev.lock -o requirements-build.lock -
+
+clean: ## delete what demo, ui, test and lint made; .venv stays
+	@rm -rf data dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find dagster_home -mindepth 1 ! -name dagster.yaml -delete
+	@find serving_assets tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(READY): pyproject.toml requirements-dev.lock requirements-build.lock
+	@set -e; if ! scripts/find-python $(BIN)/python >/dev/null 2>&1; then \
+		python=$$(scripts/find-python $(PYTHON)); \
+		echo "1/3 Making .venv with $$python"; \
+		"$$python" -m venv --clear .venv; \
+	fi
+	@echo "2/3 Installing the packages that requirements-dev.lock pins (once; takes some minutes)"
+	@$(PIP) install --require-hashes --only-binary :all: -r requirements-dev.lock
+	@echo "3/3 Installing serving-assets itself"
+	@$(PIP) install --require-hashes --only-binary :all: -r requirements-build.lock
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@

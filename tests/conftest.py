@@ -1,0 +1,66 @@
+"""What every test stands on: which skips are allowed, how hypothesis searches, and whose data they never touch.
+
+Not here: fixtures; they live in the conftest.py of the folder that needs them.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Generator
+
+import hypothesis
+import pytest
+
+from serving_assets.settings import Settings
+
+pytest_plugins = ["pytester"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add `--no-skips`, which CI turns on by its environment."""
+    parser.addoption("--no-skips", action="store_true", help="a skipped test that is marked must_run fails")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Hide a developer's own data and Dagster instance, and the deadlines that a busy machine would miss."""
+    environment = pytest.MonkeyPatch()
+    config.add_cleanup(environment.undo)
+    for name in ("DAGSTER_HOME", *(field.upper() for field in Settings.model_fields)):
+        environment.delenv(name, raising=False)
+    scratch = tempfile.TemporaryDirectory(prefix="serving-assets-tests-", ignore_cleanup_errors=True)
+    config.add_cleanup(scratch.cleanup)
+    environment.setenv("DATA_DIR", scratch.name)
+    hypothesis.settings.register_profile("serving_assets", deadline=None, print_blob=True)
+    hypothesis.settings.load_profile("serving_assets")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Turn the skip of a test marked must_run into a failure."""
+    report = yield
+    expected_to_fail = hasattr(report, "wasxfail")
+    if report.skipped and not expected_to_fail and item.get_closest_marker("must_run") and _no_skips(item.config):
+        _refuse(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Turn the skip of a whole module into a failure, because it hides whether a must_run test stands in it."""
+    report = yield
+    if report.skipped and _no_skips(collector.config):
+        _refuse(report)
+    return report
+
+
+def _refuse(report: pytest.TestReport | pytest.CollectReport) -> None:
+    reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+    report.outcome = "failed"
+    report.longrepr = f"This must run here, but: {reason}"
+
+
+def _no_skips(config: pytest.Config) -> bool:
+    return bool(config.getoption("--no-skips")) or os.environ.get("CI", "").lower() in {"1", "true"}

@@ -1,7 +1,7 @@
 """A year of grocery shopping: dunnhumby's "The Complete Journey", all of 2017.
 
-Here: what the upstream systems deliver, the contract their rows keep, and the mapped tables (one .sql each
-beside this file). Not here: what a model makes of it (use_cases/), or how the demo lands the files (serving_assets/demo/).
+Here: what the upstream systems deliver, the contract their rows keep, and the mapped tables (one .sql each beside this
+file). Not here: what a model makes of it (use_cases/), or how the demo lands the files (serving_assets/demo/).
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ CAMPAIGN = required("int64", "Campaign", AtLeast(1))
 COUPON = required("int64", "Code printed on the coupon", AtLeast(1))
 STORE = required("int64", "Store", AtLeast(1))
 WEEK = required("int64", "Week in the retailer's calendar, Monday to Sunday, of the year 2017", Between(1, 53))
-DAY = required("date", "Local day of the purchase")
 
 
 def _money(description: str) -> Column:
@@ -178,7 +177,6 @@ BASKETS = MappedTable(
     event_time="purchased_at",
     columns={
         "basket_id": required("int64", "Basket: one visit to one till"),
-        "day": DAY,
         "household_id": HOUSEHOLD,
         "store_id": STORE,
         "purchased_at": required("timestamp", "When the basket was paid"),
@@ -199,7 +197,6 @@ HOUSEHOLD_DAYS = MappedTable(
     event_time="last_purchased_at",
     columns={
         "household_id": HOUSEHOLD,
-        "day": DAY,
         "last_purchased_at": required("timestamp", "When the day's last basket was paid"),
         "baskets": _count("Baskets", at_least=1),
         "stores": _count("Different stores", at_least=1),

@@ -1,0 +1,93 @@
+"""What a reader reads: the files of a table at one version.
+
+Here: the description of a read, and the check that what the log names is there. Not here: the reading engines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.dataset as pads
+
+from serving_assets.errors import InputError
+from serving_assets.lake.log import DataFile
+from serving_assets.lake.selection import PartitionValue, Where
+
+if TYPE_CHECKING:
+    from serving_assets.lake.table import LakeTable
+
+
+@dataclass(frozen=True)
+class Scan:
+    """A description of what is read: a table at a fixed version, pruned by partition. Nothing is read yet.
+
+    Attributes:
+        only: the files meant, by their path inside the table; None for all that `where` selects.
+    """
+
+    table: LakeTable
+    version: int
+    where: Where
+    only: frozenset[str] | None = None
+
+    def files(self, *, check: bool = True) -> tuple[DataFile, ...]:
+        """The data files, in a fixed order.
+
+        Raises:
+            InputError: when a file that the log names is missing or of another size, unless `check` is off.
+        """
+        chosen = self.table.at(self.version).select(self.where)
+        files = tuple(file for file in chosen if self.only is None or file.path in self.only)
+        if check:
+            self._check_present(files)
+        return files
+
+    def rows(self) -> int:
+        """Rows as the log counts them."""
+        return sum(file.rows for file in self.files(check=False))
+
+    def schema(self) -> pa.Schema:
+        """The table's columns at this version, partition columns included; what a file lacks is null there."""
+        return self.table.at(self.version).schema
+
+    def narrowed(self, where: Where) -> Scan:
+        """This scan with further conditions, which take the place of those on the same columns."""
+        scan = self.table.scan({**self.where, **where}, version=self.version)
+        return replace(scan, only=self.only)
+
+    def dataset(self) -> pads.Dataset:
+        """The rows for Arrow and pandas users, on any store; page checksums are verified when read."""
+        schema = self.schema()
+        options = pads.ParquetFragmentScanOptions(pre_buffer=True, page_checksum_verification=True)
+        fmt = pads.ParquetFileFormat(default_fragment_scan_options=options)
+        fragments = [
+            fmt.make_fragment(
+                file.path, self.table.storage.filesystem, partition_expression=_expression(file.partition, schema)
+            )
+            for file in self.files()
+        ]
+        return pads.FileSystemDataset(fragments, schema, fmt, self.table.storage.filesystem)
+
+    def _check_present(self, files: tuple[DataFile, ...]) -> None:
+        if not self.table.storage.is_local:
+            return  # one request per file would cost more than the read that fails by itself
+        for file in files:
+            found = self.table.storage.size(file.path)
+            if found != file.bytes:
+                state = "is missing" if found is None else f"has {found:,} bytes, not the {file.bytes:,} of the log"
+                raise InputError(
+                    f"{self.table.name} at version {self.version}: the data file {file.uri} {state}.",
+                    mend="Restore it from a backup, or materialize the partition again.",
+                )
+
+
+def _expression(partition: Mapping[str, PartitionValue | None], schema: pa.Schema) -> pads.Expression:
+    expression = pads.scalar(True)
+    for column, value in partition.items():
+        here = pads.field(column)
+        is_value = here.is_null() if value is None else here == pa.scalar(value, schema.field(column).type)
+        expression = is_value if expression.equals(pads.scalar(True)) else expression & is_value
+    return expression

@@ -1,0 +1,270 @@
+"""The lake, its tables, and what can be done with one: scan it at a version, replace it or some partitions.
+
+Here: the interface that engines and pipelines use, with `scan`. Not here: how files are written (`writer`) and
+committed (`commit`).
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import pyarrow as pa
+
+from serving_assets.errors import ConflictError, InputError
+from serving_assets.failpoints import failpoint
+from serving_assets.lake import arrow, log, selection
+from serving_assets.lake.commit import Change, commit
+from serving_assets.lake.log import Snapshot
+from serving_assets.lake.scan import Scan
+from serving_assets.lake.selection import Where
+from serving_assets.lake.storage import Storage
+from serving_assets.lake.writer import PartitionedWriter
+
+NO_TABLE = -1
+"""As `expected_version`: the table must not exist yet."""
+
+_NAME = re.compile(r"[a-z][a-z0-9_]*/[a-z][a-z0-9_]*")
+
+
+@dataclass(frozen=True)
+class Written:
+    """What one write did: rows, files and bytes are those it added."""
+
+    version: int
+    rows: int
+    bytes: int
+    files: int
+    seconds: float
+
+
+class Lake:
+    """All tables below one address: a folder, or a URI like `s3://bucket/lake` with its storage options."""
+
+    def __init__(self, uri: str, storage_options: Mapping[str, str] | None = None) -> None:
+        path = unquote(uri.removeprefix("file://")) if uri.startswith("file://") else uri
+        address = path if "://" in path else str(Path(path).expanduser().absolute())
+        self._storage = Storage(address, dict(storage_options or {}))
+
+    @property
+    def uri(self) -> str:
+        """The lake's address; a local one is absolute."""
+        return self._storage.uri
+
+    def table(self, name: str) -> LakeTable:
+        """The table `<layer>/<table>`, whether it exists yet or not.
+
+        Raises:
+            InputError: when the name is not of that form.
+        """
+        if not _NAME.fullmatch(name):
+            raise InputError(
+                f"{name!r} is not a table name.",
+                mend="Name it <layer>/<table>, both of lower-case letters, digits and underscores.",
+            )
+        return LakeTable(name, self._storage.child(name))
+
+    def tables(self) -> list[str]:
+        """The names of the tables that exist, sorted."""
+        found = (f"{layer}/{table}" for layer in self._storage.names() for table in self._storage.names(layer))
+        return [name for name in found if _NAME.fullmatch(name) and self.table(name).exists()]
+
+
+@dataclass(frozen=True)
+class LakeTable:
+    """One table. It holds no state of the table itself: every call sees what is committed by then."""
+
+    name: str
+    storage: Storage = field(repr=False)
+    _states: dict[int, Snapshot] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def uri(self) -> str:
+        """Where other Delta readers find it."""
+        return self.storage.uri
+
+    def exists(self) -> bool:
+        """Whether anything was ever committed to it."""
+        return self._latest() is not None
+
+    def version(self) -> int | None:
+        """The newest version; None while the table does not exist."""
+        latest = self._latest()
+        return None if latest is None else latest.version
+
+    def schema(self, version: int | None = None) -> pa.Schema | None:
+        """The columns, partition columns included; None while the table does not exist."""
+        state = self._latest() if version is None else self.at(version)
+        return None if state is None else state.schema
+
+    def at(self, version: int | None = None) -> Snapshot:
+        """The table's state at a version, the newest by default.
+
+        Raises:
+            InputError: when the table, or this version of it, does not exist.
+        """
+        if version is not None and version in self._states:
+            return self._states[version]
+        opened = log.open_table(self.storage, version)
+        if opened is None:
+            raise InputError(
+                f"The table {self.name} does not exist at {self.uri}.",
+                mend=f"Materialize the asset that writes {self.name} first.",
+            )
+        return self._remember(log.snapshot(self.storage, opened))
+
+    def scan(self, where: Where | None = None, *, version: int | None = None) -> Scan:
+        """Describe a read of the partitions that `where` selects, of all without it; the version is fixed from here on.
+
+        Raises:
+            InputError: when the table or version is missing, or `where` names what is no partition column.
+        """
+        state, where = self.at(version), dict(where or {})
+        selection.validate(where, table=self.name, schema=state.schema, partition_columns=state.partition_columns)
+        return Scan(self, state.version, where)
+
+    def partitions(self, column: str = "day", where: Where | None = None, *, version: int | None = None) -> list[Any]:
+        """The values of a partition column under which there are rows, sorted; none while the table does not exist.
+
+        Known from the log alone: no data is read.
+        """
+        if version is None and self._latest() is None:
+            return []
+        scan = self.scan(where, version=version)
+        state = self.at(scan.version)
+        if column not in state.partition_columns:
+            raise InputError(
+                f"{self.name} is not partitioned by {column!r}.",
+                mend=f"Its partition columns are: {', '.join(state.partition_columns) or 'none'}.",
+            )
+        values = {file.partition[column] for file in scan.files(check=False) if file.rows}
+        return sorted(value for value in values if value is not None)
+
+    def replace(
+        self,
+        batches: pa.RecordBatchReader,
+        *,
+        where: Where | None = None,
+        partition_by: tuple[str, ...] = (),
+        metadata: Mapping[str, str] | None = None,
+        expected_version: int | None = None,
+        description: str | None = None,
+    ) -> Written:
+        """Put these rows in place of the partitions that `where` selects, of the whole table without it.
+
+        All or nothing: other readers see the old rows until the commit and the new ones after it. The table is created
+        when missing. Columns new to the table are added to it (null in older rows); columns of the table that `batches`
+        lacks become null in the new rows. Memory is bounded by the batches and the settings of `writer`.
+
+        Args:
+            batches: the new rows, streamed; none at all leaves the partitions empty.
+            where: values or day ranges of partition columns.
+            partition_by: the partition columns, needed where the table is created.
+            metadata: facts about this version, see `commit_metadata`.
+            expected_version: refuse the write when any commit came after this one; `NO_TABLE`: when the table exists.
+            description: what the table holds; used where it is created.
+
+        Raises:
+            InputError: for a row outside of `where`, a changed type, or a wrong partition column; nothing is written.
+            ConflictError: when another writer changed the same partitions meanwhile; nothing is written.
+        """
+        failpoint("lake.write.before")
+        started = time.perf_counter()
+        base, where = self._latest(), dict(where or {})
+        self._expect(base, expected_version)
+        incoming = arrow.normalised(batches.schema, table=self.name, existing=base.schema if base else None)
+        schema = arrow.merged(base.schema if base else None, incoming)
+        by = self._partition_columns(base, incoming, partition_by)
+        selection.validate(where, table=self.name, schema=schema, partition_columns=by)
+        with PartitionedWriter(self.storage, table=self.name, schema=incoming, partition_by=by, where=where) as writer:
+            for batch in batches:
+                failpoint("lake.write.mid_stream")
+                writer.write(arrow.cast(batch, incoming, table=self.name))
+            writer.finish()
+            version = commit(
+                self.storage,
+                Change(
+                    name=self.name,
+                    base=base,
+                    schema=schema,
+                    partition_by=by,
+                    where=where,
+                    adds=writer.adds,
+                    metadata=metadata or {},
+                    description=description,
+                    pinned=expected_version is not None,
+                ),
+            )
+        failpoint("lake.write.after_commit")
+        size = sum(add.size for add in writer.adds)
+        return Written(version, writer.rows, size, len(writer.adds), time.perf_counter() - started)
+
+    def commit_metadata(self, version: int | None = None) -> dict[str, str]:
+        """What `replace` was given as metadata for this version, the newest by default."""
+        return log.metadata_of(log.commit_info(self.storage, self.at(version).version))
+
+    def added_between(self, old_version: int, new_version: int | None = None) -> Scan | None:
+        """Only the files that the new version has and the old one has not.
+
+        None when this cannot say what changed: rows of the old version are gone, or the old version is.
+        """
+        new = self.at(new_version)
+        try:
+            old = self.at(old_version).paths()
+        except InputError:
+            return None
+        return Scan(self, new.version, {}, only=new.paths() - old) if old <= new.paths() else None
+
+    def history(self, limit: int | None = None) -> list[dict[str, Any]]:
+        """The commits that the log still has, newest first: version, timestamp (UTC), operation, metadata."""
+        versions = log.versions(self.storage)[::-1][:limit]
+        commits = ((version, log.commit_info(self.storage, version)) for version in versions)
+        return [
+            {
+                "version": version,
+                "timestamp": log.committed_at(info),
+                "operation": info.get("operation"),
+                "metadata": log.metadata_of(info),
+            }
+            for version, info in commits
+        ]
+
+    def _latest(self) -> Snapshot | None:
+        opened = log.open_table(self.storage)
+        return None if opened is None else self._remember(log.snapshot(self.storage, opened))
+
+    def _remember(self, state: Snapshot) -> Snapshot:
+        while len(self._states) >= 8:
+            del self._states[next(iter(self._states))]
+        return self._states.setdefault(state.version, state)
+
+    def _expect(self, base: Snapshot | None, expected_version: int | None) -> None:
+        found = NO_TABLE if base is None else base.version
+        if expected_version is not None and expected_version != found:
+            raise ConflictError(
+                f"{self.name} was expected at version {expected_version} and is at {found} ({NO_TABLE}: no table).",
+                mend="Run it again; it then starts from what the other writer left.",
+            )
+
+    def _partition_columns(self, base: Snapshot | None, incoming: pa.Schema, asked: tuple[str, ...]) -> tuple[str, ...]:
+        by = asked if base is None else base.partition_columns
+        if asked and asked != by:
+            raise InputError(
+                f"{self.name} is partitioned by {by or 'nothing'}, not by {asked}.",
+                mend="Keep its partitioning, or write a table of another name.",
+            )
+        for column in by:
+            if column not in incoming.names:
+                raise InputError(
+                    f"{self.name} is partitioned by {column!r}, which the new rows lack.",
+                    mend="Add the column in the SQL that makes them.",
+                )
+            selection.check_partition_type(self.name, incoming.field(column))
+        if by and len(by) == len(incoming):
+            raise InputError(f"{self.name} would have only partition columns.", mend="Add a column with data.")
+        return by

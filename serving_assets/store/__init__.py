@@ -1,0 +1,74 @@
+"""The online store: what was published, held so that a read sees exactly one generation.
+
+Here: the generation protocol and its stores. Not here: the lake that values come from, Dagster, the API that serves
+them.
+
+Start with protocol.py (the interface), reading.py (which slot counts) and publication.py (why writing is safe).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from serving_assets.errors import InputError
+from serving_assets.store.digest import digest_sql, document_digest, total_digest
+from serving_assets.store.protocol import OnlineStore
+from serving_assets.store.publication import Publication
+from serving_assets.store.publish import publish
+from serving_assets.store.records import (
+    Change,
+    Control,
+    Document,
+    Entity,
+    Found,
+    Generation,
+    Lease,
+    Parity,
+    PublishReport,
+    Reading,
+    StoreError,
+    Target,
+)
+from serving_assets.store.sqlite import SqliteStore
+from serving_assets.store.upkeep import parity
+
+__all__ = [
+    "Change",
+    "Control",
+    "Document",
+    "Entity",
+    "Found",
+    "Generation",
+    "Lease",
+    "OnlineStore",
+    "Parity",
+    "Publication",
+    "PublishReport",
+    "Reading",
+    "SqliteStore",
+    "StoreError",
+    "Target",
+    "digest_sql",
+    "document_digest",
+    "open_store",
+    "parity",
+    "publish",
+    "total_digest",
+]
+
+SQLITE = "sqlite:///"
+
+
+def open_store(uri: str) -> OnlineStore:
+    """The store at `uri`: `sqlite:///relative/path` or `sqlite:////absolute/path`.
+
+    Raises:
+        InputError: no store is known for `uri`.
+    """
+    path = uri.removeprefix(SQLITE)
+    if not uri.startswith(SQLITE) or not path:
+        raise InputError(
+            f"No online store is known for the uri scheme {uri.partition(':')[0]!r}.",
+            mend="Use sqlite:///relative/path or sqlite:////absolute/path.",
+        )
+    return SqliteStore(Path(path))

@@ -1,0 +1,137 @@
+"""The interface of an online store: a few primitives to implement, and the verbs that every store gets from them.
+
+Here: what an implementation must promise. Not here: the algorithms on top (reading.py, publish.py, upkeep.py), nor
+any one database's notions.
+
+A store keeps, per collection, one control record and one document per entity. The protocol asks for no transaction
+over several
+documents: each primitive says what must be atomic, and it is never more than one record.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from types import TracebackType
+from typing import Self
+
+from serving_assets.store import reading, upkeep
+from serving_assets.store.records import Change, Control, Document, Entity, Ranges, Reading
+
+
+class OnlineStore(ABC):
+    """A store of published values. Safe to share between threads, and by any number of processes.
+
+    Every method may raise StoreError when the database is out of reach, damaged, full or locked for too long.
+    """
+
+    # What an implementation provides.
+
+    @abstractmethod
+    def control(self, collection: str) -> Control | None:
+        """The control record, as of its newest acknowledged replacement; None when there is none."""
+
+    @abstractmethod
+    def swap(self, collection: str, expected_revision: int, control: Control) -> bool:
+        """Replace the control record if its revision is `expected_revision`, 0 standing for no record yet.
+
+        One atomic, durable write; documents written before it, by anybody, are durable with it. Returns whether it
+        was replaced.
+        """
+
+    @abstractmethod
+    def collections(self) -> list[str]:
+        """The names of all collections that have a control record, sorted."""
+
+    @abstractmethod
+    def documents(self, collection: str, entities: Sequence[Entity]) -> dict[Entity, Document]:
+        """The stored documents of `entities`, those that exist. Each is read atomically; together they need not be."""
+
+    @abstractmethod
+    def every_document(self, collection: str) -> Iterator[Document]:
+        """Every stored document once, in any order, in bounded memory."""
+
+    @abstractmethod
+    def upsert(self, collection: str, generation: int, base: int | None, changes: Sequence[Change]) -> None:
+        """Write each change as `cur = (generation, new)` and `prev = (base, old)`, an empty `prev` when `base` is None.
+
+        Atomic per document, with two guards: a document whose `cur_g` is greater than `generation` is left alone (a
+        newer writer was there), and a document that does not exist is created with `prev = (base, tombstone)`
+        whatever `old` says, because nothing is what readers saw of it (so a writer that was fenced out cannot bring a
+        removed document back).
+        """
+
+    @abstractmethod
+    def settle(self, collection: str, generation: int, base: int | None, void: Ranges) -> int:
+        """Put documents of void generations right: `cur = (generation, prev)` and `prev = (base, prev)`.
+
+        These are the documents whose `cur_g` is below `generation` and yet above `base` or in `void`; with no `base`,
+        all whose `cur_g` is below `generation`. Atomic per document. Returns how many were written.
+        """
+
+    @abstractmethod
+    def clear(self, collection: str, generation: int, base: int | None, void: Ranges) -> int:
+        """Remove what `generation` has not written: `cur = (generation, tombstone)` and `prev = (base, cur)`.
+
+        These are the documents whose `cur` is no tombstone and whose `cur_g` is neither above `base` nor in `void`;
+        with no `base`, none. Atomic per document. Returns how many were written.
+        """
+
+    @abstractmethod
+    def count(self, collection: str, generation: int, void: Ranges) -> int:
+        """How many documents a reader would find if `generation` were active: `cur`, or `prev` where `cur` is void."""
+
+    @abstractmethod
+    def remove(self, collection: str, newest: int, void: Ranges) -> int:
+        """Delete the documents whose `cur` is a tombstone with `cur_g <= newest` and not in `void`. Returns how many.
+
+        Atomic per document: one that has meanwhile been written anew stays.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release what this process holds open; a later call opens it again."""
+
+    # What every store can then do.
+
+    def read(self, collection: str, entities: Sequence[Entity]) -> Reading:
+        """The published values of `entities`, in their order, all from one generation.
+
+        Raises:
+            InputError: an id is neither text nor an integer of 64 bits.
+            StoreError: the store cannot be read, or a document is damaged.
+        """
+        return reading.read(self, collection, entities)
+
+    def scan(self, collection: str) -> Iterator[tuple[Entity, str]]:
+        """Every document visible at the generation active when the scan begins, as `(entity, text)`, in any order.
+
+        Raises:
+            ConflictError: so much was published meanwhile that the generation is gone; scan again.
+        """
+        return reading.scan(self, collection)
+
+    def rollback(self, collection: str) -> Control:
+        """Make the previous generation active again, in one write.
+
+        Raises:
+            ConflictError: somebody publishes at this moment.
+            StoreError: a publish was killed since, or there is no previous generation: republish the older snapshot
+                instead.
+        """
+        return upkeep.rollback(self, collection)
+
+    def remove_tombstones(self, collection: str, *, grace_seconds: float = reading.TOMBSTONE_GRACE_SECONDS) -> int:
+        """Delete the tombstones that neither the active nor the previous generation needs; returns how many.
+
+        Does nothing until the active generation is `grace_seconds` old: a read that began before may still need them.
+        """
+        return upkeep.remove_tombstones(self, collection, grace_seconds)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,241 @@
+"""The writer's side of the protocol: one new generation, invisible until a single write flips it in.
+
+Here: its steps: lease, writing, repair, verification, flip. Not here: their order (publish.py), what the documents
+say (the lake), which slot a reader takes (reading.py), and rollback (upkeep.py).
+
+Why it is safe, whoever is killed or wakes up late:
+
+- A writer takes a generation number nobody had before, by compare-and-set on the control record; the number is its
+  fencing token.
+- Documents are written so that a reader of the active generation finds in `prev` what it found before; so nothing
+  becomes visible.
+- The flip is a compare-and-set that requires the token; whoever lost the lease cannot flip.
+- Whoever takes over declares the other's generation void. Readers pass over void slots, so a document that a
+  fenced-out writer still writes after the other's flip shows its `prev`; and what the other has written has a higher
+  number, which no late write replaces.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+from serving_assets.errors import ConflictError
+from serving_assets.store.digest import MODULUS, total_digest
+from serving_assets.store.protocol import OnlineStore
+from serving_assets.store.reading import REWRITE, Stale, visible
+from serving_assets.store.records import (
+    Change,
+    Control,
+    Generation,
+    Lease,
+    StoreError,
+    Target,
+    check_entities,
+    with_void,
+)
+from serving_assets.store.upkeep import held_by, now_iso
+
+LEASE_SECONDS = 300.0
+SAMPLE_PER_BATCH = 5
+SAMPLE_TOTAL = 200
+
+
+class Publication:
+    """One generation being written. Its steps, in order: `write` any number of times, `settle`, `verify`, `flip`.
+
+    With `rewrite` every document handed to `write` is written, whether it differs or not, and `settle` removes all
+    that was not: so the changes must name every entity of the target and of the published snapshot.
+
+    Each step raises ConflictError when another writer has taken over. Nothing is visible before `flip`; `abandon`
+    gives up early.
+    """
+
+    def __init__(
+        self, store: OnlineStore, collection: str, control: Control, lease_seconds: float, rewrite: bool
+    ) -> None:
+        assert control.lease is not None
+        self.store = store
+        self.collection = collection
+        self.control = control
+        self.generation = control.lease.generation
+        self.base = control.active
+        self.changed = self.removed = self.repaired = 0
+        self.rows = control.published.rows if control.published and not rewrite else 0
+        self.digest = control.published.digest if control.published and not rewrite else 0
+        self._rewrite = rewrite
+        self._lease_seconds = lease_seconds
+        self._random = random.Random(self.generation)
+        self._sample: list[Change] = []
+
+    @classmethod
+    def begin(
+        cls,
+        store: OnlineStore,
+        collection: str,
+        *,
+        writer: str,
+        lease_seconds: float = LEASE_SECONDS,
+        rewrite: bool = False,
+    ) -> Publication:
+        """Take the next generation number and the lease, in one write.
+
+        A lease that has run out, or is held under the same name, is taken over.
+
+        Raises:
+            ConflictError: somebody else publishes, or was faster; names the holder.
+        """
+        control = store.control(collection) or Control()
+        if control.lease and control.lease.writer != writer and control.lease.expires_at > time.time():
+            raise held_by(collection, control.lease)
+        number = control.taken + 1
+        taken = replace(
+            control,
+            revision=control.revision + 1,
+            taken=number,
+            clean=False,
+            void=with_void(control.void, control.lease.generation) if control.lease else control.void,
+            lease=Lease(writer, number, time.time() + lease_seconds),
+        )
+        if not store.swap(collection, control.revision, taken):
+            rival = store.control(collection)
+            if rival and rival.lease:
+                raise held_by(collection, rival.lease)
+            raise ConflictError(f"{collection}: somebody else changed the control record first.", mend="Try again.")
+        return cls(store, collection, taken, lease_seconds, rewrite)
+
+    def write(self, batch: Sequence[Change]) -> int:
+        """Write those documents of `batch` that differ, and keep a few of all for `verify`; returns how many."""
+        self._hold()
+        written = batch if self._rewrite else [change for change in batch if change.old != change.new]
+        if written:
+            check_entities([change.entity for change in written])
+            self.store.upsert(self.collection, self.generation, self.base, written)
+            self._tally(written)
+            self._keep_sample(written)
+        if len(written) < len(batch):
+            self._keep_sample([change for change in batch if change.old == change.new])
+        return len(written)
+
+    def settle(self) -> None:
+        """Put right what void generations left behind and this one did not overwrite."""
+        self._hold()
+        if self.control.void or self.generation != (self.base or 0) + 1:
+            self.repaired += self.store.settle(self.collection, self.generation, self.base, self.control.void)
+        if self._rewrite:
+            self.removed += self.store.clear(self.collection, self.generation, self.base, self.control.void)
+
+    def verify(self, target: Target) -> None:
+        """Compare what was written, and what the store now holds, with `target`.
+
+        Raises:
+            StoreError: count, digest or a sampled document differ; nothing visible has changed.
+        """
+        self._hold()
+        if (self.rows, self.digest) != (target.rows, target.digest):
+            raise self._refusal(
+                f"the changes lead to {self.rows} documents with digest {self.digest},"
+                f" the target has {target.rows} with digest {target.digest}",
+                "Compute the changes between the published snapshot and the target again, or publish with rewrite.",
+            )
+        counted = self.store.count(self.collection, self.generation, self.control.void)
+        if counted != target.rows:
+            raise self._refusal(f"the store would hold {counted} documents, the target has {target.rows}", REWRITE)
+        documents = self.store.documents(self.collection, [change.entity for change in self._sample])
+        for change in self._sample:
+            document = documents.get(change.entity)
+            try:
+                text = visible(document, self.generation, self.control) if document else None
+            except Stale:
+                text = None
+            if text != change.new:
+                raise self._refusal(
+                    f"a reader of the new generation would not find what was written for {change.entity!r}", REWRITE
+                )
+
+    def flip(self, target: Target) -> Control:
+        """Make this generation the active one, in one write.
+
+        Raises:
+            ConflictError: the lease was lost; nothing visible has changed.
+        """
+        assert self.control.lease is not None
+        published = Generation(
+            number=self.generation,
+            as_of=target.as_of,
+            model_version=target.model_version,
+            snapshot_version=target.snapshot_version,
+            rows=target.rows,
+            digest=target.digest,
+            run_id=target.run_id,
+            writer=self.control.lease.writer,
+            published_at=now_iso(),
+        )
+        self._swap(
+            replace(
+                self.control,
+                published=published,
+                before=self.control.published,
+                clean=True,
+                since=published.published_at,
+                lease=None,
+            )
+        )
+        return self.control
+
+    def abandon(self) -> None:
+        """Give the lease back, so that the next writer need not wait for it to run out."""
+        with contextlib.suppress(ConflictError, StoreError):
+            self._swap(replace(self.control, void=with_void(self.control.void, self.generation), lease=None))
+
+    def _tally(self, written: Sequence[Change]) -> None:
+        before = [(change.entity, change.old) for change in written if change.old is not None]
+        after = [(change.entity, change.new) for change in written if change.new is not None]
+        self.changed += len(after)
+        self.removed += len(written) - len(after)
+        self.rows += len(after)
+        self.digest += total_digest(after)
+        if not self._rewrite:
+            self.rows -= len(before)
+            self.digest -= total_digest(before)
+        self.digest %= MODULUS
+
+    def _keep_sample(self, written: Sequence[Change]) -> None:
+        self._sample += self._random.sample(written, min(len(written), SAMPLE_PER_BATCH))
+        if len(self._sample) > SAMPLE_TOTAL:
+            self._sample = self._random.sample(self._sample, SAMPLE_TOTAL // 2)
+
+    def _hold(self) -> None:
+        """Make sure that the lease is still ours, and renew it in good time."""
+        control = self.store.control(self.collection)
+        if control != self.control:
+            raise self._fenced_out(control)
+        assert control.lease is not None
+        if control.lease.expires_at - time.time() < self._lease_seconds * 2 / 3:
+            lease = replace(control.lease, expires_at=time.time() + self._lease_seconds)
+            self._swap(replace(control, lease=lease))
+
+    def _swap(self, control: Control) -> None:
+        control = replace(control, revision=self.control.revision + 1)
+        if not self.store.swap(self.collection, self.control.revision, control):
+            raise self._fenced_out(self.store.control(self.collection))
+        self.control = control
+
+    def _fenced_out(self, control: Control | None) -> ConflictError:
+        if control and control.lease:
+            return held_by(self.collection, control.lease)
+        active = control.active if control else None
+        return ConflictError(
+            f"{self.collection}: another writer took over from generation {self.generation}; active is now {active}.",
+            mend="Nothing of this publish is visible. Publish again if what is active is not what you want.",
+        )
+
+    def _refusal(self, found: str, mend: str) -> StoreError:
+        return StoreError(
+            f"{self.collection}: generation {self.generation} is refused: {found}. Readers still see"
+            f" generation {self.base}.",
+            mend=mend,
+        )

@@ -1,0 +1,136 @@
+"""The reader's side of the protocol: which slot of a document belongs to a generation, and reads that never mix two.
+
+Here: the rule, and the loop that asks again when the reader's knowledge was too old. Not here: anything that writes.
+
+A reader first learns which generation is active, then fetches documents; in between, others may publish. The rule of
+`visible` finds the value at that generation as long as it exists, and says `Stale` when it does not.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from serving_assets.errors import ConflictError
+from serving_assets.store.records import (
+    Control,
+    Document,
+    Entity,
+    Found,
+    Generation,
+    Reading,
+    StoreError,
+    check_entities,
+)
+
+if TYPE_CHECKING:
+    from serving_assets.store.protocol import OnlineStore
+
+TOMBSTONE_GRACE_SECONDS = 3600.0
+"""How long tombstones outlive the flip that made them useless. A read slower than half of it trusts no absence."""
+
+ATTEMPTS = 50
+
+REWRITE = "Publish again with rewrite, which writes every document anew."
+
+
+class Stale(Exception):
+    """The document has moved on by two generations: the reader must learn anew which one is active."""
+
+
+def visible(document: Document, active: int, control: Control) -> str | None:
+    """The text of `document` at generation `active`, None when it does not exist there.
+
+    `cur` counts when it is not newer than `active` and not void. Otherwise `prev` does, the value at the generation
+    `prev_g` that was active when `cur` was written. If `cur` is newer than `active`, that must be `active` itself:
+    any other number says that the reader's `active` has been flipped away, or rolled back, before `cur` was written.
+
+    Raises:
+        Stale: neither slot holds the value at `active`.
+    """
+    void = control.is_void(document.cur_g)
+    if document.cur_g <= active and not void:
+        return document.cur
+    if document.prev_g is None or document.prev_g == active or (document.prev_g < active and document.cur_g < active):
+        return document.prev
+    raise Stale
+
+
+def read(store: OnlineStore, collection: str, entities: Sequence[Entity]) -> Reading:
+    """The published values of `entities`; see OnlineStore.read."""
+    check_entities(entities)
+    for _ in range(ATTEMPTS):
+        control = store.control(collection)
+        if control is None or control.published is None:
+            return Reading(control, [None] * len(entities))
+        began = time.monotonic()
+        documents = store.documents(collection, list(dict.fromkeys(entities)))
+        if time.monotonic() - began > TOMBSTONE_GRACE_SECONDS / 2:
+            continue
+        try:
+            return Reading(control, resolve(collection, control, control.published, documents, entities))
+        except Stale:
+            continue
+    raise StoreError(
+        f"{collection}: {ATTEMPTS} reads in a row met documents that belong to no generation known to be active.",
+        mend=f"If this repeats while nobody publishes, the store is damaged. {REWRITE}",
+    )
+
+
+def resolve(
+    collection: str,
+    control: Control,
+    published: Generation,
+    documents: dict[Entity, Document],
+    entities: Sequence[Entity],
+) -> list[Found | None]:
+    """What a reader that knows `control` finds in `documents`, in the order of `entities`.
+
+    Raises:
+        Stale: at least one of them has moved on.
+    """
+    found: list[Found | None] = []
+    for entity in entities:
+        document = documents.get(entity)
+        text = visible(document, published.number, control) if document else None
+        found.append(None if text is None else _found(collection, published, entity, text))
+    return found
+
+
+def scan(store: OnlineStore, collection: str) -> Iterator[tuple[Entity, str]]:
+    """Every document at the active generation; see OnlineStore.scan."""
+    control = store.control(collection)
+    if control is None or control.published is None:
+        return
+    active = control.published.number
+    began = time.monotonic()
+    try:
+        for document in store.every_document(collection):
+            text = visible(document, active, control)
+            if text is not None:
+                yield document.entity, text
+        if time.monotonic() - began > TOMBSTONE_GRACE_SECONDS / 2 and store.control(collection) != control:
+            raise Stale
+    except Stale:
+        raise ConflictError(
+            f"{collection}: while generation {active} was scanned, others were published and it is gone.",
+            mend="Scan again.",
+        ) from None
+
+
+def _found(collection: str, published: Generation, entity: Entity, text: str) -> Found:
+    try:
+        fields = json.loads(text)
+        value = fields["v"]
+        as_of, model_version = (
+            fields.get("as_of", published.as_of),
+            fields.get("model_version", published.model_version),
+        )
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise StoreError(
+            f"{collection}: a document of generation {published.number} is damaged: {type(error).__name__}.",
+            mend=REWRITE,
+        ) from error
+    return Found(entity, value, as_of, model_version, published.number)

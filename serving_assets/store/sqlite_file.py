@@ -1,0 +1,167 @@
+"""A SQLite file that many processes and threads share.
+
+Here: opening, one connection per thread and process, transactions, and what each fault of the file is called. Not
+here: any table.
+
+Write-ahead logging lets any number of processes read while one writes, and readers never wait. Transactions are
+written with `synchronous=NORMAL`; a durable one with `FULL`, whose sync of the log makes all before it durable too.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from serving_assets.errors import ConflictError, InputError, ServingAssetsError
+from serving_assets.store.records import StoreError
+
+LAYOUT = 1
+
+# A connection made before a fork must be neither used nor closed by the child: SQLite's locks belong to the parent.
+_of_parents: list[sqlite3.Connection] = []
+
+
+class SqliteFile:
+    """The file at `path`, created with `schema` when first used.
+
+    Every method raises StoreError (unreachable, full, damaged), ConflictError (locked for longer than
+    `timeout_seconds`) or InputError (not a database, or of a newer layout).
+    """
+
+    def __init__(self, path: Path, schema: tuple[str, ...], timeout_seconds: float) -> None:
+        self.path = path
+        self._schema = schema
+        self._timeout_seconds = timeout_seconds
+        self._local = threading.local()
+        self._open: list[tuple[int, sqlite3.Connection]] = []
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """This thread's connection, outside a transaction: each statement sees one state of the file."""
+        with self._explained():
+            yield self._connection()
+
+    @contextmanager
+    def writing(self, *, durable: bool = False) -> Iterator[sqlite3.Connection]:
+        """This thread's connection in a transaction that is committed at the end, or rolled back by an error."""
+        with self._explained():
+            connection = self._connection()
+            connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            finally:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+
+    def close(self) -> None:
+        """Close the connections of all threads of this process; a later use opens new ones."""
+        with self._lock:
+            for process, connection in self._open:
+                if process == os.getpid():
+                    connection.close()
+            self._open = []
+            self._local = threading.local()
+
+    def _connection(self) -> sqlite3.Connection:
+        process, connection = getattr(self._local, "held", (0, None))
+        if connection is None or process != os.getpid():
+            if connection is not None:
+                _of_parents.append(connection)
+            connection = self._connect()
+            self._local.held = (os.getpid(), connection)
+            with self._lock:
+                self._open.append((os.getpid(), connection))
+        return connection
+
+    def _connect(self) -> sqlite3.Connection:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        connection = sqlite3.connect(
+            self.path, timeout=self._timeout_seconds, isolation_level=None, check_same_thread=False
+        )
+        try:
+            layout = connection.execute("PRAGMA user_version").fetchone()[0]
+            if layout > LAYOUT:
+                raise InputError(
+                    f"{self.path} has layout {layout} of the online store, this version of the project knows {LAYOUT}.",
+                    mend="Upgrade the project, or point the store's uri elsewhere.",
+                )
+            if layout < LAYOUT:
+                self._create(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _create(self, connection: sqlite3.Connection) -> None:
+        tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name").fetchall()
+        if tables and connection.execute("PRAGMA user_version").fetchone()[0] == 0:
+            raise InputError(
+                f"{self.path} is a SQLite database of something else: it has the table {tables[0][0]}.",
+                mend="Point the store's uri at a file of its own.",
+            )
+        self._to_wal(connection)
+        connection.execute("BEGIN IMMEDIATE")
+        for statement in self._schema:
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {LAYOUT}")
+        connection.execute("COMMIT")
+
+    def _to_wal(self, connection: sqlite3.Connection) -> None:
+        # SQLite does not wait for other processes when it changes the journal mode, so two first users would collide.
+        deadline = time.monotonic() + self._timeout_seconds
+        while True:
+            try:
+                connection.execute("PRAGMA journal_mode = WAL")
+                return
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.01)
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            raise self._explain(error) from error
+
+    def _explain(self, error: sqlite3.Error | OSError) -> ServingAssetsError:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            return ConflictError(
+                f"{self.path} was locked by another process for more than {self._timeout_seconds:g} seconds.",
+                mend="Find the process that holds it (`fuser` names it), or try again.",
+            )
+        if code == sqlite3.SQLITE_NOTADB:
+            return InputError(
+                f"{self.path} is not a SQLite database.",
+                mend="Point the store's uri at another file, or move this one away.",
+            )
+        if code == sqlite3.SQLITE_FULL:
+            return StoreError(
+                f"The disk of {self.path} is full.",
+                mend="Free space; nothing visible has changed, so simply run again.",
+            )
+        if code == sqlite3.SQLITE_CORRUPT:
+            return StoreError(
+                f"{self.path} is damaged: {error}.",
+                mend="Move the file away and publish again: everything in it comes from the lake.",
+            )
+        if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM) or isinstance(
+            error, OSError
+        ):
+            return StoreError(
+                f"{self.path} cannot be opened for writing: {error}.",
+                mend="Check that the folder exists and this user may write to it.",
+            )
+        return StoreError(
+            f"{self.path}: {error}.", mend="See SQLite's documentation of this error, and the state of the disk."
+        )

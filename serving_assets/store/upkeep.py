@@ -1,0 +1,99 @@
+"""What is done to a published collection apart from publishing and reading: rollback, retention of tombstones, parity.
+
+Here: one-write operations on what is published, and the full comparison with the lake. Not here: anything that
+changes a value.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from serving_assets.errors import ConflictError
+from serving_assets.store.digest import total_digest
+from serving_assets.store.records import Control, Entity, Lease, Parity, StoreError, with_void
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from serving_assets.store.protocol import OnlineStore
+
+REPUBLISH = "Publish the older snapshot from the lake's history as a new generation."
+
+
+def now_iso() -> str:
+    """The present, ISO 8601 in UTC with microseconds."""
+    return datetime.now(UTC).isoformat(timespec="microseconds")
+
+
+def held_by(collection: str, lease: Lease) -> ConflictError:
+    """The error of whoever is not `lease.writer`."""
+    until = datetime.fromtimestamp(lease.expires_at, UTC).isoformat(timespec="seconds")
+    return ConflictError(
+        f"{collection}: {lease.writer} publishes generation {lease.generation} and holds the collection until {until}.",
+        mend="Wait for it to end; if it is dead, its lease runs out at that time and a retry takes over.",
+    )
+
+
+def rollback(store: OnlineStore, collection: str) -> Control:
+    """Make the previous generation active again; see OnlineStore.rollback."""
+    control = store.control(collection)
+    if control is None or control.published is None:
+        raise StoreError(f"{collection}: nothing has been published, so there is nothing to roll back.")
+    if control.lease and control.lease.expires_at > time.time():
+        raise held_by(collection, control.lease)
+    if not control.clean:
+        raise StoreError(
+            f"{collection}: a publish stopped half-way after generation {control.active}, and may have overwritten what"
+            f" generation {control.previous} needs.",
+            mend=REPUBLISH,
+        )
+    if control.before is None:
+        raise StoreError(
+            f"{collection}: generation {control.active} has no previous one to go back to.", mend=REPUBLISH
+        )
+    target = replace(
+        control,
+        revision=control.revision + 1,
+        published=control.before,
+        before=None,
+        since=now_iso(),
+        void=with_void(control.void, control.published.number),
+    )
+    if not store.swap(collection, control.revision, target):
+        raise ConflictError(
+            f"{collection}: somebody else changed the active generation first.", mend="Look, then try again."
+        )
+    return target
+
+
+def remove_tombstones(store: OnlineStore, collection: str, grace_seconds: float) -> int:
+    """Delete the tombstones nobody needs; see OnlineStore.remove_tombstones."""
+    control = store.control(collection)
+    if control is None or control.active is None or control.since is None:
+        return 0
+    if (datetime.now(UTC) - datetime.fromisoformat(control.since)).total_seconds() < grace_seconds:
+        return 0
+    newest = control.active if control.previous is None else control.previous
+    return store.remove(collection, newest, control.void)
+
+
+def parity(store: OnlineStore, collection: str, expected_rows: int, expected_digest: int) -> Parity:
+    """Read every document of the active generation and compare count and digest with the lake's.
+
+    Raises:
+        ConflictError: others published so much meanwhile that the generation is gone.
+    """
+    control = store.control(collection)
+    rows = 0
+
+    def counted() -> Iterator[tuple[Entity, str]]:
+        nonlocal rows
+        for document in store.scan(collection):
+            rows += 1
+            yield document
+
+    digest = total_digest(counted())
+    return Parity(control.active if control else None, rows, digest, expected_rows, expected_digest)

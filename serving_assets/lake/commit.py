@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Schema, TableFeatures
@@ -57,25 +57,31 @@ def commit(storage: Storage, change: Change) -> int:
     Raises:
         ConflictError: when another writer committed to what `change` replaces since it began.
     """
-    if change.base is None:
-        return _create(storage, change)
     for _ in range(ATTEMPTS):
         table = open_table(storage)
         if table is None:
-            raise _conflict(change, "the table was removed")
+            if _create(storage, change):
+                return 0
+            continue
         current = snapshot(storage, table)
         if _landed(change, current):
             return current.version
         _check_unchanged(change, current)
         try:
-            _replace(table, current, change)
+            if has_local_timestamps(change.schema) and not current.has_local_timestamps:
+                change = _prepare_local_timestamps(storage, table, current, change)
+                continue
+            _replace(table, change)
         except CommitFailedError:
             continue
         return current.version + 1
     raise _conflict(change, f"other writers were faster {ATTEMPTS} times in a row")
 
 
-def _create(storage: Storage, change: Change) -> int:
+def _create(storage: Storage, change: Change) -> bool:
+    """Whether this created the table; not when another writer was first."""
+    if change.base is not None:
+        raise _conflict(change, "the table was removed")
     try:
         create_table_with_add_actions(
             storage.uri,
@@ -88,18 +94,26 @@ def _create(storage: Storage, change: Change) -> int:
             storage_options=dict(storage.options) or None,
             commit_properties=_properties(change),
         )
-    except DeltaError as error:
+    except DeltaError:
         if open_table(storage) is None:
             raise
-        raise _conflict(change, "another writer created the table") from error
-    return 0
+        return False
+    return True
 
 
-def _replace(table: DeltaTable, current: Snapshot, change: Change) -> None:
-    if has_local_timestamps(change.schema) and not current.has_local_timestamps:
-        # Committing such a column first would leave a table that nobody can open any more.
-        table.alter.add_feature(TableFeatures.TimestampWithoutTimezone, allow_protocol_versions_increase=True)
-        raise CommitFailedError("the table has the feature now; commit on top of it")
+def _prepare_local_timestamps(storage: Storage, table: DeltaTable, current: Snapshot, change: Change) -> Change:
+    """Give the table the feature that timestamps without time zone need, in a commit of its own that changes no row.
+
+    deltalake 1.6 would commit such a column without it, and leave a table that nobody can open any more.
+    """
+    table.alter.add_feature(TableFeatures.TimestampWithoutTimezone, allow_protocol_versions_increase=True)
+    opened = open_table(storage)
+    if opened is None or opened.version() != current.version + 1:
+        return change  # somebody else committed as well; the next attempt finds out whether that is a conflict
+    return replace(change, base=snapshot(storage, opened))
+
+
+def _replace(table: DeltaTable, change: Change) -> None:
     table.create_write_transaction(
         list(change.adds),
         "overwrite",
@@ -123,13 +137,14 @@ def _landed(change: Change, current: Snapshot) -> bool:
 
 def _check_unchanged(change: Change, current: Snapshot) -> None:
     base = change.base
-    if base is None or current.version == base.version:
+    if base is not None and current.version == base.version:
         return
     if change.pinned:
-        raise _conflict(change, f"version {current.version} was committed, version {base.version} was expected")
-    if current.schema != base.schema or current.partition_columns != base.partition_columns:
+        raise _conflict(change, f"another writer committed version {current.version}")
+    known = {change.schema} | ({base.schema} if base else set())
+    if current.schema not in known or current.partition_columns != change.partition_by:
         raise _conflict(change, "another writer changed the table's columns")
-    if current.paths(change.where) != base.paths(change.where):
+    if current.paths(change.where) != (base.paths(change.where) if base else frozenset()):
         raise _conflict(change, f"another writer replaced {describe(change.where)}")
 
 

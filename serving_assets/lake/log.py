@@ -104,7 +104,7 @@ def snapshot(storage: Storage, table: DeltaTable) -> Snapshot:
 
 def versions(storage: Storage) -> list[int]:
     """The versions whose commits are still in the log, oldest first."""
-    names = storage.names("_delta_log")
+    names = storage.files("_delta_log")
     return [int(name[:20]) for name in names if name.endswith(".json") and name[:-5].isdigit()]
 
 
@@ -115,7 +115,7 @@ def commit_info(storage: Storage, version: int) -> dict[str, Any]:
     at an older version.
     """
     path = f"_delta_log/{version:020d}.json"
-    if storage.size(path) is None:
+    if storage.sizes([path]) == [None]:
         return {}
     for line in storage.read(path).splitlines():
         action: Mapping[str, Any] = json.loads(line)

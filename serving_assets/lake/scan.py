@@ -74,8 +74,8 @@ class Scan:
     def _check_present(self, files: tuple[DataFile, ...]) -> None:
         if not self.table.storage.is_local:
             return  # one request per file would cost more than the read that fails by itself
-        for file in files:
-            found = self.table.storage.size(file.path)
+        sizes = self.table.storage.sizes([file.path for file in files])
+        for file, found in zip(files, sizes, strict=True):
             if found != file.bytes:
                 state = "is missing" if found is None else f"has {found:,} bytes, not the {file.bytes:,} of the log"
                 raise InputError(

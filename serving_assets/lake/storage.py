@@ -80,16 +80,23 @@ class Storage:
         with self.filesystem.open_input_file(path) as file:
             return bytes(file.read())
 
-    def size(self, path: str) -> int | None:
-        """Bytes of the file, or None when there is none."""
-        info = self.filesystem.get_file_info(path)
-        return info.size if info.type == pafs.FileType.File else None
+    def sizes(self, paths: list[str]) -> list[int | None]:
+        """Bytes of each file, or None where there is none."""
+        infos = self.filesystem.get_file_info(paths)
+        return [info.size if info.type == pafs.FileType.File else None for info in infos]
 
     def remove(self, path: str) -> None:
         """Delete a file."""
         self.filesystem.delete_file(path)
 
-    def names(self, path: str = "") -> list[str]:
-        """The names of what lies directly in the folder `path`, sorted; none when it does not exist."""
+    def files(self, path: str) -> list[str]:
+        """The names of the files directly in the folder `path`, sorted; none when it does not exist."""
+        return self._names(path, pafs.FileType.File)
+
+    def folders(self, path: str = "") -> list[str]:
+        """The names of the folders directly in the folder `path`, sorted; none when it does not exist."""
+        return self._names(path, pafs.FileType.Directory)
+
+    def _names(self, path: str, kind: pafs.FileType) -> list[str]:
         selector = pafs.FileSelector(path, allow_not_found=True, recursive=False)
-        return sorted(info.base_name for info in self.filesystem.get_file_info(selector))
+        return sorted(info.base_name for info in self.filesystem.get_file_info(selector) if info.type == kind)

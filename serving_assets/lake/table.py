@@ -71,8 +71,9 @@ class Lake:
 
     def tables(self) -> list[str]:
         """The names of the tables that exist, sorted."""
-        found = (f"{layer}/{table}" for layer in self._storage.names() for table in self._storage.names(layer))
-        return [name for name in found if _NAME.fullmatch(name) and self.table(name).exists()]
+        folders = self._storage.folders
+        found = (f"{layer}/{table}" for layer in folders() for table in folders(layer))
+        return [name for name in found if _NAME.fullmatch(name) and "_delta_log" in folders(name)]
 
 
 @dataclass(frozen=True)
@@ -186,20 +187,22 @@ class LakeTable:
                 failpoint("lake.write.mid_stream")
                 writer.write(arrow.cast(batch, incoming, table=self.name))
             writer.finish()
-            version = commit(
-                self.storage,
-                Change(
-                    name=self.name,
-                    base=base,
-                    schema=schema,
-                    partition_by=by,
-                    where=where,
-                    adds=writer.adds,
-                    metadata=metadata or {},
-                    description=description,
-                    pinned=expected_version is not None,
-                ),
-            )
+        change = Change(
+            name=self.name,
+            base=base,
+            schema=schema,
+            partition_by=by,
+            where=where,
+            adds=writer.adds,
+            metadata=metadata or {},
+            description=description,
+            pinned=expected_version is not None,
+        )
+        try:
+            version = commit(self.storage, change)
+        except ConflictError:
+            writer.discard()  # on this error alone: after any other, the commit may have happened
+            raise
         failpoint("lake.write.after_commit")
         size = sum(add.size for add in writer.adds)
         return Written(version, writer.rows, size, len(writer.adds), time.perf_counter() - started)
@@ -240,8 +243,9 @@ class LakeTable:
 
     def _remember(self, state: Snapshot) -> Snapshot:
         while len(self._states) >= 8:
-            del self._states[next(iter(self._states))]
-        return self._states.setdefault(state.version, state)
+            self._states.pop(next(iter(self._states)), None)
+        self._states[state.version] = state
+        return state
 
     def _expect(self, base: Snapshot | None, expected_version: int | None) -> None:
         found = NO_TABLE if base is None else base.version

@@ -193,16 +193,23 @@ class Promotion(Spec):
 class Model(Spec):
     """How the model is trained, measured and promoted.
 
-    Training takes `weeks` weekly as-of days; the newest `holdout_weeks` of them are held out, and an as-of day whose label
-    horizon reaches into the held-out period is left out of both.
+    Training looks back from `as_ofs` days, `every_days` apart: a step that is no multiple of seven meets every weekday, as
+    daily scoring does. The newest `holdout` of them are held out for measuring.
     """
 
     train: str
     task: Literal["binary"] = "binary"
-    weeks: PositiveInt = 26
-    holdout_weeks: PositiveInt = 8
+    as_ofs: PositiveInt = 26
+    every_days: PositiveInt = 8
+    holdout: PositiveInt = 8
     baselines: tuple[Baseline, ...] = ()
     promote_if: Promotion = Promotion()
+
+    @model_validator(mode="after")
+    def _something_to_train_on(self) -> Model:
+        if self.holdout >= self.as_ofs:
+            raise ValueError(f"holdout {self.holdout} leaves nothing of {self.as_ofs} as_ofs to train on; lower it")
+        return self
 
 
 class Predictions(Spec):

@@ -5,7 +5,7 @@ Here: views over tables of the lake, bounded connections, and the two verbs. Not
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC
 from pathlib import Path
@@ -64,10 +64,23 @@ class DuckDBEngine:
                     mend=f"With an out-of-memory error, raise ENGINE_MEMORY (now {self.memory}); otherwise correct the SQL.",
                 ) from error
 
-    def transform(self, query: Query, into: Target) -> Written:
+    def transform(self, queries: Sequence[Query], into: Target) -> Written:
         """See `Engine.transform`."""
+        import pyarrow as pa
+
+        with self._relation(queries[0]) as relation:
+            schema = relation.limit(0).to_arrow_table().schema
+
+        def rows() -> Iterator[pa.RecordBatch]:
+            for query in queries:
+                yield from self.stream(query)
+
+        return into.write(pa.RecordBatchReader.from_batches(schema, rows()))
+
+    def stream(self, query: Query) -> Iterator[pa.RecordBatch]:
+        """See `Engine.stream`."""
         with self._relation(query) as relation:
-            return into.write(relation.to_arrow_reader(self.batch_rows))
+            yield from relation.to_arrow_reader(self.batch_rows)
 
     def collect(self, query: Query) -> pa.Table:
         """See `Engine.collect`."""

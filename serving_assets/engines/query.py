@@ -5,7 +5,7 @@ Here: the words between the stages and the engines. Not here: any execution.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
@@ -74,11 +74,14 @@ class Scorer(Protocol):
 class Engine(Protocol):
     """Where queries and models run."""
 
-    def transform(self, query: Query, into: Target) -> Written:
-        """Write the rows of `query` into `into`."""
+    def transform(self, queries: Sequence[Query], into: Target) -> Written:
+        """Write the rows of all `queries`, which have the same columns, into `into`, in one commit."""
 
     def score(self, features: Input, scorer: Scorer, key: str, constants: Mapping[str, object], into: Target) -> Written:
         """Score every row of `features`; write the entity key, the scores as float64, and the constant columns."""
+
+    def stream(self, query: Query) -> Iterator[pa.RecordBatch]:
+        """The rows of a query, batch by batch."""
 
     def collect(self, query: Query) -> pa.Table:
         """The rows of a query whose result is small."""

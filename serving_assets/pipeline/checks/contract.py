@@ -1,0 +1,48 @@
+"""Contract: keys are unique and filled, required columns are filled, numbers are finite and within their bounds.
+
+Here: the contract of tables that the pipeline itself made. Not here: landed rows, which are held to theirs when they are read
+(engines/landing.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from serving_assets.catalog.columns import Column
+from serving_assets.engines.query import Engine, Input, Query
+from serving_assets.pipeline.checks.verdict import Check, Verdict
+
+CONTRACT = Check("contract", "Keys are unique and filled, required columns are filled, numbers are finite and in range.")
+
+
+def check_contract(
+    engine: Engine, rows: Input, key: Sequence[str], columns: Mapping[str, Column], check: Check = CONTRACT
+) -> Verdict:
+    """Hold the rows of a table to its contract; `key` includes the partition column where the key is unique per partition."""
+    rules = {f"{name} is empty": f'"{name}" IS NULL' for name in key}
+    for name, column in columns.items():
+        if column.required:
+            rules[f"{name} is empty"] = f'"{name}" IS NULL'
+        if column.dtype in ("float32", "float64"):
+            rules[f"{name} is not finite"] = f'NOT isfinite("{name}")'
+        if violation := column.bounds.violation_sql(f'"{name}"'):
+            rules[f"{name} is out of range"] = f"({violation})"
+    listed = ", ".join(f'"{name}"' for name in key)
+    tallies = ", ".join(f"count(*) FILTER ({rule}) AS \"{name}\"" for name, rule in rules.items())
+    found = engine.collect(Query(f"SELECT count(*) AS rows, {tallies} FROM t", {"t": rows})).to_pylist()[0]
+    copies = engine.collect(
+        Query(f"SELECT {listed}, count(*) AS copies FROM t GROUP BY {listed} HAVING count(*) > 1 LIMIT 10", {"t": rows})
+    ).to_pylist()
+    total = found.pop("rows")
+    broken = {name: n for name, n in found.items() if n}
+    if not broken and not copies:
+        return check.verdict("pass", f"All {total:,} rows keep the contract.", measured=0, threshold=0)
+    said = [f"{name} in {n:,} of {total:,} rows" for name, n in broken.items()]
+    said += [f"the key ({', '.join(key)}) occurs more than once"] if copies else []
+    examples = copies
+    if broken:
+        anywhere = " OR ".join(rules[name] for name in broken)
+        examples = engine.collect(Query(f"SELECT * FROM t WHERE {anywhere} LIMIT 10", {"t": rows})).to_pylist()
+    return check.verdict(
+        "error", "; ".join(said) + ".", measured=sum(broken.values()) + len(copies), threshold=0, examples=examples
+    )

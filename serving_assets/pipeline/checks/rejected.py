@@ -1,0 +1,37 @@
+"""What upstream delivered against what it promised: rejected rows, and columns nobody declared.
+
+Here: verdicts over one landing. Not here: the contract's rules (engines/landing.py applies them).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from serving_assets.catalog.spec import Source
+from serving_assets.engines.landing import Landed
+from serving_assets.pipeline.checks.verdict import Check, Verdict
+
+REJECTED_SHARE = Check("rejected_share", "Few landed rows break the source's contract; those that do are kept apart.")
+DECLARED_COLUMNS = Check("declared_columns", "The files have the declared columns and no other.", blocking=False)
+
+
+def check_rejected_share(source: Source, landed: Landed) -> Verdict:
+    """The share of landed rows that were rejected, with the commonest reasons and the original rows."""
+    total = landed.rows + landed.rejected
+    share = landed.rejected / total if total else 0.0
+    severity = _severity(share, source.rejected_warn, source.rejected_error)
+    reasons = "; ".join(f"{reason} ({n:,})" for reason, n in list(landed.reasons.items())[:5])
+    said = f"{landed.rejected:,} of {total:,} rows rejected ({share:.2%})" + (f": {reasons}." if reasons else ".")
+    threshold = source.rejected_warn if severity == "warn" else source.rejected_error
+    return REJECTED_SHARE.verdict(severity, said, measured=share, threshold=threshold, examples=landed.examples)
+
+
+def check_declared_columns(landed: Landed) -> Verdict:
+    """Columns that the files have and nobody declared; a declared one that is missing has stopped the landing already."""
+    extra = landed.extra_columns
+    said = f"Undeclared columns are ignored: {', '.join(extra)}. Declare or stop them." if extra else "All are declared."
+    return DECLARED_COLUMNS.verdict("warn" if extra else "pass", said, measured=len(extra), threshold=0)
+
+
+def _severity(share: float, warn: float, error: float) -> Literal["pass", "warn", "error"]:
+    return "error" if share > error else "warn" if share > warn else "pass"

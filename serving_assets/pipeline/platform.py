@@ -1,0 +1,62 @@
+"""What every stage works with: the settings, the catalog, and what is opened from them.
+
+Here: opening each part once a process, at its first use. Not here: the parts themselves.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from serving_assets.catalog.discovery import Catalog
+from serving_assets.engines.duckdb_engine import DuckDBEngine
+from serving_assets.lake import Lake
+from serving_assets.pipeline.windows import daily_partitions
+from serving_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from serving_assets.models.registry import Registry
+    from serving_assets.store import OnlineStore
+
+
+class Platform:
+    """The opened parts of one process. Opening is lazy: loading the definitions touches neither disk nor server."""
+
+    def __init__(self, settings: Settings, catalog: Catalog) -> None:
+        self.settings, self.catalog = settings, catalog
+
+    @cached_property
+    def lake(self) -> Lake:
+        """The lake's tables."""
+        return Lake(self.settings.lake)
+
+    @cached_property
+    def engine(self) -> DuckDBEngine:
+        """The engine on which the stages run."""
+        s = self.settings
+        return DuckDBEngine(
+            threads=s.engine_threads, memory=s.engine_memory, scratch=s.scratch_dir, batch_rows=s.batch_rows
+        )
+
+    @cached_property
+    def registry(self) -> Registry:
+        """The model registry."""
+        from serving_assets.models.registry import Registry
+
+        s = self.settings
+        return Registry(s.tracking_uri, s.mlflow_dir / "artifacts", s.bundles_dir)
+
+    @cached_property
+    def store(self) -> OnlineStore:
+        """The online store."""
+        from serving_assets.store import open_store
+
+        return open_store(self.settings.store)
+
+    def partitions(self, timezone: str) -> dg.DailyPartitionsDefinition:
+        """The daily partitions of every table that follows `timezone`."""
+        first: date | None = self.settings.first_day
+        return daily_partitions(self.catalog, timezone, first)

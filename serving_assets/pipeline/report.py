@@ -1,0 +1,136 @@
+"""What every materialization tells: rows, seconds, CPU, memory, schema and lineage.
+
+Here: measuring a step and the metadata that the UI shows. Not here: numbers that only one stage has.
+"""
+
+from __future__ import annotations
+
+import base64
+import resource
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+import dagster as dg
+
+from serving_assets.catalog.columns import SQL_TYPES, Column
+from serving_assets.catalog.sql import Lineage
+from serving_assets.errors import DeclarationError, InputError
+from serving_assets.lake import Written
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@dataclass
+class Cost:
+    """What a step took: wall and CPU seconds, and the process's peak memory meanwhile, in MiB."""
+
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    peak_memory_mib: float = 0.0
+
+    def metadata(self) -> dict[str, Any]:
+        """Its rows in the UI."""
+        return {
+            "seconds": round(self.seconds, 3),
+            "cpu_seconds": round(self.cpu_seconds, 3),
+            "peak_memory_mib": round(self.peak_memory_mib, 1),
+        }
+
+
+@contextmanager
+def measured() -> Iterator[Cost]:
+    """Measure the block; the numbers are there when it ends."""
+    cost, wall, cpu = Cost(), time.perf_counter(), time.process_time()
+    _reset_peak()
+    try:
+        yield cost
+    finally:
+        cost.seconds, cost.cpu_seconds = time.perf_counter() - wall, time.process_time() - cpu
+        cost.peak_memory_mib = _peak_mib()
+
+
+def _reset_peak() -> None:
+    """Start the kernel's high-water mark anew, so that each step of one process has its own; only Linux can."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    except OSError:
+        return
+
+
+def _peak_mib() -> float:
+    try:
+        status = Path("/proc/self/status").read_text(encoding="ascii")
+        return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")) / 1024
+    except (OSError, StopIteration):
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def table_schema(columns: Mapping[str, Column], *, key: tuple[str, ...] = ()) -> dg.TableSchema:
+    """Columns as the UI shows them: type, description, and what the contract demands."""
+    return dg.TableSchema(
+        [
+            dg.TableColumn(
+                name,
+                SQL_TYPES[column.dtype],
+                description=column.description or None,
+                constraints=dg.TableColumnConstraints(nullable=not (column.required or name in key), other=_bounds(column)),
+            )
+            for name, column in columns.items()
+        ]
+    )
+
+
+def _bounds(column: Column) -> list[str]:
+    violation = column.bounds.violation_sql("value")
+    return [f"never {violation}"] if violation else []
+
+
+def table_lineage(lineage: Lineage, keys: Mapping[str, dg.AssetKey]) -> dg.TableColumnLineage:
+    """Column lineage as the UI shows it; `keys` maps the tables that the SQL names to assets."""
+    return dg.TableColumnLineage(
+        {
+            column: [dg.TableColumnDep(asset_key=keys[table], column_name=name) for table, name in origins]
+            for column, origins in lineage.items()
+            if origins
+        }
+    )
+
+
+def written_metadata(written: Written, cost: Cost, lineage: dg.TableColumnLineage | None = None) -> dict[str, Any]:
+    """Rows, bytes and version of a write, and what it cost."""
+    shown = dict(dg.TableMetadataSet(partition_row_count=written.rows, column_lineage=lineage))
+    return {**shown, "rows": written.rows, "bytes": written.bytes, "table_version": written.version, **cost.metadata()}
+
+
+def picture(png: bytes, title: str) -> dg.MarkdownMetadataValue:
+    """A PNG that the UI shows in place."""
+    return dg.MetadataValue.md(f"![{title}](data:image/png;base64,{base64.b64encode(png).decode('ascii')})")
+
+
+def code_references(*files: Path) -> dict[str, Any]:
+    """Links from the UI to the files that make an asset."""
+    references = [dg.LocalFileCodeReference(file_path=str(path), line_number=1, label=path.name) for path in files]
+    return dict(dg.CodeReferencesMetadataSet(code_references=dg.CodeReferencesMetadataValue(code_references=references)))
+
+
+def permanent_errors(step: Callable[P, R]) -> Callable[P, R]:
+    """Fail at once, without the retries, where a retry would meet the same input or declaration."""
+
+    @wraps(step)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return step(*args, **kwargs)
+        except (InputError, DeclarationError) as error:
+            raise dg.Failure(error.message, metadata={"mend": error.mend or "-"}, allow_retries=False) from error
+
+    return run
+
+
+RETRIES = dg.RetryPolicy(max_retries=2, delay=5, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
+"""For what passes: a lost connection, another writer that was first."""

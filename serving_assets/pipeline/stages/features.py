@@ -1,0 +1,99 @@
+"""Features: one row per entity, as known at the end of the partition's day.
+
+Here: the asset of one use case's features. Not here: its SQL (catalog/use_cases/), or the windows (pipeline/windows.py).
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+import dagster as dg
+
+from serving_assets.catalog.columns import Column
+from serving_assets.catalog.discovery import BoundUseCase
+from serving_assets.catalog.spec import DAY, LastDays
+from serving_assets.engines.query import Input, Query, Target
+from serving_assets.pipeline.checks.contract import CONTRACT, check_contract
+from serving_assets.pipeline.checks.point_in_time import POINT_IN_TIME, check_point_in_time
+from serving_assets.pipeline.platform import Platform
+from serving_assets.pipeline.report import code_references, measured, table_lineage, table_schema, written_metadata
+from serving_assets.pipeline.stages.step import Step, stage_asset
+from serving_assets.pipeline.windows import as_of, feature_inputs, last_days, refuse_gaps
+
+
+def features_query(use_case: BoundUseCase, platform: Platform, day: date) -> Query:
+    """features.sql over what may be known at the end of `day`, with the partition column."""
+    timezone = use_case.domain.timezone
+    return Query(
+        f"SELECT CAST('{day}' AS DATE) AS {DAY}, * FROM ({use_case.features.text})",
+        feature_inputs(use_case, platform.catalog, platform.lake, day),
+        {"as_of": as_of(day, timezone)} if use_case.features.uses_as_of else {},
+        timezone,
+    )
+
+
+def feature_columns(use_case: BoundUseCase) -> dict[str, Column]:
+    """Columns of the features table: types from the SQL, and what the use case declares beyond them."""
+    declared = use_case.spec.features.columns
+    return {
+        name: declared.get(name, Column(dtype=dtype, description="")) for name, dtype in use_case.feature_schema.items()
+    }
+
+
+def features_asset(use_case: BoundUseCase, platform: Platform) -> dg.AssetsDefinition:
+    """The asset `<use_case>/features`."""
+    spec = use_case.spec
+    tables = platform.catalog.tables
+    partitions = platform.partitions(use_case.domain.timezone)
+    keys = {name: dg.AssetKey([tables[name].layer, name]) for name in spec.features.inputs}
+    lineage = table_lineage(use_case.feature_lineage, keys)
+    columns = feature_columns(use_case)
+
+    def build(step: Step) -> dg.MaterializeResult[Any]:
+        p, day = step.platform, step.day
+        for name, window in spec.features.inputs.items():
+            if isinstance(window, LastDays):
+                refuse_gaps(step.context.instance, partitions, tables[name], last_days(day, window.days), use_case.name)
+        query = features_query(use_case, p, day)
+        table = p.lake.table(use_case.lake_name("features"))
+        with measured() as cost:
+            written = p.engine.transform([query], Target(table, {DAY: day}, (DAY,)))
+        rows = Input(table.scan({DAY: day}, version=written.version))
+        verdicts = [
+            check_contract(p.engine, rows, (spec.entity.key,), columns),
+            check_point_in_time(p.engine, query.inputs, as_of(day, use_case.domain.timezone)),
+        ]
+        return step.result(written_metadata(written, cost, lineage), verdicts)
+
+    return stage_asset(
+        dg.AssetKey([use_case.name, "features"]),
+        build,
+        group="features",
+        description=f"What {spec.description[0].lower()}{spec.description[1:]} is predicted from: one row per "
+        f"{spec.entity.key}, as known at the end of the day.",
+        owners=spec.owners,
+        kinds={"sql", "duckdb", "deltalake"},
+        deps=[_window_dep(keys[name], window) for name, window in spec.features.inputs.items()],
+        partitions=partitions,
+        checks=(CONTRACT, POINT_IN_TIME),
+        metadata={
+            **dict(
+                dg.TableMetadataSet(
+                    column_schema=table_schema(columns, key=(spec.entity.key,)),
+                    column_lineage=lineage,
+                    table_name=use_case.lake_name("features"),
+                )
+            ),
+            **code_references(use_case.features.path, use_case.folder / "use_case.py"),
+        },
+    )
+
+
+def _window_dep(key: dg.AssetKey, window: object) -> dg.AssetDep:
+    if not isinstance(window, LastDays):
+        return dg.AssetDep(key)
+    mapping = dg.TimeWindowPartitionMapping(
+        start_offset=1 - window.days, end_offset=0, allow_nonexistent_upstream_partitions=True
+    )
+    return dg.AssetDep(key, partition_mapping=mapping)

@@ -1,0 +1,146 @@
+"""Latest: one row per entity, the newest prediction of the history, whatever order partitions ran in.
+
+Here: the asset and its merge. Not here: publishing it (online.py).
+
+The merge rewrites the table instead of using Delta's MERGE: a daily run changes nearly every row anyway, the rewrite streams,
+and MERGE would insert duplicate new keys twice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+
+import dagster as dg
+
+from serving_assets.catalog.discovery import BoundUseCase
+from serving_assets.engines.query import Input, Query, Target
+from serving_assets.errors import InputError
+from serving_assets.lake import NO_TABLE, DayRange, LakeTable, Scan, Written
+from serving_assets.pipeline.checks.contract import CONTRACT, check_contract
+from serving_assets.pipeline.checks.latest import (
+    AGREES_WITH_HISTORY,
+    NEVER_REGRESSES,
+    check_agrees_with_history,
+    check_never_regresses,
+)
+from serving_assets.pipeline.platform import Platform
+from serving_assets.pipeline.report import code_references, measured, written_metadata
+from serving_assets.pipeline.stages.step import Step, stage_asset
+
+MERGED = "historic_version"
+"""Commit metadata of `latest`: the version of `historic` that it includes."""
+
+
+@dataclass(frozen=True)
+class Merge:
+    """What one merge reads: the table as it is, the history it has not seen, and the day up to which predictions expired.
+
+    `base` is the version of `latest` that the merge replaces; `before` is None where nothing of it is reused.
+    """
+
+    base: int
+    before: Scan | None
+    gained: Scan
+    historic_version: int
+    expired: date
+
+
+def plan_merge(historic: LakeTable, latest: LakeTable, expire_after_days: int) -> Merge | None:
+    """What must be merged so that `latest` reflects all of `historic`; None when it already does.
+
+    Only files that the history gained are read. When some disappeared (a retried run, a compaction), everything that has not
+    expired is read again.
+
+    Raises:
+        InputError: when there is no history.
+    """
+    days = historic.partitions("scored_for")
+    if not days:
+        raise InputError(f"{historic.name} holds no prediction.", mend="Materialize predictions and historic for a day first.")
+    everything = historic.scan()
+    expired = max(days) - timedelta(days=expire_after_days)
+    unexpired = everything.narrowed({"scored_for": DayRange(expired + timedelta(days=1), max(days))})
+    base = latest.version()
+    if base is None:
+        return Merge(NO_TABLE, None, unexpired, everything.version, expired)
+    merged = int(latest.commit_metadata(base)[MERGED])
+    if merged == everything.version:
+        return None
+    gained = historic.added_between(merged, everything.version)
+    if gained is None:
+        return Merge(base, None, unexpired, everything.version, expired)
+    return Merge(base, latest.scan(version=base), gained, everything.version, expired)
+
+
+def merge_latest(platform: Platform, latest: LakeTable, merge: Merge, key: str, columns: str) -> Written:
+    """Write the newest row per entity of what was there and what was gained, unless another writer was first."""
+    inputs = {"gained": Input(merge.gained)}
+    union = f"SELECT {columns} FROM gained"
+    if merge.before is not None:
+        inputs["before"] = Input(merge.before)
+        union += f" UNION ALL SELECT {columns} FROM before"
+    sql = f"""
+        SELECT {columns} FROM (
+            SELECT *, row_number() OVER (PARTITION BY "{key}" ORDER BY scored_for DESC, scored_at DESC, run_id DESC) AS newest
+            FROM ({union}) AS candidates
+        ) AS ranked WHERE newest = 1 AND scored_for > DATE '{merge.expired}'
+    """
+    target = Target(latest, metadata={MERGED: str(merge.historic_version)}, expected_version=merge.base)
+    return platform.engine.transform([Query(sql, inputs)], target)
+
+
+def latest_asset(use_case: BoundUseCase, platform: Platform) -> dg.AssetsDefinition:
+    """The asset `<use_case>/latest`."""
+    spec = use_case.spec
+    key = spec.entity.key
+    scores = tuple(spec.predictions.columns)
+    columns = ", ".join(f'"{c}"' for c in (key, *scores, "model_version", "scored_for", "scored_at", "run_id"))
+
+    def merge_rows(step: Step) -> dg.MaterializeResult[Any]:
+        p = step.platform
+        historic, latest = (p.lake.table(use_case.lake_name(name)) for name in ("historic", "latest"))
+        before = latest.version()
+        merge = plan_merge(historic, latest, spec.predictions.expire_after_days)
+        with measured() as cost:
+            written = merge_latest(p, latest, merge, key, columns) if merge else None
+        after = Input(latest.scan(version=written.version if written else before))
+        facts: dict[str, Any] = {"rows": after.scan.rows(), "unchanged": written is None, **cost.metadata()}
+        if written:
+            facts |= written_metadata(written, cost)
+        previous = None if written is None or before is None else Input(latest.scan(version=before))
+        touched = _days(merge.gained if merge else _newest_day(historic))
+        expired = merge.expired if merge else date.min
+        history = Input(historic.scan({"scored_for": touched}))
+        verdicts = [
+            check_contract(p.engine, after, (key,), {}),
+            check_never_regresses(p.engine, previous, after, key, expired),
+            check_agrees_with_history(p.engine, history, after, key, scores, expired),
+        ]
+        return step.result(facts, verdicts)
+
+    return stage_asset(
+        dg.AssetKey([use_case.name, "latest"]),
+        merge_rows,
+        group="latest",
+        description=f"One row per {key}: the newest prediction. One not renewed for {spec.predictions.expire_after_days} days leaves.",
+        owners=spec.owners,
+        kinds={"duckdb", "deltalake"},
+        deps=[dg.AssetKey([use_case.name, "historic"])],
+        checks=(CONTRACT, NEVER_REGRESSES, AGREES_WITH_HISTORY),
+        metadata={
+            **dict(dg.TableMetadataSet(table_name=use_case.lake_name("latest"))),
+            **code_references(use_case.folder / "use_case.py"),
+        },
+        pool=f"{use_case.name}_latest",
+    )
+
+
+def _newest_day(historic: LakeTable) -> Scan:
+    return historic.scan({"scored_for": max(historic.partitions("scored_for"))})
+
+
+def _days(scan: Scan) -> DayRange:
+    days = [file.partition["scored_for"] for file in scan.files(check=False)]
+    return DayRange(min(days), max(days))

@@ -1,0 +1,164 @@
+"""Online: `latest` published to the online store as one generation.
+
+Here: the asset, what differs between the published snapshot and `latest`, and the record of publications. Not here: the
+protocol that makes it atomic (store/).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import Any
+
+import dagster as dg
+
+from serving_assets.catalog.discovery import BoundUseCase
+from serving_assets.engines.query import Input, Query, Target
+from serving_assets.errors import InputError
+from serving_assets.failpoints import failpoint
+from serving_assets.lake import LakeTable
+from serving_assets.pipeline.checks.store_parity import STORE_PARITY, check_store_parity
+from serving_assets.pipeline.platform import Platform
+from serving_assets.pipeline.report import code_references, measured
+from serving_assets.pipeline.snapshot import Stamp, changes_sql, documents_sql, stamp_sql, total_sql
+from serving_assets.pipeline.stages.step import Step, stage_asset
+from serving_assets.store import Change, Control, Generation, PublishReport, parity, publish
+from serving_assets.store import Target as StoreTarget
+
+VERIFIED_UNCHANGED = 100
+"""How many unchanged documents a publish reads back, about."""
+
+
+def describe_target(platform: Platform, use_case: BoundUseCase, latest: LakeTable, run_id: str) -> StoreTarget:
+    """What the store must hold in total once the newest version of `latest` is published."""
+    timezone = use_case.domain.timezone
+    snapshot = Input(latest.scan())
+    newest = platform.engine.collect(Query(stamp_sql(), {"snapshot": snapshot})).to_pylist()[0]
+    if newest["day"] is None:
+        raise InputError(f"{latest.name} is empty, so there is nothing to publish.", mend="Materialize predictions first.")
+    stamp = Stamp(newest["day"], newest["model_version"])
+    total = platform.engine.collect(
+        Query(total_sql(documents_sql(use_case, "snapshot", stamp)), {"snapshot": snapshot})
+    ).to_pylist()[0]
+    return StoreTarget(
+        as_of=stamp.as_of(timezone),
+        model_version=stamp.model_version,
+        snapshot_version=snapshot.scan.version,
+        rows=total["rows"],
+        digest=int(total["digest"]),
+        run_id=run_id,
+    )
+
+
+def changes_to(
+    platform: Platform, use_case: BoundUseCase, latest: LakeTable, target: StoreTarget
+) -> Callable[[Control], Iterator[Change]]:
+    """The documents in which the target differs from what is published, found in the lake alone."""
+    timezone = use_case.domain.timezone
+
+    def changes(control: Control) -> Iterator[Change]:
+        inputs = {"target": Input(latest.scan(version=target.snapshot_version))}
+        old = None
+        if published := control.published:
+            inputs["published"] = Input(latest.scan(version=published.snapshot_version))
+            old = documents_sql(use_case, "published", Stamp.of(published.as_of, published.model_version, timezone))
+        new = documents_sql(use_case, "target", Stamp.of(target.as_of, target.model_version, timezone))
+        stride = max(target.rows // VERIFIED_UNCHANGED, 1)
+        for batch in platform.engine.stream(Query(changes_sql(old, new, stride), inputs)):
+            yield from map(Change, *(column.to_pylist() for column in batch.columns))
+
+    return changes
+
+
+def record_publication(platform: Platform, table: LakeTable, active: Generation, report: PublishReport | None) -> None:
+    """Keep who was served what from when on; once per generation, also when the run that published was killed before it could."""
+    if active.number in table.partitions("generation"):
+        return
+    written = (report.changed, report.removed) if report and report.generation == active.number else (None, None)
+    sql = """
+        SELECT CAST($number AS BIGINT) AS generation, CAST($published_at AS TIMESTAMPTZ) AS published_at,
+               CAST($as_of AS TIMESTAMPTZ) AS as_of, CAST($model_version AS VARCHAR) AS model_version,
+               CAST($snapshot_version AS BIGINT) AS snapshot_version, CAST($rows AS BIGINT) AS rows,
+               CAST($changed AS BIGINT) AS changed, CAST($removed AS BIGINT) AS removed,
+               CAST($digest AS VARCHAR) AS digest, CAST($run_id AS VARCHAR) AS run_id
+    """
+    parameters = {
+        "number": active.number,
+        "published_at": datetime.fromisoformat(active.published_at),
+        "as_of": datetime.fromisoformat(active.as_of),
+        "model_version": active.model_version,
+        "snapshot_version": active.snapshot_version,
+        "rows": active.rows,
+        "changed": written[0],
+        "removed": written[1],
+        "digest": str(active.digest),
+        "run_id": active.run_id,
+    }
+    platform.engine.transform([Query(sql, {}, parameters)], Target(table, {"generation": active.number}, ("generation",)))
+
+
+def online_asset(use_case: BoundUseCase, platform: Platform) -> dg.AssetsDefinition:
+    """The asset `<use_case>/online`."""
+    spec = use_case.spec
+
+    def publish_latest(step: Step) -> dg.MaterializeResult[Any]:
+        p = step.platform
+        latest = p.lake.table(use_case.lake_name("latest"))
+        with measured() as cost:
+            target = describe_target(p, use_case, latest, step.run_id)
+            report = publish(
+                p.store,
+                use_case.name,
+                changes_to(p, use_case, latest, target),
+                target,
+                writer=step.run_id,
+                progress=_progress(step, target.rows),
+            )
+        failpoint("online.before_publication_row")
+        control = p.store.control(use_case.name)
+        if control and control.published:
+            record_publication(p, p.lake.table(use_case.lake_name("publications")), control.published, report)
+        verdict = check_store_parity(parity(p.store, use_case.name, target.rows, target.digest))
+        return step.result(_facts(report, target) | cost.metadata(), [verdict])
+
+    return stage_asset(
+        dg.AssetKey([use_case.name, "online"]),
+        publish_latest,
+        group="online",
+        description="What readers get: latest, published as one generation, all of it or nothing.",
+        owners=spec.owners,
+        kinds={platform.settings.store.partition(":")[0]},
+        deps=[dg.AssetKey([use_case.name, "latest"])],
+        checks=(STORE_PARITY,),
+        metadata=code_references(use_case.folder / "use_case.py"),
+        pool=f"{use_case.name}_online",
+    )
+
+
+def _facts(report: PublishReport, target: StoreTarget) -> dict[str, Any]:
+    written = report.changed + report.removed
+    return {
+        "generation": report.generation,
+        "rows": report.rows,
+        "changed": report.changed,
+        "removed": report.removed,
+        "unchanged": report.unchanged,
+        "repaired": report.repaired,
+        "documents_per_second": round(written / report.seconds) if report.seconds else 0,
+        "digest": f"{report.digest:016x}",
+        "as_of": target.as_of,
+        "model_version": target.model_version,
+    }
+
+
+def _progress(step: Step, rows: int) -> Callable[[int], None]:
+    """A line in the run's log every tenth of a long publish."""
+    said = 0
+
+    def tell(handled: int) -> None:
+        nonlocal said
+        if handled - said >= max(rows // 10, 50_000):
+            said = handled
+            step.context.log.info(f"{handled:,} of at most {rows:,} documents handled")
+
+    return tell

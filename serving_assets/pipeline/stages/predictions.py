@@ -1,0 +1,98 @@
+"""Predictions: the features of a day through the champion; not yet trusted, so checks gate everything after it.
+
+Here: the asset of one use case's predictions. Not here: the model (models/), or their publication.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dagster as dg
+
+from serving_assets.catalog.columns import Column
+from serving_assets.catalog.discovery import BoundUseCase
+from serving_assets.catalog.spec import DAY
+from serving_assets.engines.query import Engine, Input, Query, Target
+from serving_assets.models.bundle import Bundle
+from serving_assets.models.plots import score_histogram
+from serving_assets.pipeline.checks.contract import check_contract
+from serving_assets.pipeline.checks.coverage import COVERAGE, check_coverage
+from serving_assets.pipeline.checks.verdict import Check
+from serving_assets.pipeline.platform import Platform
+from serving_assets.pipeline.report import code_references, measured, picture, table_schema, written_metadata
+from serving_assets.pipeline.stages.step import Step, stage_asset
+from serving_assets.pipeline.windows import read_window
+
+VALID_SCORES = Check("valid_scores", "Every score is there, finite and within its declared range, one row per entity.")
+
+
+def prediction_columns(use_case: BoundUseCase) -> dict[str, Column]:
+    """Columns of the predictions table and their contract."""
+    spec = use_case.spec
+    scores = {
+        name: Column(dtype="float64", description="As the model returned it, not rounded.", required=True, bounds=bounds)
+        for name, bounds in spec.predictions.columns.items()
+    }
+    version = Column(dtype="string", description="Version of the registered model.", required=True)
+    return {spec.entity.key: Column(dtype=spec.entity.dtype, description="", required=True), **scores, "model_version": version}
+
+
+def predictions_asset(use_case: BoundUseCase, platform: Platform) -> dg.AssetsDefinition:
+    """The asset `<use_case>/predictions`."""
+    spec = use_case.spec
+    columns = prediction_columns(use_case)
+    population = platform.catalog.tables[spec.features.population]
+    window = spec.features.inputs[spec.features.population]
+
+    def score(step: Step) -> dg.MaterializeResult[Any]:
+        p, day = step.platform, step.day
+        version = p.registry.champion(use_case.name)
+        bundle = p.registry.bundle(use_case.name, version)
+        scorer = bundle.scorer(threads=p.settings.engine_threads)
+        features = Input(p.lake.table(use_case.lake_name("features")).scan({DAY: day}))
+        scorer.signature.check(features.scan.schema())
+        table = p.lake.table(use_case.lake_name("predictions"))
+        with measured() as cost:
+            written = p.engine.score(
+                features, scorer, spec.entity.key, {DAY: day, "model_version": version}, Target(table, {DAY: day}, (DAY,))
+            )
+        rows = Input(table.scan({DAY: day}, version=written.version))
+        verdicts = [
+            check_contract(p.engine, rows, (spec.entity.key,), columns, VALID_SCORES),
+            check_coverage(p.engine, read_window(population, window, day, p.lake), rows, spec.entity.key, spec.checks),
+        ]
+        facts = written_metadata(written, cost) | {"model_version": version, "scored_by": bundle.form}
+        return step.result(facts | _histograms(p.engine, rows, bundle, tuple(spec.predictions.columns)), verdicts)
+
+    return stage_asset(
+        dg.AssetKey([use_case.name, "predictions"]),
+        score,
+        group="predictions",
+        description=spec.description,
+        owners=spec.owners,
+        kinds={"onnx", "mlflow", "deltalake"},
+        deps=[dg.AssetKey([use_case.name, "features"]), dg.AssetKey([use_case.name, "champion"])],
+        partitions=platform.partitions(use_case.domain.timezone),
+        checks=(VALID_SCORES, COVERAGE),
+        metadata={
+            **dict(
+                dg.TableMetadataSet(
+                    column_schema=table_schema(columns, key=(spec.entity.key,)), table_name=use_case.lake_name("predictions")
+                )
+            ),
+            **code_references(use_case.folder / "use_case.py"),
+        },
+    )
+
+
+def _histograms(engine: Engine, rows: Input, bundle: Bundle, columns: tuple[str, ...]) -> dict[str, Any]:
+    """A picture per score column: this day's distribution beside that of the training set, over the profile's bins."""
+    pictures = {}
+    for column in columns:
+        edges, reference = bundle.profile.scores[column].edges, bundle.profile.scores[column].counts
+        bins = " + ".join(f"CAST(\"{column}\" >= {edge!r} AS INTEGER)" for edge in edges[1:-1]) or "0"
+        sql = f'SELECT {bins} AS bin, count(*) AS n FROM t WHERE "{column}" IS NOT NULL GROUP BY 1'
+        counted = {row["bin"]: row["n"] for row in engine.collect(Query(sql, {"t": rows})).to_pylist()}
+        current = [counted.get(i, 0) for i in range(len(edges) - 1)]
+        pictures[f"{column}_histogram"] = picture(score_histogram(edges, current, reference, column), column)
+    return pictures

@@ -1,0 +1,98 @@
+"""What every stage's step shares: the platform, the days it is run for, and the result it returns.
+
+Here: the frame around a step. Not here: anything that one stage alone does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import dagster as dg
+
+from serving_assets.failpoints import failpoint
+from serving_assets.lake import DayRange
+from serving_assets.pipeline.checks.verdict import Check, Verdict
+from serving_assets.pipeline.platform import Platform
+from serving_assets.pipeline.report import RETRIES, permanent_errors
+
+HEAVY_STAGE = dg.BackfillPolicy.multi_run(max_partitions_per_run=100)
+"""Stages that read a range of days at once take a backfill in chunks; where each day needs its own verdict they do not."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One run of one stage."""
+
+    context: dg.AssetExecutionContext
+    platform: Platform
+    asset: dg.AssetKey
+
+    @property
+    def days(self) -> DayRange:
+        """The days of the run's partition or range of partitions."""
+        keys = self.context.partition_key_range
+        return DayRange(date.fromisoformat(keys.start), date.fromisoformat(keys.end))
+
+    @property
+    def day(self) -> date:
+        """The one day of a run that takes a single partition."""
+        return date.fromisoformat(self.context.partition_key)
+
+    @property
+    def run_id(self) -> str:
+        """The run that the rows belong to: for a retry, the run that it retries, whose rows it replaces."""
+        return self.context.run.root_run_id or self.context.run.run_id
+
+    def result(self, metadata: Mapping[str, Any], verdicts: Iterable[Verdict] = ()) -> dg.MaterializeResult[Any]:
+        """What the step made, and what its checks say of it."""
+        results = [verdict.result(self.asset) for verdict in verdicts]
+        return dg.MaterializeResult(asset_key=self.asset, metadata=dict(metadata), check_results=results)
+
+
+def stage_asset(
+    key: dg.AssetKey,
+    step: Callable[[Step], dg.MaterializeResult[Any]],
+    *,
+    group: str,
+    description: str,
+    owners: Sequence[str],
+    kinds: set[str],
+    deps: Sequence[dg.AssetDep | dg.AssetKey] = (),
+    partitions: dg.PartitionsDefinition[str] | None = None,
+    checks: Sequence[Check] = (),
+    metadata: Mapping[str, Any] | None = None,
+    backfill_policy: dg.BackfillPolicy | None = None,
+    pool: str | None = None,
+    config: Mapping[str, dg.Field] | None = None,
+) -> dg.AssetsDefinition:
+    """The Dagster asset that runs `step`.
+
+    Permanent errors fail at once, passing ones are retried. `config` names what a person may set at launch.
+    """
+
+    @dg.asset(
+        key=key,
+        group_name=group,
+        description=description,
+        owners=list(owners),
+        kinds=kinds,
+        deps=list(deps),
+        partitions_def=partitions,
+        check_specs=[check.spec(key) for check in checks],
+        metadata=dict(metadata or {}),
+        backfill_policy=backfill_policy,
+        retry_policy=RETRIES,
+        required_resource_keys={"platform"},
+        pool=pool,
+        config_schema=dict(config or {}),
+    )
+    def run(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
+        failpoint("stage.before_write")
+        result = permanent_errors(step)(Step(context, context.resources.platform, key))
+        failpoint("stage.after_write")
+        return result
+
+    return run

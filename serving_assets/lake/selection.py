@@ -42,9 +42,12 @@ class DayRange:
     def __str__(self) -> str:
         return f"{self.first}..{self.last}"
 
+    def __len__(self) -> int:
+        return (self.last - self.first).days + 1
+
     def days(self) -> Iterator[date]:
         """Every day of the range, oldest first."""
-        for offset in range((self.last - self.first).days + 1):
+        for offset in range(len(self)):
             yield self.first + timedelta(days=offset)
 
 

@@ -142,5 +142,5 @@ def _newest_day(historic: LakeTable) -> Scan:
 
 
 def _days(scan: Scan) -> DayRange:
-    days = [file.partition["scored_for"] for file in scan.files(check=False)]
+    days = [day for file in scan.files(check=False) if isinstance(day := file.partition["scored_for"], date)]
     return DayRange(min(days), max(days))

@@ -1,0 +1,145 @@
+"""The `serving-assets` command.
+
+Here: the commands, their options and exit codes. Not here: what they do (commands/).
+
+Exit codes: 0 done; 1 failed, with what, where and the mend on standard error; 2 the call itself was wrong.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Annotated
+
+import typer
+
+from serving_assets.commands.workspace import Workspace, console, print_json, progress_bar, told_errors
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    help="Raw tables to served predictions. Start with [bold]serving-assets demo[/], then look with [bold]status[/] and [bold]show[/].",
+)
+demo_app = typer.Typer(invoke_without_command=True, rich_markup_mode="rich")
+app.add_typer(demo_app, name="demo")
+
+UseCaseArgument = Annotated[str, typer.Argument(metavar="USE_CASE", help="Name of the use case, such as purchase_propensity.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts instead of a screen.")]
+Day = Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], metavar="YYYY-MM-DD")]
+
+
+@demo_app.callback()
+def demo(context: typer.Context) -> None:
+    """A year of real grocery data, from raw files through every stage to a prediction that can be looked up.
+
+    Everything runs through Dagster on the instance in DAGSTER_HOME, so that [bold]make ui[/] shows it afterwards. Called again, it
+    goes on where it stopped: days that have arrived since are landed, mapped, scored and published.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    from serving_assets.commands.demo import run_demo
+
+    with told_errors():
+        raise typer.Exit(run_demo(Workspace))
+
+
+@demo_app.command()
+def land(
+    first: Annotated[Day | None, typer.Option("--from", help="Oldest day to land; default: the data's first.")] = None,
+    last: Annotated[Day | None, typer.Option("--to", help="Newest day to land; default: the newest that has arrived.")] = None,
+    ending: Annotated[
+        Day | None,
+        typer.Option(help="Move all dates by whole weeks so that the newest landed day is this one; default: yesterday."),
+    ] = None,
+    original_dates: Annotated[bool, typer.Option("--original-dates", help="Keep the dates of 2017.")] = False,
+    promotions: Annotated[bool, typer.Option("--promotions", help="Also land the 20.9 million promotion rows.")] = False,
+) -> None:
+    """Play the upstream systems: drop files of the real data into the landing zone.
+
+    The first call decides by how many weeks the dates move, and remembers it there; later calls land what has arrived since.
+    """
+    from serving_assets.commands.demo import land_files, print_landed
+
+    with told_errors(), progress_bar() as bar:
+        landed = land_files(bar, _day(first), _day(last), _day(ending), original_dates=original_dates, promotions=promotions)
+    print_landed(landed)
+
+
+@app.command()
+def show(
+    use_case: UseCaseArgument,
+    entity: Annotated[str, typer.Argument(metavar="ENTITY", help="Key of the entity, such as a household id.")],
+    as_json: JsonOption = False,
+) -> None:
+    """The published prediction of one entity, with its generation, as-of instant and model version.
+
+    Exits with 1 when there is none: the entity is unknown, or has not been scored for so long that its prediction expired.
+    """
+    from serving_assets.commands.show import as_record, look_up, print_predictions
+
+    with told_errors():
+        workspace = Workspace()
+        found = look_up(workspace, use_case, [entity])[0]
+        if as_json:
+            print_json(as_record(found) if found else None)
+        elif found:
+            print_predictions([found], workspace.catalog.use_case(use_case).spec.entity.key)
+        else:
+            console.print(f"{use_case} has no prediction for {entity}.")
+        raise typer.Exit(0 if found else 1)
+
+
+@app.command()
+def status(
+    use_case: Annotated[str | None, typer.Argument(metavar="[USE_CASE]", help="One use case; default: all.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Per use case: the newest partition of each stage, what readers get, the champion, and the checks that fail.
+
+    Exits with 1 when a check fails as an error.
+    """
+    from serving_assets.commands.status import gather, print_status
+
+    with told_errors():
+        workspace = Workspace()
+        names = [use_case] if use_case else sorted(workspace.catalog.use_cases)
+        states = [gather(workspace, workspace.catalog.use_case(name)) for name in names]
+        if as_json:
+            print_json(states)
+        else:
+            for state in states:
+                print_status(state)
+        broken = any(check["severity"] == "ERROR" for state in states for check in state["failing_checks"])
+        raise typer.Exit(1 if broken else 0)
+
+
+@app.command()
+def backfill(
+    first: Annotated[Day, typer.Option("--from", help="Oldest day.")],
+    last: Annotated[Day, typer.Option("--to", help="Newest day.")],
+    use_case: Annotated[str | None, typer.Option(help="One use case; default: all.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run every stage for a range of days: tables in large chunks, predictions day by day, publication once at the end.
+
+    Safe to repeat: a day that is run again ends as if it had run once. A bad day fails alone; exits with 1 if any did.
+    """
+    from serving_assets.commands.backfill import print_summary, run_backfill, summary
+    from serving_assets.lake import DayRange
+
+    with told_errors():
+        workspace = Workspace()
+        days = DayRange(first.date(), last.date())
+        names = [use_case] if use_case else sorted(workspace.catalog.use_cases)
+        summaries = [summary(n, run_backfill(workspace, workspace.catalog.use_case(n), days)) for n in names]
+        if as_json:
+            print_json(summaries)
+        else:
+            for found in summaries:
+                print_summary(found)
+        raise typer.Exit(1 if any(found["failed"] for found in summaries) else 0)
+
+
+def _day(given: datetime | None) -> date | None:
+    return given.date() if given else None

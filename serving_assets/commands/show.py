@@ -1,0 +1,65 @@
+"""`show`: the published prediction of one entity, through the reader's path.
+
+Here: the look-up and its screen. Not here: the store.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.table import Table
+
+from serving_assets.catalog.spec import Entity
+from serving_assets.commands.workspace import Workspace, console
+from serving_assets.errors import InputError
+from serving_assets.store import Found
+
+
+def entity_id(entity: Entity, text: str) -> int | str:
+    """The id in the entity's own type.
+
+    Raises:
+        InputError: when `text` is not one.
+    """
+    if entity.dtype == "string":
+        return text
+    try:
+        return int(text)
+    except ValueError as error:
+        raise InputError(f"{text!r} is no {entity.key}.", mend="It is a whole number, such as 1.") from error
+
+
+def look_up(workspace: Workspace, use_case: str, texts: list[str]) -> list[Found | None]:
+    """The published predictions of some entities, all of one generation, None where there is none.
+
+    Raises:
+        InputError: when nothing of the use case was ever published, or an id has the wrong type.
+    """
+    spec = workspace.catalog.use_case(use_case).spec
+    reading = workspace.platform.store.read(use_case, [entity_id(spec.entity, text) for text in texts])
+    if reading.control is None or reading.control.published is None:
+        raise InputError(
+            f"Nothing of {use_case} has been published yet.",
+            mend="Materialize its online asset: make demo, or serving-assets backfill.",
+        )
+    return reading.values
+
+
+def as_record(found: Found) -> dict[str, Any]:
+    """A published prediction in plain values."""
+    return {
+        "entity": found.entity,
+        **found.value,
+        "as_of": found.as_of,
+        "model_version": found.model_version,
+        "generation": found.generation,
+    }
+
+
+def print_predictions(found: list[Found], key: str) -> None:
+    """A table of published predictions."""
+    table = Table(key, *found[0].value, "as of", "model", "generation", box=None, header_style="bold")
+    for one in found:
+        values = [f"{value}" for value in one.value.values()]
+        table.add_row(str(one.entity), *values, one.as_of, one.model_version, str(one.generation))
+    console.print(table)

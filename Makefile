@@ -19,6 +19,7 @@ demo: $(READY) ## a year of real grocery data, from raw files to a published pre
 	@$(BIN)/serving-assets demo
 
 ui: export DAGSTER_HOME := $(CURDIR)/dagster_home
+ui: export PYTHONWARNINGS := ignore:Function `dev_command` is superseded
 ui: $(READY) ## the Dagster UI on 127.0.0.1:3000, with everything the demo ran
 	@$(BIN)/dagster dev --workspace workspace.yaml --host 127.0.0.1 --port 3000
 
@@ -26,10 +27,10 @@ test: $(READY) ## every test; WORKERS=4 to use more processes, TESTS=tests/unit 
 	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(TESTS)
 
 lint: $(READY) ## style, types and the dependency rule
-	@$(BIN)/ruff check --quiet .
-	@$(BIN)/ruff format --quiet --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-logo
 
 lock: ## write the requirements*.lock files anew; UPGRADE=--upgrade to move to the newest versions
 	@set -e; python=$$(scripts/find-python $(PYTHON)); uv=$$(mktemp -d); trap 'rm -rf "$$uv"' EXIT; \

@@ -1,0 +1,157 @@
+"""How good scores are against labels: ranking, calibration, and the uncertainty of a comparison.
+
+Here: pure functions of arrays. Not here: models, tables, or what follows from the numbers (promotion.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from serving_assets.catalog.columns import Spec
+
+
+class Bin(Spec):
+    """One bin of a calibration table: mean predicted probability, observed share of label 1, rows."""
+
+    predicted: float
+    observed: float
+    rows: int
+
+
+class Difference(Spec):
+    """AUC of one scoring minus another's on the same rows, with its 95 % interval (percentile bootstrap)."""
+
+    auc: float
+    other_auc: float
+    difference: float
+    low: float
+    high: float
+
+
+class Metrics(Spec):
+    """What is measured on held-out rows."""
+
+    rows: int
+    positives: int
+    auc: float
+    log_loss: float
+    brier: float
+    calibration_error: float
+    calibration: tuple[Bin, ...]
+
+
+def measure(labels: np.ndarray, scores: np.ndarray) -> Metrics:
+    """All metrics of `scores` (probabilities, (rows,)) against `labels` (0 or 1, (rows,))."""
+    table = calibration(labels, scores)
+    return Metrics(
+        rows=len(labels),
+        positives=int(labels.sum()),
+        auc=auc(labels, scores),
+        log_loss=log_loss(labels, scores),
+        brier=brier(labels, scores),
+        calibration_error=expected_calibration_error(table),
+        calibration=table,
+    )
+
+
+def auc(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None) -> float:
+    """Area under the ROC curve: the chance that a positive ranks above a negative, a tie counting half.
+
+    The Mann-Whitney statistic U / (P N), Hanley & McNeil 1982, with each row counted `weights` times. NaN when one
+    kind of label is absent.
+    """
+    return _Ranking(labels, scores).auc(np.ones(len(labels)) if weights is None else weights)
+
+
+def log_loss(labels: np.ndarray, scores: np.ndarray) -> float:
+    """Mean negative log-likelihood in nats, probabilities clipped to [1e-15, 1 - 1e-15]."""
+    p = np.clip(scores, 1e-15, 1 - 1e-15)
+    return float(-np.mean(labels * np.log(p) + (1 - labels) * np.log1p(-p)))
+
+
+def brier(labels: np.ndarray, scores: np.ndarray) -> float:
+    """Mean squared difference of probability and label (Brier 1950)."""
+    return float(np.mean((scores - labels) ** 2))
+
+
+def calibration(labels: np.ndarray, scores: np.ndarray, bins: int = 10) -> tuple[Bin, ...]:
+    """Predicted against observed in bins of equally many rows; rows of one score stay in one bin.
+
+    Equal rows instead of equal width, so that a rare label is not all in the first bin (Nixon et al. 2019).
+    """
+    edges = np.unique(np.quantile(scores, np.linspace(0, 1, bins + 1)[1:-1]))
+    index = np.searchsorted(edges, scores, side="left")
+    rows = np.bincount(index, minlength=len(edges) + 1)
+    predicted = np.bincount(index, weights=scores, minlength=len(edges) + 1)
+    observed = np.bincount(index, weights=labels, minlength=len(edges) + 1)
+    return tuple(
+        Bin(predicted=float(p / n), observed=float(o / n), rows=int(n))
+        for p, o, n in zip(predicted, observed, rows, strict=True)
+        if n
+    )
+
+
+def expected_calibration_error(table: tuple[Bin, ...]) -> float:
+    """Mean |observed - predicted| over bins, weighted by their rows (Naeini et al. 2015)."""
+    rows = sum(entry.rows for entry in table)
+    return sum(entry.rows * abs(entry.observed - entry.predicted) for entry in table) / rows
+
+
+def paired_bootstrap(
+    labels: np.ndarray,
+    scores: np.ndarray,
+    others: Mapping[str, np.ndarray],
+    entities: np.ndarray,
+    *,
+    resamples: int = 1_000,
+    seed: int = 0,
+) -> dict[str, Difference]:
+    """AUC of `scores` minus that of each of `others`, with 95 % percentile intervals (Efron & Tibshirani 1993, ch. 13).
+
+    Entities are drawn with replacement, each with all its rows (the cluster bootstrap), because rows of one entity
+    are not independent; both scorings see the same draw, so what they share cancels out.
+
+    Args:
+        labels: 0 or 1, (rows,).
+        scores: (rows,), higher meaning likelier.
+        others: name to (rows,).
+        entities: key of each row's entity, (rows,).
+        resamples: number of draws.
+        seed: of the draws.
+    """
+    _, entity = np.unique(entities, return_inverse=True)
+    count = int(entity.max()) + 1
+    rankings = [_Ranking(labels, scores), *(_Ranking(labels, other) for other in others.values())]
+    draws = np.empty((resamples, len(rankings)))
+    rng = np.random.default_rng(seed)
+    for resample in range(resamples):
+        weights = np.bincount(rng.integers(0, count, count), minlength=count).astype(np.float64)[entity]
+        draws[resample] = [ranking.auc(weights) for ranking in rankings]
+    own, *rest = [ranking.auc(np.ones(len(labels))) for ranking in rankings]
+    lows, highs = np.nanquantile(draws[:, :1] - draws[:, 1:], [0.025, 0.975], axis=0)
+    return {
+        name: Difference(auc=own, other_auc=other, difference=own - other, low=float(low), high=float(high))
+        for name, other, low, high in zip(others, rest, lows, highs, strict=True)
+    }
+
+
+class _Ranking:
+    """Rows sorted by score once, so that each weighting of them costs two passes."""
+
+    def __init__(self, labels: np.ndarray, scores: np.ndarray) -> None:
+        order = np.argsort(scores, kind="stable")
+        ranked = scores[order]
+        positive = labels[order] > 0.5
+        group = np.concatenate([[0], np.cumsum(ranked[1:] != ranked[:-1])])
+        self._groups = int(group[-1]) + 1
+        self._positive, self._negative = order[positive], order[~positive]
+        self._positive_group, self._negative_group = group[positive], group[~positive]
+
+    def auc(self, weights: np.ndarray) -> float:
+        positive = weights[self._positive]
+        negative = np.bincount(self._negative_group, weights=weights[self._negative], minlength=self._groups)
+        below = np.cumsum(negative) - negative / 2
+        pairs = positive.sum() * negative.sum()
+        return float(positive @ below[self._positive_group] / pairs) if pairs else float("nan")

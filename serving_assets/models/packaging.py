@@ -1,0 +1,48 @@
+"""A candidate made into a bundle: compiled, certified, profiled, or left as it is with the reason.
+
+Here: the decision for one of the two forms. Not here: the folder's format (bundle.py), or the comparison (parity.py).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from serving_assets.models.bundle import Bundle, Form, write_bundle
+from serving_assets.models.compile import NotCompilable, compile_onnx
+from serving_assets.models.estimator import pickled
+from serving_assets.models.parity import Parity, certify
+from serving_assets.models.profile import profile
+from serving_assets.models.scorer import Scorer, compiled
+from serving_assets.models.training import Candidate
+
+
+def package(candidate: Candidate, folder: Path) -> Bundle:
+    """Write the candidate's bundle to `folder`, which must not exist.
+
+    The compiled form is kept when it equals the estimator on all held-out and adversarial rows; otherwise the estimator
+    itself is, and the manifest's `reason` says why.
+    """
+    form, reason, model, parity = _form(candidate)
+    return write_bundle(
+        folder,
+        name=candidate.name,
+        form=form,
+        reason=reason,
+        model=model,
+        signature=candidate.signature,
+        profile=profile(candidate.signature, candidate.training_set, candidate.scores),
+        parity=parity,
+    )
+
+
+def _form(candidate: Candidate) -> tuple[Form, str, bytes, Parity | None]:
+    try:
+        graph = compile_onnx(candidate.estimator, candidate.signature)
+    except NotCompilable as reason:
+        return "original", reason.message, pickled(candidate.estimator), None
+    run = compiled(graph, candidate.signature)
+    scorer = Scorer(name=candidate.name, version="", signature=candidate.signature, run=run)
+    parity = certify(candidate.estimator, scorer, candidate.holdout)
+    if parity.passed:
+        return "onnx", parity.reason, graph, parity
+    return "original", parity.reason, pickled(candidate.estimator), parity

@@ -17,7 +17,7 @@ SELECT
   household_id,
   store_id,
   max(transaction_timestamp) AS purchased_at,
-  CAST(count(*) AS INTEGER) AS lines,
+  CAST(count(product_id) AS INTEGER) AS lines,
   CAST(coalesce(sum(quantity) FILTER (WHERE NOT is_fuel), 0) AS BIGINT) AS items,
   CAST(count(DISTINCT department) AS INTEGER) AS departments,
   round(sum(sales_value), 2) AS spend,

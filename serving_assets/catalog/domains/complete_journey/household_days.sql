@@ -5,7 +5,7 @@ WITH
       household_id,
       day,
       max(purchased_at) AS last_purchased_at,
-      CAST(count(*) AS INTEGER) AS baskets,
+      CAST(count(basket_id) AS INTEGER) AS baskets,
       CAST(count(DISTINCT store_id) AS INTEGER) AS stores,
       CAST(sum(CASE WHEN extract(HOUR FROM purchased_at) < 12 THEN 1 ELSE 0 END) AS INTEGER) AS morning_baskets,
       CAST(sum(CASE WHEN extract(HOUR FROM purchased_at) >= 17 THEN 1 ELSE 0 END) AS INTEGER) AS evening_baskets,
@@ -28,7 +28,7 @@ WITH
     GROUP BY household_id, day
   ),
   redemptions AS (
-    SELECT household_id, day, CAST(count(*) AS INTEGER) AS coupons_redeemed
+    SELECT household_id, day, CAST(count(coupon_upc) AS INTEGER) AS coupons_redeemed
     FROM coupon_redemptions
     GROUP BY household_id, day
   )

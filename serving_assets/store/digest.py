@@ -10,9 +10,8 @@ against an adversary.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from hashlib import md5
-from itertools import repeat
 
 from serving_assets.store.records import Entity
 
@@ -26,11 +25,7 @@ def document_digest(entity: Entity, text: str) -> int:
 
 def total_digest(documents: Iterable[tuple[Entity, str]]) -> int:
     """Digest of many documents: an integer in [0, 2**64), 0 for none."""
-    digests = (
-        md5(f"{'i' if type(entity) is int else 's'}{entity}\x1f{text}".encode(), usedforsecurity=False).digest()[:8]
-        for entity, text in documents
-    )
-    return sum(map(int.from_bytes, digests, repeat("little"))) % MODULUS
+    return sum(_digests(documents)) % MODULUS
 
 
 def digest_sql(entity_column: str, text_column: str) -> str:
@@ -42,3 +37,9 @@ def digest_sql(entity_column: str, text_column: str) -> str:
     document = f"{kind} || CAST({entity_column} AS VARCHAR) || chr(31) || {text_column}"
     # md5_number_upper is the first half of the printed digest, read as a little-endian number.
     return f"CAST(coalesce(sum(md5_number_upper({document})), 0) % {MODULUS} AS UBIGINT)"
+
+
+def _digests(documents: Iterable[tuple[Entity, str]]) -> Iterator[int]:
+    for entity, text in documents:
+        document = f"{'i' if type(entity) is int else 's'}{entity}\x1f{text}"
+        yield int.from_bytes(md5(document.encode(), usedforsecurity=False).digest()[:8], "little")

@@ -52,13 +52,16 @@ class OnlineStore(ABC):
         """Every stored document once, in any order, in bounded memory."""
 
     @abstractmethod
-    def upsert(self, collection: str, generation: int, base: int | None, changes: Sequence[Change]) -> None:
-        """Write each change as `cur = (generation, new)` and `prev = (base, old)`, an empty `prev` when `base` is None.
+    def upsert(
+        self, collection: str, generation: int, base: int | None, void: Ranges, changes: Sequence[Change]
+    ) -> None:
+        """Write each change as `cur = (generation, new)` and `prev = (base, what is stored as the value at base)`.
 
-        Atomic per document, with two guards: a document whose `cur_g` is greater than `generation` is left alone (a
-        newer writer was there), and a document that does not exist is created with `prev = (base, tombstone)`
-        whatever `old` says, because nothing is what readers saw of it (so a writer that was fenced out cannot bring a
-        removed document back).
+        That value is the document's `cur` where `cur_g` is neither above `base` nor in `void`, its `prev` otherwise, and a
+        tombstone where there is no document: never `old`, which a writer that was fenced out long ago would bring back.
+        With no `base`, `prev` is an empty slot.
+
+        Atomic per document. A document whose `cur_g` is greater than `generation` is left alone: a newer writer was there.
         """
 
     @abstractmethod

@@ -57,11 +57,10 @@ class Publication:
     def __init__(
         self, store: OnlineStore, collection: str, control: Control, lease_seconds: float, rewrite: bool
     ) -> None:
-        assert control.lease is not None
         self.store = store
         self.collection = collection
         self.control = control
-        self.generation = control.lease.generation
+        self.generation = control.taken
         self.base = control.active
         self.changed = self.removed = self.repaired = 0
         self.rows = control.published.rows if control.published and not rewrite else 0
@@ -113,7 +112,7 @@ class Publication:
         written = batch if self._rewrite else [change for change in batch if change.old != change.new]
         if written:
             check_entities([change.entity for change in written])
-            self.store.upsert(self.collection, self.generation, self.base, written)
+            self.store.upsert(self.collection, self.generation, self.base, self.control.void, written)
             self._tally(written)
             self._keep_sample(written)
         if len(written) < len(batch):
@@ -162,7 +161,6 @@ class Publication:
         Raises:
             ConflictError: the lease was lost; nothing visible has changed.
         """
-        assert self.control.lease is not None
         published = Generation(
             number=self.generation,
             as_of=target.as_of,
@@ -171,7 +169,7 @@ class Publication:
             rows=target.rows,
             digest=target.digest,
             run_id=target.run_id,
-            writer=self.control.lease.writer,
+            writer=self._lease().writer,
             published_at=now_iso(),
         )
         self._swap(
@@ -187,8 +185,9 @@ class Publication:
         return self.control
 
     def abandon(self) -> None:
-        """Give the lease back, so that the next writer need not wait for it to run out."""
+        """Give the lease back, so that the next writer need not wait for it to run out; without a lease, do nothing."""
         with contextlib.suppress(ConflictError, StoreError):
+            self._lease()
             self._swap(replace(self.control, void=with_void(self.control.void, self.generation), lease=None))
 
     def _tally(self, written: Sequence[Change]) -> None:
@@ -208,15 +207,22 @@ class Publication:
         if len(self._sample) > SAMPLE_TOTAL:
             self._sample = self._random.sample(self._sample, SAMPLE_TOTAL // 2)
 
+    def _lease(self) -> Lease:
+        if self.control.lease is None:
+            raise ConflictError(
+                f"{self.collection}: generation {self.generation} has been flipped or abandoned already.",
+                mend="Begin another publication.",
+            )
+        return self.control.lease
+
     def _hold(self) -> None:
         """Make sure that the lease is still ours, and renew it in good time."""
         control = self.store.control(self.collection)
         if control != self.control:
             raise self._fenced_out(control)
-        assert control.lease is not None
-        if control.lease.expires_at - time.time() < self._lease_seconds * 2 / 3:
-            lease = replace(control.lease, expires_at=time.time() + self._lease_seconds)
-            self._swap(replace(control, lease=lease))
+        lease = self._lease()
+        if lease.expires_at - time.time() < self._lease_seconds * 2 / 3:
+            self._swap(replace(control, lease=replace(lease, expires_at=time.time() + self._lease_seconds)))
 
     def _swap(self, control: Control) -> None:
         control = replace(control, revision=self.control.revision + 1)

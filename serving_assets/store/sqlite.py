@@ -98,12 +98,14 @@ class SqliteStore(OnlineStore):
                 return
             after, last = "AND entity > ?", rows[-1][:1]
 
-    def upsert(self, collection: str, generation: int, base: int | None, changes: Sequence[Change]) -> None:
+    def upsert(
+        self, collection: str, generation: int, base: int | None, void: Ranges, changes: Sequence[Change]
+    ) -> None:
         """One transaction. Numbers stand in the text: to bind six values per row costs more than the insert itself."""
-        b, old = _base(base, "?2")
+        b, prev = _base(base, f"CASE WHEN cur_g <= {base} AND NOT {_is_void(void)} THEN cur ELSE prev END")
         sql = (
             f"INSERT INTO documents VALUES ({self._id(collection)}, ?1, {generation:d}, ?3, {b}, NULL)"
-            f" ON CONFLICT DO UPDATE SET cur_g = {generation:d}, cur = ?3, prev_g = {b}, prev = {old}"
+            f" ON CONFLICT DO UPDATE SET cur_g = {generation:d}, cur = ?3, prev_g = {b}, prev = {prev}"
             f" WHERE cur_g <= {generation:d}"
         )
         with self._file.writing() as connection:
@@ -147,7 +149,7 @@ class SqliteStore(OnlineStore):
             return connection.execute(f"{verb} WHERE collection = {number} AND {where}").rowcount
 
     def _id(self, collection: str) -> int:
-        """The number that stands for `collection` in `documents`; -1, which has none, before the first control record."""
+        """The number that stands for `collection` in `documents`; -1, which has none, before its first publish."""
         if collection not in self._ids:
             with self._file.reading() as connection:
                 row = connection.execute("SELECT id FROM controls WHERE collection = ?", (collection,)).fetchone()

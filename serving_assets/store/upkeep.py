@@ -70,7 +70,11 @@ def rollback(store: OnlineStore, collection: str) -> Control:
 
 
 def remove_tombstones(store: OnlineStore, collection: str, grace_seconds: float) -> int:
-    """Delete the tombstones nobody needs; see OnlineStore.remove_tombstones."""
+    """Delete the tombstones nobody needs; see OnlineStore.remove_tombstones.
+
+    Of an older generation's acknowledged writes the network may still double one, which would bring a removed document
+    back: the grace period outlives that too. Writers that were fenced out may write at any time: they are void.
+    """
     control = store.control(collection)
     if control is None or control.active is None or control.since is None:
         return 0

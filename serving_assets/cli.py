@@ -12,7 +12,8 @@ from typing import Annotated
 
 import typer
 
-from serving_assets.commands.workspace import Workspace, console, print_json, progress_bar, told_errors
+from serving_assets.commands.screen import console, print_json, progress_bar, told_errors
+from serving_assets.pipeline.workspace import Workspace
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -24,7 +25,9 @@ app = typer.Typer(
 demo_app = typer.Typer(invoke_without_command=True, rich_markup_mode="rich")
 app.add_typer(demo_app, name="demo")
 
-UseCaseArgument = Annotated[str, typer.Argument(metavar="USE_CASE", help="Name of the use case, such as purchase_propensity.")]
+UseCaseArgument = Annotated[
+    str, typer.Argument(metavar="USE_CASE", help="Name of the use case, such as purchase_propensity.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts instead of a screen.")]
 Day = Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], metavar="YYYY-MM-DD")]
 
@@ -41,19 +44,25 @@ def demo(context: typer.Context) -> None:
     from serving_assets.commands.demo import run_demo
 
     with told_errors():
-        raise typer.Exit(run_demo(Workspace))
+        raise typer.Exit(run_demo())
 
 
 @demo_app.command()
 def land(
     first: Annotated[Day | None, typer.Option("--from", help="Oldest day to land; default: the data's first.")] = None,
-    last: Annotated[Day | None, typer.Option("--to", help="Newest day to land; default: the newest that has arrived.")] = None,
+    last: Annotated[
+        Day | None, typer.Option("--to", help="Newest day to land; default: the newest that has arrived.")
+    ] = None,
     ending: Annotated[
         Day | None,
-        typer.Option(help="Move all dates by whole weeks so that the newest landed day is this one; default: yesterday."),
+        typer.Option(
+            help="Move all dates by whole weeks so that the newest landed day is this one; default: yesterday."
+        ),
     ] = None,
     original_dates: Annotated[bool, typer.Option("--original-dates", help="Keep the dates of 2017.")] = False,
-    promotions: Annotated[bool, typer.Option("--promotions", help="Also land the 20.9 million promotion rows.")] = False,
+    promotions: Annotated[
+        bool, typer.Option("--promotions", help="Also land the 20.9 million promotion rows.")
+    ] = False,
 ) -> None:
     """Play the upstream systems: drop files of the real data into the landing zone.
 
@@ -62,7 +71,9 @@ def land(
     from serving_assets.commands.demo import land_files, print_landed
 
     with told_errors(), progress_bar() as bar:
-        landed = land_files(bar, _day(first), _day(last), _day(ending), original_dates=original_dates, promotions=promotions)
+        landed = land_files(
+            bar, _day(first), _day(last), _day(ending), original_dates=original_dates, promotions=promotions
+        )
     print_landed(landed)
 
 
@@ -99,7 +110,8 @@ def status(
 
     Exits with 1 when a check fails as an error.
     """
-    from serving_assets.commands.status import gather, print_status
+    from serving_assets.commands.status import print_status
+    from serving_assets.pipeline.operations.status import gather
 
     with told_errors():
         workspace = Workspace()

@@ -34,7 +34,9 @@ class Settings(BaseSettings):
     mlflow_tracking_uri: str = Field("", description="MLflow server or database; default SQLite in DATA_DIR/mlflow")
     store_uri: str = Field("", description="online store; default sqlite:///DATA_DIR/online.db")
     first_day: date | None = Field(None, description="first daily partition; default is what the domain declares")
-    executor: Literal["multiprocess", "in_process"] = Field("multiprocess", description="how the steps of a run execute")
+    executor: Literal["multiprocess", "in_process"] = Field(
+        "multiprocess", description="how the steps of a run execute"
+    )
     engine_threads: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1, description="threads of one query")
     engine_memory: str = Field("1GB", description="memory of one query; what is more goes to disk")
     batch_rows: int = Field(65_536, ge=1, description="rows that are in flight at once between the parts")

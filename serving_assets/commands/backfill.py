@@ -11,10 +11,11 @@ from typing import Any
 from rich.progress import Progress
 
 from serving_assets.catalog.discovery import BoundUseCase
-from serving_assets.commands.workspace import Workspace, console, progress_bar
+from serving_assets.commands.screen import console, progress_bar
 from serving_assets.lake import DayRange
 from serving_assets.pipeline.operations import backfill
 from serving_assets.pipeline.operations.runs import Outcome
+from serving_assets.pipeline.workspace import Workspace
 
 
 def run_backfill(workspace: Workspace, use_case: BoundUseCase, days: DayRange) -> list[Outcome]:
@@ -56,7 +57,11 @@ def summary(use_case: str, outcomes: list[Outcome]) -> dict[str, Any]:
         "use_case": use_case,
         "runs": len(outcomes),
         "failed": [
-            {"run_id": o.run_id, "days": [str(o.days.first), str(o.days.last)] if o.days else None, "why": list(o.failures)}
+            {
+                "run_id": o.run_id,
+                "days": [str(o.days.first), str(o.days.last)] if o.days else None,
+                "why": list(o.failures),
+            }
             for o in outcomes
             if not o.success
         ],

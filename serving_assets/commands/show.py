@@ -10,8 +10,9 @@ from typing import Any
 from rich.table import Table
 
 from serving_assets.catalog.spec import Entity
-from serving_assets.commands.workspace import Workspace, console
+from serving_assets.commands.screen import console
 from serving_assets.errors import InputError
+from serving_assets.pipeline.workspace import Workspace
 from serving_assets.store import Found
 
 

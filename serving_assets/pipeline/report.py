@@ -79,7 +79,9 @@ def table_schema(columns: Mapping[str, Column], *, key: tuple[str, ...] = ()) ->
                 name,
                 SQL_TYPES[column.dtype],
                 description=column.description or None,
-                constraints=dg.TableColumnConstraints(nullable=not (column.required or name in key), other=_bounds(column)),
+                constraints=dg.TableColumnConstraints(
+                    nullable=not (column.required or name in key), other=_bounds(column)
+                ),
             )
             for name, column in columns.items()
         ]
@@ -116,7 +118,9 @@ def picture(png: bytes, title: str) -> dg.MarkdownMetadataValue:
 def code_references(*files: Path) -> dict[str, Any]:
     """Links from the UI to the files that make an asset."""
     references = [dg.LocalFileCodeReference(file_path=str(path), line_number=1, label=path.name) for path in files]
-    return dict(dg.CodeReferencesMetadataSet(code_references=dg.CodeReferencesMetadataValue(code_references=references)))
+    return dict(
+        dg.CodeReferencesMetadataSet(code_references=dg.CodeReferencesMetadataValue(code_references=references))
+    )
 
 
 def permanent_errors(step: Callable[P, R]) -> Callable[P, R]:

@@ -12,7 +12,9 @@ from serving_assets.catalog.columns import Column
 from serving_assets.engines.query import Engine, Input, Query
 from serving_assets.pipeline.checks.verdict import Check, Verdict
 
-CONTRACT = Check("contract", "Keys are unique and filled, required columns are filled, numbers are finite and in range.")
+CONTRACT = Check(
+    "contract", "Keys are unique and filled, required columns are filled, numbers are finite and in range."
+)
 
 
 def check_contract(
@@ -28,7 +30,7 @@ def check_contract(
         if violation := column.bounds.violation_sql(f'"{name}"'):
             rules[f"{name} is out of range"] = f"({violation})"
     listed = ", ".join(f'"{name}"' for name in key)
-    tallies = ", ".join(f"count(*) FILTER ({rule}) AS \"{name}\"" for name, rule in rules.items())
+    tallies = ", ".join(f'count(*) FILTER ({rule}) AS "{name}"' for name, rule in rules.items())
     found = engine.collect(Query(f"SELECT count(*) AS rows, {tallies} FROM t", {"t": rows})).to_pylist()[0]
     copies = engine.collect(
         Query(f"SELECT {listed}, count(*) AS copies FROM t GROUP BY {listed} HAVING count(*) > 1 LIMIT 10", {"t": rows})

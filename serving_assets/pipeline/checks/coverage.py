@@ -16,7 +16,9 @@ def check_coverage(engine: Engine, population: Input, predictions: Input, key: s
     """The share of distinct entities of `population` that stand in `predictions`."""
     inputs = {"population": population, "predictions": predictions}
     missing = f'SELECT DISTINCT "{key}" FROM population WHERE "{key}" NOT IN (SELECT "{key}" FROM predictions)'
-    sql = f'SELECT (SELECT count(DISTINCT "{key}") FROM population) AS due, (SELECT count(*) FROM ({missing})) AS missing'
+    sql = (
+        f'SELECT (SELECT count(DISTINCT "{key}") FROM population) AS due, (SELECT count(*) FROM ({missing})) AS missing'
+    )
     found = engine.collect(Query(sql, inputs)).to_pylist()[0]
     due, absent = found["due"], found["missing"]
     share = 1 - absent / due if due else 0.0

@@ -11,21 +11,29 @@ from datetime import date
 from serving_assets.engines.query import Engine, Input, Query
 from serving_assets.pipeline.checks.verdict import Check, Verdict
 
-NEVER_REGRESSES = Check("never_regresses", "No entity's prediction is older than it was, and none left before it expired.")
-AGREES_WITH_HISTORY = Check("agrees_with_history", "For the days just merged, latest holds the newest prediction of the history.")
+NEVER_REGRESSES = Check(
+    "never_regresses", "No entity's prediction is older than it was, and none left before it expired."
+)
+AGREES_WITH_HISTORY = Check(
+    "agrees_with_history", "For the days just merged, latest holds the newest prediction of the history."
+)
 
 
 def check_never_regresses(engine: Engine, before: Input | None, after: Input, key: str, expired: date) -> Verdict:
     """Entities whose `(scored_for, scored_at)` went back, or that left although newer than `expired`."""
     if before is None:
-        return NEVER_REGRESSES.verdict("pass", "The first version; there is nothing before it.", measured=0, threshold=0)
+        return NEVER_REGRESSES.verdict(
+            "pass", "The first version; there is nothing before it.", measured=0, threshold=0
+        )
     sql = f"""
         SELECT b."{key}", b.scored_for AS was_for, b.scored_at AS was_at, a.scored_for AS is_for, a.scored_at AS is_at
         FROM before AS b LEFT JOIN after AS a ON a."{key}" = b."{key}"
         WHERE (a."{key}" IS NULL AND b.scored_for > DATE '{expired}')
            OR a.scored_for < b.scored_for OR (a.scored_for = b.scored_for AND a.scored_at < b.scored_at)
     """
-    return _none_of(engine, NEVER_REGRESSES, sql, {"before": before, "after": after}, "regressed", "No entity regressed.")
+    return _none_of(
+        engine, NEVER_REGRESSES, sql, {"before": before, "after": after}, "regressed", "No entity regressed."
+    )
 
 
 def check_agrees_with_history(
@@ -55,7 +63,12 @@ def check_agrees_with_history(
            OR (h."{key}" IS NULL AND l.scored_for = (SELECT last FROM span))
     """
     return _none_of(
-        engine, AGREES_WITH_HISTORY, sql, {"history": history, "latest": latest}, "disagree", "Latest is what the history says."
+        engine,
+        AGREES_WITH_HISTORY,
+        sql,
+        {"history": history, "latest": latest},
+        "disagree",
+        "Latest is what the history says.",
     )
 
 

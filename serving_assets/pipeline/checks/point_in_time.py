@@ -11,7 +11,9 @@ from datetime import datetime
 from serving_assets.engines.query import Engine, Input, Query
 from serving_assets.pipeline.checks.verdict import Check, Verdict
 
-POINT_IN_TIME = Check("point_in_time", "The newest row that any feature has read is older than the instant of the prediction.")
+POINT_IN_TIME = Check(
+    "point_in_time", "The newest row that any feature has read is older than the instant of the prediction."
+)
 
 
 def check_point_in_time(engine: Engine, inputs: Mapping[str, Input], as_of: datetime) -> Verdict:

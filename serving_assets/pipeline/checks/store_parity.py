@@ -8,7 +8,9 @@ from __future__ import annotations
 from serving_assets.pipeline.checks.verdict import Check, Verdict
 from serving_assets.store import Parity
 
-STORE_PARITY = Check("store_parity", "The store's active generation holds exactly the documents of latest, by count and digest.")
+STORE_PARITY = Check(
+    "store_parity", "The store's active generation holds exactly the documents of latest, by count and digest."
+)
 
 
 def check_store_parity(found: Parity) -> Verdict:

@@ -6,6 +6,8 @@ Here: which assets a job holds, and its schedule. Not here: backfills over a ran
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import timedelta
+from zoneinfo import ZoneInfo
 
 import dagster as dg
 
@@ -23,7 +25,9 @@ def stage_keys(use_case: BoundUseCase, stages: Iterable[str]) -> list[dg.AssetKe
     return [dg.AssetKey([use_case.name, stage]) for stage in stages]
 
 
-def use_case_jobs(use_case: BoundUseCase, platform: Platform) -> tuple[list[dg.UnresolvedAssetJobDefinition], list[dg.ScheduleDefinition]]:
+def use_case_jobs(
+    use_case: BoundUseCase, platform: Platform
+) -> tuple[list[dg.UnresolvedAssetJobDefinition], list[dg.ScheduleDefinition]]:
     """The jobs of a use case and their schedules."""
     spec = use_case.spec
     training = dg.AssetSelection.assets(*stage_keys(use_case, TRAINING_STAGES))
@@ -41,7 +45,10 @@ def use_case_jobs(use_case: BoundUseCase, platform: Platform) -> tuple[list[dg.U
         tags=tags,
     )
     partitions = platform.partitions(use_case.domain.timezone)
-    return [daily, train], [_daily_schedule(use_case, daily, partitions), _training_schedule(spec.training_schedule, train)]
+    return [daily, train], [
+        _daily_schedule(use_case, daily, partitions),
+        _training_schedule(spec.training_schedule, train),
+    ]
 
 
 def _daily_schedule(
@@ -60,10 +67,11 @@ def _daily_schedule(
         default_status=dg.DefaultScheduleStatus.RUNNING,
     )
     def newest_day(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        day = partitions.get_last_partition_key(current_time=context.scheduled_execution_time)
-        if day is None:
+        now = context.scheduled_execution_time.astimezone(ZoneInfo(use_case.domain.timezone))
+        day = now.date() - timedelta(days=1)
+        if day < partitions.start.date():
             return dg.SkipReason(f"No day has ended yet since the first partition, {partitions.start.date()}.")
-        return dg.RunRequest(run_key=day, partition_key=day)
+        return dg.RunRequest(run_key=str(day), partition_key=str(day))
 
     return newest_day
 

@@ -58,7 +58,9 @@ def plan_merge(historic: LakeTable, latest: LakeTable, expire_after_days: int) -
     """
     days = historic.partitions("scored_for")
     if not days:
-        raise InputError(f"{historic.name} holds no prediction.", mend="Materialize predictions and historic for a day first.")
+        raise InputError(
+            f"{historic.name} holds no prediction.", mend="Materialize predictions and historic for a day first."
+        )
     everything = historic.scan()
     expired = max(days) - timedelta(days=expire_after_days)
     unexpired = everything.narrowed({"scored_for": DayRange(expired + timedelta(days=1), max(days))})

@@ -35,7 +35,9 @@ def describe_target(platform: Platform, use_case: BoundUseCase, latest: LakeTabl
     snapshot = Input(latest.scan())
     newest = platform.engine.collect(Query(stamp_sql(), {"snapshot": snapshot})).to_pylist()[0]
     if newest["day"] is None:
-        raise InputError(f"{latest.name} is empty, so there is nothing to publish.", mend="Materialize predictions first.")
+        raise InputError(
+            f"{latest.name} is empty, so there is nothing to publish.", mend="Materialize predictions first."
+        )
     stamp = Stamp(newest["day"], newest["model_version"])
     total = platform.engine.collect(
         Query(total_sql(documents_sql(use_case, "snapshot", stamp)), {"snapshot": snapshot})
@@ -94,7 +96,9 @@ def record_publication(platform: Platform, table: LakeTable, active: Generation,
         "digest": str(active.digest),
         "run_id": active.run_id,
     }
-    platform.engine.transform([Query(sql, {}, parameters)], Target(table, {"generation": active.number}, ("generation",)))
+    platform.engine.transform(
+        [Query(sql, {}, parameters)], Target(table, {"generation": active.number}, ("generation",))
+    )
 
 
 def online_asset(use_case: BoundUseCase, platform: Platform) -> dg.AssetsDefinition:

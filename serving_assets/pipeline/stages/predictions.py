@@ -30,11 +30,17 @@ def prediction_columns(use_case: BoundUseCase) -> dict[str, Column]:
     """Columns of the predictions table and their contract."""
     spec = use_case.spec
     scores = {
-        name: Column(dtype="float64", description="As the model returned it, not rounded.", required=True, bounds=bounds)
+        name: Column(
+            dtype="float64", description="As the model returned it, not rounded.", required=True, bounds=bounds
+        )
         for name, bounds in spec.predictions.columns.items()
     }
     version = Column(dtype="string", description="Version of the registered model.", required=True)
-    return {spec.entity.key: Column(dtype=spec.entity.dtype, description="", required=True), **scores, "model_version": version}
+    return {
+        spec.entity.key: Column(dtype=spec.entity.dtype, description="", required=True),
+        **scores,
+        "model_version": version,
+    }
 
 
 def predictions_asset(use_case: BoundUseCase, platform: Platform) -> dg.AssetsDefinition:
@@ -46,7 +52,7 @@ def predictions_asset(use_case: BoundUseCase, platform: Platform) -> dg.AssetsDe
 
     def score(step: Step) -> dg.MaterializeResult[Any]:
         p, day = step.platform, step.day
-        version = p.registry.champion(use_case.name)
+        version = p.registry.serving_champion(use_case.name)
         bundle = p.registry.bundle(use_case.name, version)
         scorer = bundle.scorer(threads=p.settings.engine_threads)
         features = Input(p.lake.table(use_case.lake_name("features")).scan({DAY: day}))
@@ -54,7 +60,11 @@ def predictions_asset(use_case: BoundUseCase, platform: Platform) -> dg.AssetsDe
         table = p.lake.table(use_case.lake_name("predictions"))
         with measured() as cost:
             written = p.engine.score(
-                features, scorer, spec.entity.key, {DAY: day, "model_version": version}, Target(table, {DAY: day}, (DAY,))
+                features,
+                scorer,
+                spec.entity.key,
+                {DAY: day, "model_version": version},
+                Target(table, {DAY: day}, (DAY,)),
             )
         rows = Input(table.scan({DAY: day}, version=written.version))
         verdicts = [
@@ -77,7 +87,8 @@ def predictions_asset(use_case: BoundUseCase, platform: Platform) -> dg.AssetsDe
         metadata={
             **dict(
                 dg.TableMetadataSet(
-                    column_schema=table_schema(columns, key=(spec.entity.key,)), table_name=use_case.lake_name("predictions")
+                    column_schema=table_schema(columns, key=(spec.entity.key,)),
+                    table_name=use_case.lake_name("predictions"),
                 )
             ),
             **code_references(use_case.folder / "use_case.py"),
@@ -86,13 +97,15 @@ def predictions_asset(use_case: BoundUseCase, platform: Platform) -> dg.AssetsDe
 
 
 def _histograms(engine: Engine, rows: Input, bundle: Bundle, columns: tuple[str, ...]) -> dict[str, Any]:
-    """A picture per score column: this day's distribution beside that of the training set, over the profile's bins."""
+    """A picture per score column: this day's scores beside those of the held-out days, in the profile's bins."""
     pictures = {}
     for column in columns:
-        edges, reference = bundle.profile.scores[column].edges, bundle.profile.scores[column].counts
-        bins = " + ".join(f"CAST(\"{column}\" >= {edge!r} AS INTEGER)" for edge in edges[1:-1]) or "0"
+        reference = bundle.profile.scores[column]
+        bins = " + ".join(f'CAST("{column}" >= {edge!r} AS INTEGER)' for edge in reference.edges[1:-1]) or "0"
         sql = f'SELECT {bins} AS bin, count(*) AS n FROM t WHERE "{column}" IS NOT NULL GROUP BY 1'
         counted = {row["bin"]: row["n"] for row in engine.collect(Query(sql, {"t": rows})).to_pylist()}
-        current = [counted.get(i, 0) for i in range(len(edges) - 1)]
-        pictures[f"{column}_histogram"] = picture(score_histogram(edges, current, reference, column), column)
+        current = [counted.get(index, 0) for index in range(len(reference.counts))]
+        pictures[f"{column}_histogram"] = picture(
+            score_histogram(reference.edges, current, reference.counts, column), column
+        )
     return pictures

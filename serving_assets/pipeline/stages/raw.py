@@ -50,7 +50,11 @@ def raw_asset(table: Table, platform: Platform) -> dg.AssetsDefinition:
         partitions=platform.partitions(table.domain.timezone) if table.daily else None,
         checks=(REJECTED_SHARE, DECLARED_COLUMNS),
         metadata={
-            **dict(dg.TableMetadataSet(column_schema=table_schema(table.columns, key=source.key), table_name=table.lake_name)),
+            **dict(
+                dg.TableMetadataSet(
+                    column_schema=table_schema(table.columns, key=source.key), table_name=table.lake_name
+                )
+            ),
             **code_references(table.path),
         },
         backfill_policy=HEAVY_STAGE if table.daily else None,

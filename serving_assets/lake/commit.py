@@ -26,8 +26,8 @@ from serving_assets.lake.storage import Storage
 
 ATTEMPTS = 50
 CONFIGURATION = {"delta.logRetentionDuration": "interval 400 days", "delta.checkpointInterval": "25"}
-"""Versions stay readable long enough to compare with an older one, or to publish it again. A checkpoint every 25 commits
-instead of 100 halves the time to open a table of 400 daily commits."""
+"""Versions stay readable long enough to compare with an older one, or to publish it again. A checkpoint every 25
+commits instead of 100 halves the time to open a table of 400 daily commits."""
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,15 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
-import pyarrow.dataset as pads
+import pyarrow.compute as pc
 
 from serving_assets.errors import InputError
 from serving_assets.lake.log import DataFile
 from serving_assets.lake.selection import PartitionValue, Where
 
 if TYPE_CHECKING:
+    import pyarrow.dataset as pads
+
     from serving_assets.lake.table import LakeTable
 
 
@@ -60,6 +62,8 @@ class Scan:
 
     def dataset(self) -> pads.Dataset:
         """The rows for Arrow and pandas users, on any store; page checksums are verified when read."""
+        import pyarrow.dataset as pads  # brings pandas with it, which nothing that only writes or lists should pay for
+
         schema = self.schema()
         options = pads.ParquetFragmentScanOptions(pre_buffer=True, page_checksum_verification=True)
         fmt = pads.ParquetFileFormat(default_fragment_scan_options=options)
@@ -84,10 +88,10 @@ class Scan:
                 )
 
 
-def _expression(partition: Mapping[str, PartitionValue | None], schema: pa.Schema) -> pads.Expression:
-    expression = pads.scalar(True)
+def _expression(partition: Mapping[str, PartitionValue | None], schema: pa.Schema) -> pc.Expression:
+    expression = pc.scalar(True)
     for column, value in partition.items():
-        here = pads.field(column)
+        here = pc.field(column)
         is_value = here.is_null() if value is None else here == pa.scalar(value, schema.field(column).type)
-        expression = is_value if expression.equals(pads.scalar(True)) else expression & is_value
+        expression = is_value if expression.equals(pc.scalar(True)) else expression & is_value
     return expression

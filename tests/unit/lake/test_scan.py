@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -203,6 +205,13 @@ def test_a_day_range_is_of_days_in_order() -> None:
     assert date(2017, 1, 4) not in DayRange(DAYS[0], DAYS[2])
     with pytest.raises(InputError, match="ends on 2017-01-01, before it begins on 2017-01-02"):
         DayRange(DAYS[1], DAYS[0])
+
+
+def test_the_lake_is_light_to_import() -> None:
+    """Importing the lake imports neither pandas nor an engine, so that definitions and the API start fast."""
+    code = "import sys, serving_assets.lake; print({'pandas', 'duckdb', 'pyspark', 'dagster'} & sys.modules.keys())"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path.cwd())
+    assert found.stdout.strip() == "set()"
 
 
 def test_a_dataset_prunes_files_by_partition(table: LakeTable) -> None:

@@ -56,7 +56,16 @@ class Scan:
         return self.table.at(self.version).schema
 
     def narrowed(self, where: Where) -> Scan:
-        """This scan with further conditions, which take the place of those on the same columns."""
+        """This scan with conditions on further columns.
+
+        Raises:
+            InputError: for a column that already has a condition; a second one could widen the scan.
+        """
+        if twice := sorted(where.keys() & self.where.keys()):
+            raise InputError(
+                f"The scan of {self.table.name} already has a condition on {twice[0]!r}.",
+                mend="Begin with a scan without it.",
+            )
         scan = self.table.scan({**self.where, **where}, version=self.version)
         return replace(scan, only=self.only)
 

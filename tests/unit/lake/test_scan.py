@@ -62,6 +62,8 @@ def test_a_scan_can_be_narrowed(table: LakeTable) -> None:
     assert added is not None
     assert added.narrowed({"day": DAYS[3]}).dataset().to_table()["value"].to_pylist() == [5]
     assert added.narrowed({"day": DAYS[0]}).rows() == 0
+    with pytest.raises(InputError, match="already has a condition on 'day'"):
+        added.narrowed({"day": DAYS[3]}).narrowed({"day": DAYS[4]})
 
 
 def test_a_missing_version_is_named(table: LakeTable) -> None:

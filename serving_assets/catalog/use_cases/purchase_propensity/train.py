@@ -1,6 +1,6 @@
 """The estimator of purchase_propensity.
 
-Here: its kind and its regularisation. Not here: splits, metrics, registration, the compiled scorer; the platform does them.
+Here: its kind and its regularisation. Not here: splits, metrics, registration, compilation; the platform does them.
 """
 
 from __future__ import annotations

@@ -1,0 +1,22 @@
+"""The demo's world outside: it plays the upstream systems with a year of real grocery data.
+
+Here: landing files as an upstream system would. Not here: what the pipeline does with them, or its runs (cli.py).
+"""
+
+from __future__ import annotations
+
+from serving_assets.demo.landing import DAILY, SNAPSHOTS, Format, Landed, Progress, land
+from serving_assets.demo.shift import FIRST_DAY, NEWEST_DAY, TIMEZONE, Shift
+
+__all__ = [
+    "DAILY",
+    "FIRST_DAY",
+    "NEWEST_DAY",
+    "SNAPSHOTS",
+    "TIMEZONE",
+    "Format",
+    "Landed",
+    "Progress",
+    "Shift",
+    "land",
+]

@@ -71,8 +71,27 @@ def _peak_mib() -> float:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def table_schema(columns: Mapping[str, Column], *, key: tuple[str, ...] = ()) -> dg.TableSchema:
-    """Columns as the UI shows them: type, description, and what the contract demands."""
+def described(
+    table: str,
+    *files: Path,
+    columns: Mapping[str, Column] | None = None,
+    key: tuple[str, ...] = (),
+    lineage: dg.TableColumnLineage | None = None,
+) -> dict[str, Any]:
+    """What the UI shows of an asset before it was ever made: table, columns, lineage, and the files that make it."""
+    references = [dg.LocalFileCodeReference(file_path=str(path), line_number=1, label=path.name) for path in files]
+    metadata: dict[str, Any] = {
+        "dagster/table_name": table,
+        "dagster/code_references": dg.CodeReferencesMetadataValue(code_references=references),
+    }
+    if columns is not None:
+        metadata["dagster/column_schema"] = _table_schema(columns, key)
+    if lineage is not None:
+        metadata["dagster/column_lineage"] = lineage
+    return metadata
+
+
+def _table_schema(columns: Mapping[str, Column], key: tuple[str, ...]) -> dg.TableSchema:
     return dg.TableSchema(
         [
             dg.TableColumn(
@@ -106,21 +125,15 @@ def table_lineage(lineage: Lineage, keys: Mapping[str, dg.AssetKey]) -> dg.Table
 
 def written_metadata(written: Written, cost: Cost, lineage: dg.TableColumnLineage | None = None) -> dict[str, Any]:
     """Rows, bytes and version of a write, and what it cost."""
-    shown = dict(dg.TableMetadataSet(partition_row_count=written.rows, column_lineage=lineage))
+    shown: dict[str, Any] = {"dagster/partition_row_count": written.rows}
+    if lineage is not None:
+        shown["dagster/column_lineage"] = lineage
     return {**shown, "rows": written.rows, "bytes": written.bytes, "table_version": written.version, **cost.metadata()}
 
 
 def picture(png: bytes, title: str) -> dg.MarkdownMetadataValue:
     """A PNG that the UI shows in place."""
     return dg.MetadataValue.md(f"![{title}](data:image/png;base64,{base64.b64encode(png).decode('ascii')})")
-
-
-def code_references(*files: Path) -> dict[str, Any]:
-    """Links from the UI to the files that make an asset."""
-    references = [dg.LocalFileCodeReference(file_path=str(path), line_number=1, label=path.name) for path in files]
-    return dict(
-        dg.CodeReferencesMetadataSet(code_references=dg.CodeReferencesMetadataValue(code_references=references))
-    )
 
 
 def permanent_errors(step: Callable[P, R]) -> Callable[P, R]:

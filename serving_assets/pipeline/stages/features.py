@@ -6,6 +6,7 @@ Here: the asset of one use case's features. Not here: its SQL (catalog/use_cases
 from __future__ import annotations
 
 from datetime import date
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -17,7 +18,7 @@ from serving_assets.engines.query import Input, Query, Target
 from serving_assets.pipeline.checks.contract import CONTRACT, check_contract
 from serving_assets.pipeline.checks.point_in_time import POINT_IN_TIME, check_point_in_time
 from serving_assets.pipeline.platform import Platform
-from serving_assets.pipeline.report import code_references, measured, table_lineage, table_schema, written_metadata
+from serving_assets.pipeline.report import described, measured, table_lineage, written_metadata
 from serving_assets.pipeline.stages.step import Step, stage_asset
 from serving_assets.pipeline.windows import as_of, feature_inputs, last_days, refuse_gaps
 
@@ -44,50 +45,46 @@ def feature_columns(use_case: BoundUseCase) -> dict[str, Column]:
 def features_asset(use_case: BoundUseCase, platform: Platform) -> dg.AssetsDefinition:
     """The asset `<use_case>/features`."""
     spec = use_case.spec
-    tables = platform.catalog.tables
-    partitions = platform.partitions(use_case.domain.timezone)
-    keys = {name: dg.AssetKey([tables[name].layer, name]) for name in spec.features.inputs}
+    keys = {name: dg.AssetKey([platform.catalog.tables[name].layer, name]) for name in spec.features.inputs}
     lineage = table_lineage(use_case.feature_lineage, keys)
-    columns = feature_columns(use_case)
-
-    def build(step: Step) -> dg.MaterializeResult[Any]:
-        p, day = step.platform, step.day
-        for name, window in spec.features.inputs.items():
-            if isinstance(window, LastDays):
-                refuse_gaps(step.context.instance, partitions, tables[name], last_days(day, window.days), use_case.name)
-        query = features_query(use_case, p, day)
-        table = p.lake.table(use_case.lake_name("features"))
-        with measured() as cost:
-            written = p.engine.transform([query], Target(table, {DAY: day}, (DAY,)))
-        rows = Input(table.scan({DAY: day}, version=written.version))
-        verdicts = [
-            check_contract(p.engine, rows, (spec.entity.key,), columns),
-            check_point_in_time(p.engine, query.inputs, as_of(day, use_case.domain.timezone)),
-        ]
-        return step.result(written_metadata(written, cost, lineage), verdicts)
-
     return stage_asset(
         dg.AssetKey([use_case.name, "features"]),
-        build,
+        partial(_build, use_case, lineage),
         group="features",
-        description=f"What {spec.description[0].lower()}{spec.description[1:]} is predicted from: one row per "
-        f"{spec.entity.key}, as known at the end of the day.",
+        description=f"What is known of each {spec.entity.key} at the end of the day, for: {spec.description}",
         owners=spec.owners,
         kinds={"sql", "duckdb", "deltalake"},
         deps=[_window_dep(keys[name], window) for name, window in spec.features.inputs.items()],
-        partitions=partitions,
+        partitions=platform.partitions(use_case.domain.timezone),
         checks=(CONTRACT, POINT_IN_TIME),
-        metadata={
-            **dict(
-                dg.TableMetadataSet(
-                    column_schema=table_schema(columns, key=(spec.entity.key,)),
-                    column_lineage=lineage,
-                    table_name=use_case.lake_name("features"),
-                )
-            ),
-            **code_references(use_case.features.path, use_case.folder / "use_case.py"),
-        },
+        metadata=described(
+            use_case.lake_name("features"),
+            use_case.features.path,
+            use_case.folder / "use_case.py",
+            columns=feature_columns(use_case),
+            key=(spec.entity.key,),
+            lineage=lineage,
+        ),
     )
+
+
+def _build(use_case: BoundUseCase, lineage: dg.TableColumnLineage, step: Step) -> dg.MaterializeResult[Any]:
+    p, day, spec = step.platform, step.day, use_case.spec
+    timezone = use_case.domain.timezone
+    for name, window in spec.features.inputs.items():
+        if isinstance(window, LastDays):
+            read = last_days(day, window.days)
+            refuse_gaps(step.context.instance, p.partitions(timezone), p.catalog.tables[name], read, use_case.name)
+    query = features_query(use_case, p, day)
+    table = p.lake.table(use_case.lake_name("features"))
+    with measured() as cost:
+        written = p.engine.transform([query], Target(table, {DAY: day}, (DAY,)))
+    rows = Input(table.scan({DAY: day}, version=written.version))
+    verdicts = [
+        check_contract(p.engine, rows, (spec.entity.key,), feature_columns(use_case)),
+        check_point_in_time(p.engine, query.inputs, as_of(day, timezone)),
+    ]
+    return step.result(written_metadata(written, cost, lineage), verdicts)
 
 
 def _window_dep(key: dg.AssetKey, window: object) -> dg.AssetDep:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -26,7 +27,7 @@ from serving_assets.pipeline.checks.latest import (
     check_never_regresses,
 )
 from serving_assets.pipeline.platform import Platform
-from serving_assets.pipeline.report import code_references, measured, written_metadata
+from serving_assets.pipeline.report import described, measured, written_metadata
 from serving_assets.pipeline.stages.step import Step, stage_asset
 
 MERGED = "historic_version"
@@ -96,47 +97,42 @@ def merge_latest(platform: Platform, latest: LakeTable, merge: Merge, key: str, 
 def latest_asset(use_case: BoundUseCase, platform: Platform) -> dg.AssetsDefinition:
     """The asset `<use_case>/latest`."""
     spec = use_case.spec
-    key = spec.entity.key
-    scores = tuple(spec.predictions.columns)
-    columns = ", ".join(f'"{c}"' for c in (key, *scores, "model_version", "scored_for", "scored_at", "run_id"))
-
-    def merge_rows(step: Step) -> dg.MaterializeResult[Any]:
-        p = step.platform
-        historic, latest = (p.lake.table(use_case.lake_name(name)) for name in ("historic", "latest"))
-        before = latest.version()
-        merge = plan_merge(historic, latest, spec.predictions.expire_after_days)
-        with measured() as cost:
-            written = merge_latest(p, latest, merge, key, columns) if merge else None
-        after = Input(latest.scan(version=written.version if written else before))
-        facts: dict[str, Any] = {"rows": after.scan.rows(), "unchanged": written is None, **cost.metadata()}
-        if written:
-            facts |= written_metadata(written, cost)
-        previous = None if written is None or before is None else Input(latest.scan(version=before))
-        touched = _days(merge.gained if merge else _newest_day(historic))
-        expired = merge.expired if merge else date.min
-        history = Input(historic.scan({"scored_for": touched}))
-        verdicts = [
-            check_contract(p.engine, after, (key,), {}),
-            check_never_regresses(p.engine, previous, after, key, expired),
-            check_agrees_with_history(p.engine, history, after, key, scores, expired),
-        ]
-        return step.result(facts, verdicts)
-
+    days = spec.predictions.expire_after_days
     return stage_asset(
         dg.AssetKey([use_case.name, "latest"]),
-        merge_rows,
+        partial(_merge, use_case),
         group="latest",
-        description=f"One row per {key}: the newest prediction. One not renewed for {spec.predictions.expire_after_days} days leaves.",
+        description=f"One row per {spec.entity.key}: the newest prediction. One not renewed for {days} days leaves.",
         owners=spec.owners,
         kinds={"duckdb", "deltalake"},
         deps=[dg.AssetKey([use_case.name, "historic"])],
         checks=(CONTRACT, NEVER_REGRESSES, AGREES_WITH_HISTORY),
-        metadata={
-            **dict(dg.TableMetadataSet(table_name=use_case.lake_name("latest"))),
-            **code_references(use_case.folder / "use_case.py"),
-        },
+        metadata=described(use_case.lake_name("latest"), use_case.folder / "use_case.py"),
         pool=f"{use_case.name}_latest",
     )
+
+
+def _merge(use_case: BoundUseCase, step: Step) -> dg.MaterializeResult[Any]:
+    p, spec = step.platform, use_case.spec
+    key, scores = spec.entity.key, tuple(spec.predictions.columns)
+    columns = ", ".join(f'"{c}"' for c in (key, *scores, "model_version", "scored_for", "scored_at", "run_id"))
+    historic, latest = (p.lake.table(use_case.lake_name(name)) for name in ("historic", "latest"))
+    merge = plan_merge(historic, latest, spec.predictions.expire_after_days)
+    with measured() as cost:
+        written = merge_latest(p, latest, merge, key, columns) if merge else None
+    after = Input(latest.scan(version=written.version if written else None))
+    facts: dict[str, Any] = {"rows": after.scan.rows(), "unchanged": written is None, **cost.metadata()}
+    if written:
+        facts |= written_metadata(written, cost)
+    previous = Input(latest.scan(version=merge.base)) if merge and merge.base != NO_TABLE else None
+    expired = merge.expired if merge else date.min
+    history = Input(historic.scan({"scored_for": _days(merge.gained if merge else _newest_day(historic))}))
+    verdicts = [
+        check_contract(p.engine, after, (key,), {}),
+        check_never_regresses(p.engine, previous, after, key, expired),
+        check_agrees_with_history(p.engine, history, after, key, scores, expired),
+    ]
+    return step.result(facts, verdicts)
 
 
 def _newest_day(historic: LakeTable) -> Scan:

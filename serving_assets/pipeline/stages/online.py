@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -19,7 +20,7 @@ from serving_assets.failpoints import failpoint
 from serving_assets.lake import LakeTable
 from serving_assets.pipeline.checks.store_parity import STORE_PARITY, check_store_parity
 from serving_assets.pipeline.platform import Platform
-from serving_assets.pipeline.report import code_references, measured
+from serving_assets.pipeline.report import described, measured
 from serving_assets.pipeline.snapshot import Stamp, changes_sql, documents_sql, stamp_sql, total_sql
 from serving_assets.pipeline.stages.step import Step, stage_asset
 from serving_assets.store import Change, Control, Generation, PublishReport, parity, publish
@@ -103,40 +104,34 @@ def record_publication(platform: Platform, table: LakeTable, active: Generation,
 
 def online_asset(use_case: BoundUseCase, platform: Platform) -> dg.AssetsDefinition:
     """The asset `<use_case>/online`."""
-    spec = use_case.spec
-
-    def publish_latest(step: Step) -> dg.MaterializeResult[Any]:
-        p = step.platform
-        latest = p.lake.table(use_case.lake_name("latest"))
-        with measured() as cost:
-            target = describe_target(p, use_case, latest, step.run_id)
-            report = publish(
-                p.store,
-                use_case.name,
-                changes_to(p, use_case, latest, target),
-                target,
-                writer=step.run_id,
-                progress=_progress(step, target.rows),
-            )
-        failpoint("online.before_publication_row")
-        control = p.store.control(use_case.name)
-        if control and control.published:
-            record_publication(p, p.lake.table(use_case.lake_name("publications")), control.published, report)
-        verdict = check_store_parity(parity(p.store, use_case.name, target.rows, target.digest))
-        return step.result(_facts(report, target) | cost.metadata(), [verdict])
-
     return stage_asset(
         dg.AssetKey([use_case.name, "online"]),
-        publish_latest,
+        partial(_publish, use_case),
         group="online",
         description="What readers get: latest, published as one generation, all of it or nothing.",
-        owners=spec.owners,
+        owners=use_case.spec.owners,
         kinds={platform.settings.store.partition(":")[0]},
         deps=[dg.AssetKey([use_case.name, "latest"])],
         checks=(STORE_PARITY,),
-        metadata=code_references(use_case.folder / "use_case.py"),
+        metadata=described(use_case.name, use_case.folder / "use_case.py"),
         pool=f"{use_case.name}_online",
     )
+
+
+def _publish(use_case: BoundUseCase, step: Step) -> dg.MaterializeResult[Any]:
+    p = step.platform
+    latest = p.lake.table(use_case.lake_name("latest"))
+    with measured() as cost:
+        target = describe_target(p, use_case, latest, step.run_id)
+        changes = changes_to(p, use_case, latest, target)
+        told = _progress(step, target.rows)
+        report = publish(p.store, use_case.name, changes, target, writer=step.run_id, progress=told)
+    failpoint("online.before_publication_row")
+    control = p.store.control(use_case.name)
+    if control and control.published:
+        record_publication(p, p.lake.table(use_case.lake_name("publications")), control.published, report)
+    verdict = check_store_parity(parity(p.store, use_case.name, target.rows, target.digest))
+    return step.result(_facts(report, target) | cost.metadata(), [verdict])
 
 
 def _facts(report: PublishReport, target: StoreTarget) -> dict[str, Any]:

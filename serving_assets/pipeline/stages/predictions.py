@@ -5,6 +5,7 @@ Here: the asset of one use case's predictions. Not here: the model (models/), or
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -19,7 +20,7 @@ from serving_assets.pipeline.checks.contract import check_contract
 from serving_assets.pipeline.checks.coverage import COVERAGE, check_coverage
 from serving_assets.pipeline.checks.verdict import Check
 from serving_assets.pipeline.platform import Platform
-from serving_assets.pipeline.report import code_references, measured, picture, table_schema, written_metadata
+from serving_assets.pipeline.report import described, measured, picture, written_metadata
 from serving_assets.pipeline.stages.step import Step, stage_asset
 from serving_assets.pipeline.windows import read_window
 
@@ -46,37 +47,9 @@ def prediction_columns(use_case: BoundUseCase) -> dict[str, Column]:
 def predictions_asset(use_case: BoundUseCase, platform: Platform) -> dg.AssetsDefinition:
     """The asset `<use_case>/predictions`."""
     spec = use_case.spec
-    columns = prediction_columns(use_case)
-    population = platform.catalog.tables[spec.features.population]
-    window = spec.features.inputs[spec.features.population]
-
-    def score(step: Step) -> dg.MaterializeResult[Any]:
-        p, day = step.platform, step.day
-        version = p.registry.serving_champion(use_case.name)
-        bundle = p.registry.bundle(use_case.name, version)
-        scorer = bundle.scorer(threads=p.settings.engine_threads)
-        features = Input(p.lake.table(use_case.lake_name("features")).scan({DAY: day}))
-        scorer.signature.check(features.scan.schema())
-        table = p.lake.table(use_case.lake_name("predictions"))
-        with measured() as cost:
-            written = p.engine.score(
-                features,
-                scorer,
-                spec.entity.key,
-                {DAY: day, "model_version": version},
-                Target(table, {DAY: day}, (DAY,)),
-            )
-        rows = Input(table.scan({DAY: day}, version=written.version))
-        verdicts = [
-            check_contract(p.engine, rows, (spec.entity.key,), columns, VALID_SCORES),
-            check_coverage(p.engine, read_window(population, window, day, p.lake), rows, spec.entity.key, spec.checks),
-        ]
-        facts = written_metadata(written, cost) | {"model_version": version, "scored_by": bundle.form}
-        return step.result(facts | _histograms(p.engine, rows, bundle, tuple(spec.predictions.columns)), verdicts)
-
     return stage_asset(
         dg.AssetKey([use_case.name, "predictions"]),
-        score,
+        partial(_score, use_case),
         group="predictions",
         description=spec.description,
         owners=spec.owners,
@@ -84,16 +57,36 @@ def predictions_asset(use_case: BoundUseCase, platform: Platform) -> dg.AssetsDe
         deps=[dg.AssetKey([use_case.name, "features"]), dg.AssetKey([use_case.name, "champion"])],
         partitions=platform.partitions(use_case.domain.timezone),
         checks=(VALID_SCORES, COVERAGE),
-        metadata={
-            **dict(
-                dg.TableMetadataSet(
-                    column_schema=table_schema(columns, key=(spec.entity.key,)),
-                    table_name=use_case.lake_name("predictions"),
-                )
-            ),
-            **code_references(use_case.folder / "use_case.py"),
-        },
+        metadata=described(
+            use_case.lake_name("predictions"),
+            use_case.folder / "use_case.py",
+            columns=prediction_columns(use_case),
+            key=(spec.entity.key,),
+        ),
     )
+
+
+def _score(use_case: BoundUseCase, step: Step) -> dg.MaterializeResult[Any]:
+    p, day, spec = step.platform, step.day, use_case.spec
+    key = spec.entity.key
+    version = p.registry.serving_champion(use_case.name)
+    bundle = p.registry.bundle(use_case.name, version)
+    scorer = bundle.scorer(threads=p.settings.engine_threads)
+    features = Input(p.lake.table(use_case.lake_name("features")).scan({DAY: day}))
+    scorer.signature.check(features.scan.schema())
+    table = p.lake.table(use_case.lake_name("predictions"))
+    with measured() as cost:
+        constants = {DAY: day, "model_version": version}
+        written = p.engine.score(features, scorer, key, constants, Target(table, {DAY: day}, (DAY,)))
+    rows = Input(table.scan({DAY: day}, version=written.version))
+    population = spec.features.population
+    due = read_window(p.catalog.tables[population], spec.features.inputs[population], day, p.lake)
+    verdicts = [
+        check_contract(p.engine, rows, (key,), prediction_columns(use_case), VALID_SCORES),
+        check_coverage(p.engine, due, rows, key, spec.checks),
+    ]
+    facts = written_metadata(written, cost) | {"model_version": version, "scored_by": bundle.form}
+    return step.result(facts | _histograms(p.engine, rows, bundle, tuple(spec.predictions.columns)), verdicts)
 
 
 def _histograms(engine: Engine, rows: Input, bundle: Bundle, columns: tuple[str, ...]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ Here: the asset of one source. Not here: the reading of files (engines/landing.p
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -19,7 +20,7 @@ from serving_assets.pipeline.checks.rejected import (
     check_rejected_share,
 )
 from serving_assets.pipeline.platform import Platform
-from serving_assets.pipeline.report import code_references, measured, table_schema, written_metadata
+from serving_assets.pipeline.report import described, measured, written_metadata
 from serving_assets.pipeline.stages.step import HEAVY_STAGE, Step, stage_asset
 
 
@@ -27,35 +28,28 @@ def raw_asset(table: Table, platform: Platform) -> dg.AssetsDefinition:
     """The asset `raw/<source>`."""
     source = table.spec
     assert isinstance(source, Source)
-
-    def land(step: Step) -> dg.MaterializeResult[Any]:
-        p = step.platform
-        days = step.days if table.daily else None
-        with measured() as cost:
-            landed = ingest(source, p.settings.landing, days, p.lake, p.engine, table.domain.timezone)
-        facts: dict[str, Any] = {"files": landed.files, "rejected_rows": landed.rejected}
-        if landed.accepted is None:
-            facts |= {"unchanged": True, "rows": landed.rows, **cost.metadata()}
-        else:
-            facts |= written_metadata(landed.accepted, cost)
-        return step.result(facts, [check_rejected_share(source, landed), check_declared_columns(landed)])
-
     return stage_asset(
         dg.AssetKey(["raw", table.name]),
-        land,
+        partial(_land, table, source),
         group="raw",
         description=source.description,
         owners=source.owners,
         kinds={source.format, "deltalake"},
         partitions=platform.partitions(table.domain.timezone) if table.daily else None,
         checks=(REJECTED_SHARE, DECLARED_COLUMNS),
-        metadata={
-            **dict(
-                dg.TableMetadataSet(
-                    column_schema=table_schema(table.columns, key=source.key), table_name=table.lake_name
-                )
-            ),
-            **code_references(table.path),
-        },
+        metadata=described(table.lake_name, table.path, columns=table.columns, key=source.key),
         backfill_policy=HEAVY_STAGE if table.daily else None,
     )
+
+
+def _land(table: Table, source: Source, step: Step) -> dg.MaterializeResult[Any]:
+    p = step.platform
+    days = step.days if table.daily else None
+    with measured() as cost:
+        landed = ingest(source, p.settings.landing, days, p.lake, p.engine, table.domain.timezone)
+    facts: dict[str, Any] = {"files": landed.files, "rejected_rows": landed.rejected}
+    if landed.accepted is None:
+        facts |= {"unchanged": True, "rows": landed.rows, **cost.metadata()}
+    else:
+        facts |= written_metadata(landed.accepted, cost)
+    return step.result(facts, [check_rejected_share(source, landed), check_declared_columns(landed)])

@@ -8,23 +8,25 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterable
 from datetime import date, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
-from serving_assets.catalog.discovery import BoundUseCase
+from serving_assets.catalog.discovery import BoundUseCase, Table
 from serving_assets.catalog.spec import DAY, LastDays, NextDays
 from serving_assets.engines.query import Input, Query, Target
-from serving_assets.errors import ConflictError, InputError
+from serving_assets.errors import InputError
 from serving_assets.lake import DayRange
+from serving_assets.models.bundle import Bundle
 from serving_assets.models.packaging import package
 from serving_assets.models.plots import calibration_plot, roc_plot
 from serving_assets.models.promotion import Verdict, against_champion, gate
 from serving_assets.models.registry import CANDIDATE, CHAMPION
 from serving_assets.models.training import BASELINE, Candidate, train_candidate
 from serving_assets.pipeline.platform import Platform
-from serving_assets.pipeline.report import code_references, measured, picture, written_metadata
+from serving_assets.pipeline.report import described, measured, picture, written_metadata
 from serving_assets.pipeline.stages.step import Step, stage_asset
 from serving_assets.pipeline.windows import as_of, feature_inputs, label_inputs, last_days, refuse_gaps
 
@@ -94,136 +96,134 @@ def _scoped(sql: str, prefix: str, inputs: Iterable[str]) -> str:
 def _training_set(use_case: BoundUseCase, platform: Platform) -> dg.AssetsDefinition:
     spec = use_case.spec
     tables = platform.catalog.tables
-    partitions = platform.partitions(use_case.domain.timezone)
-    windows = [*spec.features.inputs.items(), *spec.labels.inputs.items()]
-    daily = [tables[name] for name, window in windows if isinstance(window, LastDays | NextDays)]
-
-    def newest_day(step: Step) -> date:
-        found = [step.context.instance.get_materialized_partitions(dg.AssetKey([t.layer, t.name])) for t in daily]
-        if not all(found):
-            raise InputError(
-                f"{use_case.name}: the daily inputs are empty.", mend="Backfill them: serving-assets backfill."
-            )
-        return date.fromisoformat(min(max(days) for days in found))
-
-    def build(step: Step) -> dg.MaterializeResult[Any]:
-        p = step.platform
-        through = step.context.op_execution_context.op_config.get("through")
-        newest = date.fromisoformat(through) if through else newest_day(step)
-        days = as_of_days(use_case, partitions.start.date(), newest)
-        read = DayRange(last_days(days[0], spec.features.window_days).first, newest)
-        for table in {table.name: table for table in daily}.values():
-            refuse_gaps(step.context.instance, partitions, table, read, f"{use_case.name}: training")
-        queries = [training_query(use_case, p, day) for day in days]
-        target = Target(p.lake.table(use_case.lake_name("training_set")), partition_by=(DAY,))
-        with measured() as cost:
-            written = p.engine.transform(queries, target)
-        facts = {"as_of_days": len(days), "oldest": str(days[0]), "newest": str(days[-1])}
-        return step.result(written_metadata(written, cost) | facts)
-
+    names = dict.fromkeys([*spec.features.inputs, *spec.labels.inputs])
     return stage_asset(
         dg.AssetKey([use_case.name, "training_set"]),
-        build,
+        partial(_build, use_case),
         group="training",
         description=f"What was known at the end of up to {spec.model.as_ofs} days, with what happened after each.",
         owners=spec.owners,
         kinds={"sql", "duckdb", "deltalake"},
-        deps=[dg.AssetKey([tables[name].layer, name]) for name in {name: None for name, _ in windows}],
-        metadata=code_references(use_case.features.path, use_case.labels.path),
+        deps=[dg.AssetKey([tables[name].layer, name]) for name in names],
+        metadata=described(use_case.lake_name("training_set"), use_case.features.path, use_case.labels.path),
         config=THROUGH,
     )
 
 
+def _build(use_case: BoundUseCase, step: Step) -> dg.MaterializeResult[Any]:
+    p, spec, instance = step.platform, use_case.spec, step.context.instance
+    partitions = p.partitions(use_case.domain.timezone)
+    windows = {**spec.features.inputs, **spec.labels.inputs}
+    daily = [p.catalog.tables[name] for name, window in windows.items() if isinstance(window, LastDays | NextDays)]
+    through = step.context.op_execution_context.op_config.get("through")
+    newest = date.fromisoformat(through) if through else _newest_day(instance, daily, use_case.name)
+    days = as_of_days(use_case, partitions.start.date(), newest)
+    read = DayRange(last_days(days[0], spec.features.window_days).first, newest)
+    for table in daily:
+        refuse_gaps(instance, partitions, table, read, f"{use_case.name}: training")
+    queries = [training_query(use_case, p, day) for day in days]
+    target = Target(p.lake.table(use_case.lake_name("training_set")), partition_by=(DAY,))
+    with measured() as cost:
+        written = p.engine.transform(queries, target)
+    facts = {"as_of_days": len(days), "oldest": str(days[0]), "newest": str(days[-1])}
+    return step.result(written_metadata(written, cost) | facts)
+
+
+def _newest_day(instance: dg.DagsterInstance, tables: list[Table], name: str) -> date:
+    """The newest day that all daily inputs have."""
+    found = [instance.get_materialized_partitions(dg.AssetKey([table.layer, table.name])) for table in tables]
+    if not all(found):
+        raise InputError(f"{name}: the daily inputs are empty.", mend="Backfill them: serving-assets backfill.")
+    return date.fromisoformat(min(max(days) for days in found))
+
+
 def _model(use_case: BoundUseCase) -> dg.AssetsDefinition:
-    spec = use_case.spec
-
-    def fit(step: Step) -> dg.MaterializeResult[Any]:
-        p = step.platform
-        rows = Input(p.lake.table(use_case.lake_name("training_set")).scan())
-        with measured() as cost:
-            training_set = p.engine.collect(Query("SELECT * FROM t", {"t": rows}))
-            candidate = train_candidate(spec, training_set, use_case.train, threads=p.settings.engine_threads)
-            current = p.registry.champion(use_case.name)
-            with tempfile.TemporaryDirectory() as folder:
-                bundle = package(candidate, Path(folder) / "bundle")
-                champion = p.registry.bundle(use_case.name, current).scorer() if current else None
-                compared = against_champion(candidate, champion) if champion else None
-                verdict = gate(
-                    candidate.metrics,
-                    candidate.baselines,
-                    compared,
-                    bundle,
-                    tuple(spec.predictions.columns),
-                    spec.model.promote_if,
-                )
-                plots = _plots(candidate)
-                facts = _facts(candidate) | {"form": bundle.form, "form_reason": bundle.manifest.reason}
-                version = p.registry.log_and_register(
-                    candidate,
-                    bundle,
-                    params={"train_rows": candidate.train_rows, "features": len(candidate.signature.names)},
-                    metrics={name: value for name, value in facts.items() if isinstance(value, float)},
-                    tags={
-                        "training_set_version": str(rows.scan.version),
-                        "dagster_run_id": step.context.run_id,
-                        VERDICT: verdict.model_dump_json(),
-                        COMPARED_WITH: current or "",
-                    },
-                    plots={f"{name}.png": png for name, png in plots.items()},
-                )
-        p.registry.set_alias(use_case.name, CANDIDATE, version)
-        pictures = {name: picture(png, name) for name, png in plots.items()}
-        return step.result({"model_version": version, **facts, **cost.metadata(), **pictures})
-
+    train = use_case.folder / use_case.spec.model.train.partition(":")[0]
     return stage_asset(
         dg.AssetKey([use_case.name, "model"]),
-        fit,
+        partial(_fit, use_case),
         group="training",
-        description="The candidate: trained, measured on held-out days against the baselines, compiled, registered in MLflow.",
-        owners=spec.owners,
+        description="The candidate: trained, measured on held-out days against the baselines, compiled, registered.",
+        owners=use_case.spec.owners,
         kinds={"sklearn", "mlflow", "onnx"},
         deps=[dg.AssetKey([use_case.name, "training_set"])],
-        metadata=code_references(use_case.folder / spec.model.train.partition(":")[0]),
+        metadata=described(use_case.name, train),
     )
 
 
-def _champion(use_case: BoundUseCase) -> dg.AssetsDefinition:
-    def promote(step: Step) -> dg.MaterializeResult[Any]:
-        registry = step.platform.registry
-        candidate, current = registry.alias(use_case.name, CANDIDATE), registry.champion(use_case.name)
-        if candidate is None:
-            raise InputError(f"{use_case.name} has no candidate.", mend=f"Materialize {use_case.name}/model first.")
-        tags = registry.tags(use_case.name, candidate)
-        verdict = Verdict.model_validate_json(tags[VERDICT])
-        if candidate != current and tags[COMPARED_WITH] != (current or ""):
-            raise ConflictError(
-                f"{use_case.name}: version {candidate} was compared with champion {tags[COMPARED_WITH] or 'none'}, and the "
-                f"champion is {current} now.",
-                mend=f"Materialize {use_case.name}/model again, so that it is compared with the present one.",
-            )
-        if verdict.promote and candidate != current:
-            registry.set_alias(use_case.name, CHAMPION, candidate)
-        reasons = [dg.TableRecord(reason.model_dump()) for reason in verdict.reasons]
-        columns = [dg.TableColumn("passed", "bool"), *(dg.TableColumn(n) for n in ("name", "measured", "threshold"))]
-        return step.result(
-            {
-                "champion": registry.champion(use_case.name) or "none",
-                "candidate": candidate,
-                "promoted": verdict.promote,
-                "reasons": dg.MetadataValue.table(reasons, schema=dg.TableSchema(columns)),
-            }
+def _fit(use_case: BoundUseCase, step: Step) -> dg.MaterializeResult[Any]:
+    p = step.platform
+    rows = Input(p.lake.table(use_case.lake_name("training_set")).scan())
+    with measured() as cost, tempfile.TemporaryDirectory() as folder:
+        training_set = p.engine.collect(Query("SELECT * FROM t", {"t": rows}))
+        candidate = train_candidate(use_case.spec, training_set, use_case.train, threads=p.settings.engine_threads)
+        bundle = package(candidate, Path(folder) / "bundle")
+        current = p.registry.champion(use_case.name)
+        verdict = _judge(use_case, candidate, bundle, p.registry.bundle(use_case.name, current) if current else None)
+        plots = _plots(candidate)
+        facts = _facts(candidate) | {"form": bundle.form, "form_reason": bundle.manifest.reason}
+        version = p.registry.log_and_register(
+            candidate,
+            bundle,
+            params={"train_rows": candidate.train_rows, "features": len(candidate.signature.names)},
+            metrics={name: value for name, value in facts.items() if isinstance(value, float)},
+            tags={
+                "training_set_version": str(rows.scan.version),
+                "dagster_run_id": step.context.run_id,
+                VERDICT: verdict.model_dump_json(),
+                COMPARED_WITH: current or "",
+            },
+            plots={f"{name}.png": png for name, png in plots.items()},
         )
+    p.registry.set_alias(use_case.name, CANDIDATE, version)
+    pictures = {name: picture(png, name) for name, png in plots.items()}
+    return step.result({"model_version": version, **facts, **cost.metadata(), **pictures})
 
+
+def _judge(use_case: BoundUseCase, candidate: Candidate, bundle: Bundle, champion: Bundle | None) -> Verdict:
+    compared = against_champion(candidate, champion.scorer()) if champion else None
+    outputs, conditions = tuple(use_case.spec.predictions.columns), use_case.spec.model.promote_if
+    return gate(candidate.metrics, candidate.baselines, compared, bundle, outputs, conditions)
+
+
+def _champion(use_case: BoundUseCase) -> dg.AssetsDefinition:
     return stage_asset(
         dg.AssetKey([use_case.name, "champion"]),
-        promote,
+        partial(_promote, use_case),
         group="training",
         description="The version that scores. A candidate takes its place when every condition of the gate holds.",
         owners=use_case.spec.owners,
         kinds={"mlflow"},
         deps=[dg.AssetKey([use_case.name, "model"])],
-        metadata=code_references(use_case.folder / "use_case.py"),
+        metadata=described(use_case.name, use_case.folder / "use_case.py"),
         pool=f"{use_case.name}_champion",
+    )
+
+
+def _promote(use_case: BoundUseCase, step: Step) -> dg.MaterializeResult[Any]:
+    registry, name = step.platform.registry, use_case.name
+    candidate, current = registry.alias(name, CANDIDATE), registry.champion(name)
+    if candidate is None:
+        raise InputError(f"{name} has no candidate.", mend=f"Materialize {name}/model first.")
+    tags = registry.tags(name, candidate)
+    verdict = Verdict.model_validate_json(tags[VERDICT])
+    if candidate != current and tags[COMPARED_WITH] != (current or ""):
+        raise InputError(
+            f"{name}: version {candidate} was compared with champion {tags[COMPARED_WITH] or 'none'}, and the champion "
+            f"is {current or 'none'} now.",
+            mend=f"Materialize {name}/model again, so that it is compared with the present one.",
+        )
+    if verdict.promote and candidate != current:
+        registry.set_alias(name, CHAMPION, candidate)
+    columns = [dg.TableColumn("passed", "bool"), *(dg.TableColumn(c) for c in ("name", "measured", "threshold"))]
+    reasons = [dg.TableRecord(reason.model_dump()) for reason in verdict.reasons]
+    return step.result(
+        {
+            "champion": registry.champion(name) or "none",
+            "candidate": candidate,
+            "promoted": verdict.promote,
+            "reasons": dg.MetadataValue.table(reasons, schema=dg.TableSchema(columns)),
+        }
     )
 
 

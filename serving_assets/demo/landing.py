@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import filecmp
 import importlib.util
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -102,7 +102,7 @@ def land(
     planned = [name for name in (*SNAPSHOTS, *ON_REQUEST, *DAILY) if name in sources]
     total = sum(len(days) if name in DAILY else 1 for name in planned)
     files = unchanged = rows = 0
-    with _upstream(data, shift, planned) as connection:
+    with _upstream(data, shift, planned, days) as connection:
         for done, (name, folder, query) in enumerate(_deliveries(planned, days, landing), start=1):
             written = _deliver(connection, query, folder / f"{name}.{format}", _COPY_OPTIONS[format])
             if written is None:
@@ -142,15 +142,15 @@ def _days(shift: Shift, first: date | None, last: date | None, ending: date | No
     return [first + timedelta(days=n) for n in range((last - first).days + 1)]
 
 
-def _upstream(data: Path, shift: Shift, planned: Collection[str]) -> duckdb.DuckDBPyConnection:
+def _upstream(data: Path, shift: Shift, planned: Collection[str], days: Sequence[date]) -> duckdb.DuckDBPyConnection:
     """A database with a table per source as its upstream system has it; a daily one tells its local day in `dt`."""
     import duckdb
 
-    days = f"INTERVAL {shift.weeks * 7} DAYS"
-    wall_time = f"timezone('{TIMEZONE}', timezone('UTC', transaction_timestamp)) + {days}"
+    moved = f"INTERVAL {shift.weeks * 7} DAYS"
+    wall_time = f"timezone('{TIMEZONE}', timezone('UTC', transaction_timestamp)) + {moved}"
     # Unmoved instants stay as they are: by way of the wall clock the two hours of autumn's clock change become one.
     instant = f"timezone('UTC', timezone('{TIMEZONE}', {wall_time}))" if shift.weeks else "transaction_timestamp"
-    redeemed, starts, ends = (f"CAST({name}_date + {days} AS DATE)" for name in ("redemption", "start", "end"))
+    redeemed, starts, ends = (f"CAST({name}_date + {moved} AS DATE)" for name in ("redemption", "start", "end"))
     select = {
         "transactions": f"* REPLACE ({instant} AS transaction_timestamp), CAST({wall_time} AS DATE) AS dt",
         "coupon_redemptions": f"* REPLACE ({redeemed} AS redemption_date), {redeemed} AS dt",
@@ -158,9 +158,13 @@ def _upstream(data: Path, shift: Shift, planned: Collection[str]) -> duckdb.Duck
     }
     connection = duckdb.connect()
     for name in planned:
-        kind = "TABLE" if name in DAILY else "VIEW"
-        file = _quoted(data / f"{name}.parquet")
-        connection.execute(f"CREATE {kind} {name} AS SELECT {select.get(name, '*')} FROM {file}")
+        query = f"SELECT {select.get(name, '*')} FROM {_quoted(data / f'{name}.parquet')}"
+        if name in DAILY:
+            connection.execute(
+                f"CREATE TABLE {name} AS {query} WHERE dt BETWEEN DATE '{days[0]}' AND DATE '{days[-1]}'"
+            )
+        else:
+            connection.execute(f"CREATE VIEW {name} AS {query}")
     return connection
 
 

@@ -5,9 +5,9 @@ Here: types, bounds, and how they are written in SQL. Not here: tables (spec.py)
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 DType = Literal["bool", "int32", "int64", "float32", "float64", "string", "date", "timestamp"]
 
@@ -26,6 +26,19 @@ SQL_TYPES: dict[DType, str] = {
 DTYPES: dict[str, DType] = {sql: dtype for dtype, sql in SQL_TYPES.items()}
 
 
+Number = Annotated[float, Field(allow_inf_nan=False)]
+
+
+def identifier(name: str) -> str:
+    """`name` as SQL reads it, whatever characters it has."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """`text` as a string of SQL."""
+    return "'" + text.replace("'", "''") + "'"
+
+
 class Spec(BaseModel):
     """A frozen declaration that refuses fields it does not know."""
 
@@ -35,8 +48,8 @@ class Spec(BaseModel):
 class Bounds(Spec):
     """Closed interval that a number must lie in; an open side is None."""
 
-    minimum: float | None = None
-    maximum: float | None = None
+    minimum: Number | None = None
+    maximum: Number | None = None
 
     @model_validator(mode="after")
     def _ordered(self) -> Bounds:
@@ -48,10 +61,20 @@ class Bounds(Spec):
         """SQL that is true where `column` is outside the bounds, or None when both sides are open."""
         sides = []
         if self.minimum is not None:
-            sides.append(f"{column} < {self.minimum:g}")
+            sides.append(f"{column} < {_exact(self.minimum)}")
         if self.maximum is not None:
-            sides.append(f"{column} > {self.maximum:g}")
+            sides.append(f"{column} > {_exact(self.maximum)}")
         return " OR ".join(sides) or None
+
+    def __str__(self) -> str:
+        low = "(-inf" if self.minimum is None else f"[{_exact(self.minimum)}"
+        high = "inf)" if self.maximum is None else f"{_exact(self.maximum)}]"
+        return f"{low}, {high}"
+
+
+def _exact(number: float) -> str:
+    """All digits: `:g` would keep six, and so move a bound."""
+    return repr(number).removesuffix(".0")
 
 
 def Between(minimum: float, maximum: float) -> Bounds:

@@ -98,10 +98,14 @@ class BoundUseCase:
         file, _, function = self.spec.model.train.partition(":")
         path = self.folder / file
         if not path.is_file():
-            raise DeclarationError(f"{path}: no such file.", mend=f"{self.name}: model.train must be '<file>:<function>'.")
+            raise DeclarationError(
+                f"{path}: no such file.", mend=f"{self.name}: model.train must be '<file>:<function>'."
+            )
         found = getattr(_load_module(path), function, None)
         if not callable(found):
-            raise DeclarationError(f"{path}: has no function {function!r}.", mend="Correct model.train of the use case.")
+            raise DeclarationError(
+                f"{path}: has no function {function!r}.", mend="Correct model.train of the use case."
+            )
         return found  # type: ignore[no-any-return]
 
 
@@ -138,7 +142,9 @@ def load_catalog(root: Path) -> Catalog:
     use_cases = {}
     for spec, path in _declarations(root / "use_cases", "use_case.py", "USE_CASE", UseCase):
         if spec.name in LAYERS:
-            raise DeclarationError(f"{path}: name {spec.name!r} is the name of a layer of the lake.", mend="Choose another.")
+            raise DeclarationError(
+                f"{path}: name {spec.name!r} is the name of a layer of the lake.", mend="Choose another."
+            )
         use_cases[spec.name] = _bind_use_case(spec, path, tables)
     return Catalog(root, {name: domain for name, (domain, _) in domains.items()}, tables, use_cases)
 
@@ -204,7 +210,9 @@ def _build_order(reads: Mapping[str, Iterable[str]], path: Path) -> list[str]:
     try:
         return list(TopologicalSorter({name: sorted(of) for name, of in reads.items()}).static_order())
     except CycleError as error:
-        raise DeclarationError(f"{path}: its tables read each other in a circle: {' -> '.join(error.args[1])}.") from error
+        raise DeclarationError(
+            f"{path}: its tables read each other in a circle: {' -> '.join(error.args[1])}."
+        ) from error
 
 
 def _bind_mapped(
@@ -214,7 +222,9 @@ def _bind_mapped(
     schema = dict(statement.bind(inputs, domain.timezone))
     daily = spec.partitioned == "daily"
     if daily and schema.pop(DAY, None) != "date":
-        raise DeclarationError(f"{statement.path}: a daily table must return {DAY!r} as a DATE.", mend="Carry it through.")
+        raise DeclarationError(
+            f"{statement.path}: a daily table must return {DAY!r} as a DATE.", mend="Carry it through."
+        )
     if not daily and (wrong := sorted(name for name in statement.tables if tables[name].daily)):
         raise DeclarationError(
             f"{statement.path}: is not partitioned, but reads the daily {', '.join(wrong)}.",
@@ -263,7 +273,11 @@ def _bind_use_case(spec: UseCase, path: Path, tables: Mapping[str, Table]) -> Bo
         raise DeclarationError(f"{features.path}: {sorted(reserved)} is written by the platform.", mend="Rename it.")
     labels = Statement.read(folder / spec.labels.sql)
     label_inputs = {name: tables[name].schema for name in spec.labels.inputs}
-    _demand(labels, labels.bind(label_inputs, domain.timezone), {spec.entity.key: spec.entity.dtype, spec.labels.column: None})
+    _demand(
+        labels,
+        labels.bind(label_inputs, domain.timezone),
+        {spec.entity.key: spec.entity.dtype, spec.labels.column: None},
+    )
     return BoundUseCase(spec, folder, domain, features, schema, features.lineage(feature_inputs), labels)
 
 

@@ -51,6 +51,9 @@ DAY = "day"
 """The partition column of every daily table: the local day whose end is `$as_of`."""
 
 
+Format = Literal["parquet", "csv", "ndjson"]
+
+
 class Source(Spec):
     """Files of one upstream system, and the contract their rows must keep.
 
@@ -62,7 +65,7 @@ class Source(Spec):
     description: str
     owners: Owners
     delivery: Literal["daily", "snapshot"]
-    format: Literal["parquet", "csv", "ndjson"] = "parquet"
+    format: Format = "parquet"
     columns: dict[str, Column]
     key: Annotated[tuple[str, ...], Field(min_length=1)]
     event_time: str | None = None
@@ -79,9 +82,13 @@ class Source(Spec):
             raise ValueError("a daily source needs event_time, the column that tells to which day a row belongs")
         if self.event_time and self.columns[self.event_time].dtype not in ("timestamp", "date"):
             raise ValueError(f"event_time {self.event_time!r} must be a timestamp or a date")
-        if reserved := {DAY, "_source_file", "_ingested_at"} & set(self.columns):
-            raise ValueError(f"{sorted(reserved)} are written by the platform; rename the column at the source")
+        if reserved := sorted(name for name in self.columns if name.lower() == DAY or name.startswith("_")):
+            raise ValueError(f"{reserved} are names of the platform; rename the column at the source")
         return self
+
+    def never_empty(self, column: str) -> bool:
+        """Whether a row without a value in `column` breaks the contract."""
+        return self.columns[column].required or column in (*self.key, self.event_time)
 
 
 class MappedTable(Spec):

@@ -40,7 +40,9 @@ class Statement:
             DeclarationError: when the file is missing, does not parse, or is not exactly one SELECT.
         """
         if not path.is_file():
-            raise DeclarationError(f"{path}: no such SQL file.", mend="Create it, or correct the `sql` field that names it.")
+            raise DeclarationError(
+                f"{path}: no such SQL file.", mend="Create it, or correct the `sql` field that names it."
+            )
         statement = cls(path, path.read_text(encoding="utf-8"))
         statement._tree  # noqa: B018 - parsed once here, so that a bad file is found when it is loaded
         return statement
@@ -53,7 +55,9 @@ class Statement:
         try:
             parsed = [tree for tree in sqlglot.parse(self.text, read="duckdb") if tree is not None]
         except sqlglot.ParseError as error:
-            raise DeclarationError(f"{self.path}: does not parse: {error}", mend="Write it in DuckDB's dialect.") from error
+            raise DeclarationError(
+                f"{self.path}: does not parse: {error}", mend="Write it in DuckDB's dialect."
+            ) from error
         if len(parsed) != 1 or not isinstance(parsed[0], exp.Query):
             raise DeclarationError(f"{self.path}: must hold exactly one SELECT, and holds {len(parsed)} statements.")
         return parsed[0]
@@ -112,7 +116,9 @@ class Statement:
             try:
                 relation = connection.sql(text, params=parameters)
             except duckdb.Error as error:
-                raise DeclarationError(f"{self.path}: {error}", mend="Correct the SQL, or the declaration upstream.") from error
+                raise DeclarationError(
+                    f"{self.path}: {error}", mend="Correct the SQL, or the declaration upstream."
+                ) from error
             return [(name, str(sql_type)) for name, sql_type in zip(relation.columns, relation.types, strict=True)]
 
     def lineage(self, inputs: Mapping[str, Schema]) -> Lineage:

@@ -5,15 +5,18 @@ Here: views over tables of the lake, bounded connections, and the two verbs. Not
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC
+from functools import partial
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from serving_assets.catalog.columns import identifier, literal
 from serving_assets.engines.query import Input, Query, Scorer, Target
 from serving_assets.errors import ServingAssetsError
-from serving_assets.lake import Scan, Written
+from serving_assets.lake import DataFile, Written
 
 if TYPE_CHECKING:
     import duckdb
@@ -54,15 +57,23 @@ class DuckDBEngine:
 
         with self.connect(query.timezone) as connection:
             connection.execute("SET preserve_insertion_order = false")
-            for name, source in query.inputs.items():
-                create_view(connection, name, source)
             try:
+                for name, source in query.inputs.items():
+                    create_view(connection, name, source)
                 yield connection.sql(query.sql, params=dict(query.parameters))
             except duckdb.Error as error:
-                raise ServingAssetsError(
-                    f"The query over {', '.join(query.inputs)} failed: {error}",
-                    mend=f"With an out-of-memory error, raise ENGINE_MEMORY (now {self.memory}); otherwise correct the SQL.",
-                ) from error
+                raise self._failed(query, error) from error
+
+    def _failed(self, query: Query, error: Exception) -> ServingAssetsError:
+        return ServingAssetsError(
+            f"The query over {', '.join(query.inputs)} failed: {plain(error)}",
+            mend=f"With an out-of-memory error, raise ENGINE_MEMORY (now {self.memory}); otherwise correct the SQL.",
+        )
+
+    @contextmanager
+    def _reader(self, query: Query) -> Iterator[pa.RecordBatchReader]:
+        with self._relation(query) as relation:
+            yield streamed(relation, self.batch_rows, partial(self._failed, query))
 
     def transform(self, queries: Sequence[Query], into: Target) -> Written:
         """See `Engine.transform`."""
@@ -70,27 +81,25 @@ class DuckDBEngine:
 
         with self._relation(queries[0]) as relation:
             schema = relation.limit(0).to_arrow_table().schema
-
-        def rows() -> Iterator[pa.RecordBatch]:
-            for query in queries:
-                yield from self.stream(query)
-
-        return into.write(pa.RecordBatchReader.from_batches(schema, rows()))
+        rows = (batch for query in queries for batch in self.stream(query))
+        return into.write(pa.RecordBatchReader.from_batches(schema, rows))
 
     def stream(self, query: Query) -> Iterator[pa.RecordBatch]:
         """See `Engine.stream`."""
-        with self._relation(query) as relation:
-            yield from relation.to_arrow_reader(self.batch_rows)
+        with self._reader(query) as batches:
+            yield from batches
 
     def collect(self, query: Query) -> pa.Table:
         """See `Engine.collect`."""
         with self._relation(query) as relation:
             return relation.to_arrow_table()
 
-    def score(self, features: Input, scorer: Scorer, key: str, constants: Mapping[str, object], into: Target) -> Written:
+    def score(
+        self, features: Input, scorer: Scorer, key: str, constants: Mapping[str, object], into: Target
+    ) -> Written:
         """See `Engine.score`."""
-        with self._relation(Query("SELECT * FROM features", {"features": features})) as relation:
-            return into.write(scored_batches(relation.to_arrow_reader(self.batch_rows), scorer, key, constants))
+        with self._reader(Query("SELECT * FROM features", {"features": features})) as batches:
+            return into.write(scored_batches(batches, scorer, key, constants))
 
 
 def scored_batches(
@@ -116,35 +125,76 @@ def scored_batches(
     return pa.RecordBatchReader.from_batches(schema, scored())
 
 
+def streamed(
+    relation: duckdb.DuckDBPyRelation, batch_rows: int, failed: Callable[[Exception], ServingAssetsError]
+) -> pa.RecordBatchReader:
+    """The rows of a relation, batch by batch; what goes wrong while they are made is raised as what `failed` makes of it.
+
+    An error of DuckDB in the middle of a stream arrives as an OSError, like one of the disk that the rows are written to:
+    only here can the two be told apart.
+    """
+    import duckdb
+    import pyarrow as pa
+
+    reader = relation.to_arrow_reader(batch_rows)
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        while True:
+            try:
+                batch = reader.read_next_batch()
+            except StopIteration:
+                return
+            except (duckdb.Error, pa.ArrowException, OSError) as error:
+                raise failed(error) from error
+            yield batch
+
+    return pa.RecordBatchReader.from_batches(reader.schema, batches())
+
+
+def plain(error: Exception) -> str:
+    """An error of DuckDB without its advice, which is about options of a call that the user does not make."""
+    lines = str(error).splitlines()
+    said = list(takewhile(lambda line: not line.startswith(("Possible ", "Try ", "* ")), lines))
+    said += [line for line in lines[len(said) :] if line.strip().startswith("file = ")]
+    return " ".join(part[:300] for part in (line.strip() for line in said) if part)
+
+
 def create_view(connection: duckdb.DuckDBPyConnection, name: str, source: Input) -> None:
     """Make `source` readable under `name` on `connection`, without reading any row."""
-    relation = _scan_sql(connection, name, source.scan)
+    if _needs_arrow(source.scan.table.uri):
+        connection.register(f"{name}__arrow", source.scan.dataset())
+        rows = f"SELECT * FROM {identifier(f'{name}__arrow')}"
+    else:
+        rows = _parquet_sql(source.scan.files(), source.scan.schema())
     if source.before is not None and source.event_time is not None:
         instant = source.before.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f+00")
-        relation = f"SELECT * FROM ({relation}) WHERE \"{source.event_time}\" < TIMESTAMPTZ '{instant}'"
-    connection.execute(f'CREATE TEMP VIEW "{name}" AS {relation}')
+        rows = f"SELECT * FROM ({rows}) WHERE {identifier(source.event_time)} < TIMESTAMPTZ '{instant}'"
+    connection.execute(f"CREATE TEMP VIEW {identifier(name)} AS {rows}")
 
 
-def _scan_sql(connection: duckdb.DuckDBPyConnection, name: str, scan: Scan) -> str:
-    """SQL over the Parquet files of a scan; remote tables go through Arrow, whose file systems the lake has configured.
+def _needs_arrow(uri: str) -> bool:
+    """Whether DuckDB's own Parquet reader, several times faster than a scan through Arrow, would fail or be wrong.
 
-    DuckDB's own Parquet reader is several times faster than a scan through Arrow. The empty branch gives columns and
-    types also where there is no file, or only files older than a column.
+    The lake has configured the file systems of remote tables for Arrow; and a folder such as `env=prod` above the table
+    is taken for a partition of it, which even replaces the values of a column of that name.
     """
-    schema = scan.schema()
-    columns = ", ".join(f'CAST(NULL AS {_sql_type(column.type)}) AS "{column.name}"' for column in schema)
-    empty = f"SELECT {columns} WHERE false"
-    files = scan.files()
+    return "://" in uri or "=" in uri
+
+
+def _parquet_sql(files: Sequence[DataFile], schema: pa.Schema) -> str:
+    """SQL over local Parquet files with the columns and types of `schema`, which some files, or all, may lack."""
+    columns = {column.name: _sql_type(column.type) for column in schema}
+    empty = ", ".join(f"CAST(NULL AS {sql_type}) AS {identifier(name)}" for name, sql_type in columns.items())
     if not files:
-        return empty
-    if any("://" in file.uri for file in files):
-        connection.register(f"{name}__arrow", scan.dataset())
-        return f'{empty} UNION ALL BY NAME SELECT * FROM "{name}__arrow"'
-    paths = ", ".join("'" + file.uri.replace("'", "''") + "'" for file in files)
-    keys = {column for file in files for column in file.partition}
-    types = ", ".join(f"'{column}': '{_sql_type(schema.field(column).type)}'" for column in sorted(keys))
+        return f"SELECT {empty} WHERE false"
+    paths = ", ".join(literal(file.uri) for file in files)
+    keys = sorted({column for file in files for column in file.partition})
+    types = ", ".join(f"{literal(key)}: {literal(columns[key])}" for key in keys)
     hive = f"hive_partitioning = true, hive_types = {{{types}}}" if keys else "hive_partitioning = false"
-    return f"{empty} UNION ALL BY NAME SELECT * FROM read_parquet([{paths}], union_by_name = true, {hive})"
+    return (
+        f"SELECT {empty} WHERE false UNION ALL BY NAME "
+        f"SELECT * FROM read_parquet([{paths}], union_by_name = true, {hive})"
+    )
 
 
 def _sql_type(arrow_type: pa.DataType) -> str:

@@ -77,7 +77,9 @@ class Engine(Protocol):
     def transform(self, queries: Sequence[Query], into: Target) -> Written:
         """Write the rows of all `queries`, which have the same columns, into `into`, in one commit."""
 
-    def score(self, features: Input, scorer: Scorer, key: str, constants: Mapping[str, object], into: Target) -> Written:
+    def score(
+        self, features: Input, scorer: Scorer, key: str, constants: Mapping[str, object], into: Target
+    ) -> Written:
         """Score every row of `features`; write the entity key, the scores as float64, and the constant columns."""
 
     def stream(self, query: Query) -> Iterator[pa.RecordBatch]:

@@ -152,6 +152,7 @@ def appearing(path: Path) -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
     try:
         yield folder
+        folder.chmod(0o755)  # temporary folders are private, and the API may run as another user
         try:
             folder.rename(path)
         except OSError:

@@ -67,16 +67,21 @@ def refused_when_missing(estimator: Estimator, signature: Signature, row: pa.Rec
         signature: of the estimator.
         row: one complete row of the features.
     """
-    refused = []
-    for index, feature in enumerate(signature.features):
-        if feature.is_string:
-            continue
-        holed = row.set_column(index, feature.name, pa.nulls(1, pa.float32()))
+    numeric = [(i, feature.name) for i, feature in enumerate(signature.features) if not feature.is_string]
+    holed = {name: row.set_column(i, name, pa.nulls(1, pa.float64())) for i, name in numeric}
+
+    def refuses(rows: list[pa.RecordBatch]) -> bool:
+        tables = [pa.Table.from_batches([one]) for one in rows]
+        batch = pa.concat_tables(tables, promote_options="permissive").combine_chunks()
         try:
-            predict(estimator, signature, holed)
+            predict(estimator, signature, batch.to_batches()[0])
         except ValueError:
-            refused.append(feature.name)
-    return tuple(refused)
+            return True
+        return False
+
+    if not holed or not refuses(list(holed.values())):
+        return ()
+    return tuple(name for name, one in holed.items() if refuses([one]))
 
 
 def in_one_thread(estimator: Estimator) -> Estimator:

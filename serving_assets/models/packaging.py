@@ -10,19 +10,19 @@ from pathlib import Path
 from serving_assets.models.bundle import Bundle, Form, write_bundle
 from serving_assets.models.compile import NotCompilable, compile_onnx
 from serving_assets.models.estimator import pickled
-from serving_assets.models.parity import Parity, certify
+from serving_assets.models.parity import TOLERANCE, Parity, certify
 from serving_assets.models.profile import profile
 from serving_assets.models.scorer import Scorer, compiled
 from serving_assets.models.training import Candidate
 
 
-def package(candidate: Candidate, folder: Path) -> Bundle:
+def package(candidate: Candidate, folder: Path, *, tolerance: float = TOLERANCE) -> Bundle:
     """Write the candidate's bundle to `folder`, which must not exist.
 
     The compiled form is kept when it equals the estimator on all held-out and adversarial rows; otherwise the estimator
     itself is, and the manifest's `reason` says why.
     """
-    form, reason, model, parity = _form(candidate)
+    form, reason, model, parity = _form(candidate, tolerance)
     return write_bundle(
         folder,
         name=candidate.name,
@@ -35,14 +35,14 @@ def package(candidate: Candidate, folder: Path) -> Bundle:
     )
 
 
-def _form(candidate: Candidate) -> tuple[Form, str, bytes, Parity | None]:
+def _form(candidate: Candidate, tolerance: float) -> tuple[Form, str, bytes, Parity | None]:
     try:
         graph = compile_onnx(candidate.estimator, candidate.signature)
     except NotCompilable as reason:
         return "original", reason.message, pickled(candidate.estimator), None
     run = compiled(graph, candidate.signature)
     scorer = Scorer(name=candidate.name, version="", signature=candidate.signature, run=run)
-    parity = certify(candidate.estimator, scorer, candidate.holdout)
+    parity = certify(candidate.estimator, scorer, candidate.holdout, tolerance=tolerance)
     if parity.passed:
         return "onnx", parity.reason, graph, parity
     return "original", parity.reason, pickled(candidate.estimator), parity

@@ -19,9 +19,9 @@ _MOST_CATEGORIES = 50
 
 
 class Numbers(Spec):
-    """Distribution of a number: bin i holds values in [edges[i-1], edges[i]), the first and the last bin are open.
+    """Distribution of a number: bin i holds values in (edges[i-1], edges[i]], the first and the last bin are open.
 
-    A value equal to an edge belongs to the bin above it: `numpy.searchsorted(edges, values, side="right")` is the bin.
+    So `numpy.searchsorted(edges, values, side="left")` is the bin of each value.
     """
 
     edges: tuple[float, ...]
@@ -48,7 +48,7 @@ class Profile(Spec):
     """Features over the whole training set, scores over its held-out rows.
 
     Scores of the rows a model was fitted on are more extreme than any it gives later, so they would be a false
-    reference. `histogram` has equally wide bins from 0 to 1; `scores` has bins of equally many rows.
+    reference. `scores` is for the eye, `score_quantiles` for a statistic; both by output column.
     """
 
     rows: int
@@ -90,16 +90,18 @@ def histogram(scores: np.ndarray, bins: int = 20) -> Histogram:
 
 
 def quantile_bins(values: np.ndarray, bins: int) -> Numbers:
-    """Bins of about equally many values each; fewer where single values are frequent."""
+    """Bins of about equally many values each, none empty; fewer bins where single values are frequent."""
     finite = values[np.isfinite(values)]
-    edges = np.unique(np.quantile(finite, np.linspace(0, 1, bins + 1)[1:-1])) if len(finite) else np.empty(0)
-    return counted(values, edges)
+    if not len(finite):
+        return counted(values, np.empty(0))
+    edges = np.unique(np.quantile(finite, np.linspace(0, 1, bins + 1)[1:-1], method="inverted_cdf"))
+    return counted(values, edges[edges < finite.max()])
 
 
 def counted(values: np.ndarray, edges: np.ndarray) -> Numbers:
     """`values` counted between `edges`; NaN is missing."""
     present = values[~np.isnan(values)]
-    counts = np.bincount(np.searchsorted(edges, present, side="right"), minlength=len(edges) + 1)
+    counts = np.bincount(np.searchsorted(edges, present, side="left"), minlength=len(edges) + 1)
     return Numbers(
         edges=tuple(float(edge) for edge in edges),
         counts=tuple(int(count) for count in counts),

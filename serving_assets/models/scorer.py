@@ -3,10 +3,11 @@
 Here: the compiled and the original form behind one interface. Not here: how either was made or proven (compile.py,
 parity.py).
 
-The same features give the same score, bit for bit, whatever else is in the batch. The runtime does not give that by
-itself: with several threads it adds the trees of a small batch in another order than those of a large one, and it
-multiplies a single row by another kernel than a matrix. So a session runs in one thread, a batch is cut into slices
-that run side by side, and no slice has less than two rows. The parity certificate proves it for each model.
+The same features give the same score, bit for bit, whatever else is in the batch. The libraries do not give that by
+themselves: with several threads ONNX Runtime adds the trees of a small batch in another order than those of a large
+one, and a single row is multiplied by another kernel than a matrix. So a session runs in one thread, a batch is cut
+into slices that run side by side, no slice has less than two rows, and an estimator sees whole blocks. The parity
+certificate proves it for each compiled model.
 """
 
 from __future__ import annotations
@@ -29,6 +30,10 @@ _SMALLEST_SLICE = 512
 """Rows below which handing a slice to another thread costs more than it saves."""
 
 
+_BLOCK = 64
+"""Linear algebra takes another path for the rows that are left over beyond whole tiles of its kernels."""
+
+
 class Scorer:
     """A model that can be asked for scores, by several threads at once.
 
@@ -46,6 +51,7 @@ class Scorer:
         self.signature = signature
         self.threads = threads
         self._run = run
+        self._checked: pa.Schema | None = None
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -58,7 +64,9 @@ class Scorer:
         Raises:
             InputError: when a feature is absent, of the wrong kind, or missing in a row although the model requires it.
         """
-        self.signature.check(batch.schema)
+        if self._checked is None or not batch.schema.equals(self._checked):
+            self.signature.check(batch.schema)
+            self._checked = batch.schema
         self.signature.check_rows(batch)
         scores = self._scores(batch.select(list(self.signature.names)))
         return {name: scores[:, index] for index, name in enumerate(self.columns)}
@@ -76,7 +84,7 @@ class Scorer:
         if batch.num_rows == 0:
             return np.empty((0, len(self.columns)))
         if batch.num_rows == 1:
-            return self._run(batch.take(pa.array([0, 0])))[:1]
+            return self._run(pa.concat_batches([batch, batch]))[:1]
         return self._run(batch)
 
     @cached_property
@@ -107,10 +115,13 @@ def compiled(onnx: bytes, signature: Signature) -> Run:
 
 
 def original(estimator: Estimator, signature: Signature) -> Run:
-    """The original form: the estimator itself."""
+    """The original form: the estimator itself, given whole blocks of rows (the last rows again to fill one)."""
     in_one_thread(estimator)
 
     def run(batch: pa.RecordBatch) -> np.ndarray:
-        return predict(estimator, signature, batch).reshape(-1, 1)
+        rows = batch.num_rows
+        blocks = -(-rows // _BLOCK) * _BLOCK
+        filled = batch.take(pa.array(np.minimum(np.arange(blocks), rows - 1)))
+        return predict(estimator, signature, filled)[:rows].reshape(-1, 1)
 
     return run

@@ -146,7 +146,7 @@ class Signature(Spec):
     def columns(self, batch: pa.RecordBatch) -> dict[str, np.ndarray]:
         """Each feature of `batch` on its own, (rows,): float32 with NaN, or str with "", for missing."""
         return {
-            f.name: _strings(batch.column(f.name)) if f.is_string else _floats(batch.column(f.name))
+            f.name: _strings(batch.column(f.name)) if f.is_string else _floats(batch.column(f.name)).astype(np.float32)
             for f in self.features
         }
 
@@ -171,6 +171,9 @@ def _same_kind(feature: Feature, found: pa.DataType) -> bool:
 
 
 def _floats(column: pa.Array) -> Any:
+    """(rows,), to be rounded to float32; integers with nulls are rounded here, or they would become float64 first."""
+    if pa.types.is_floating(column.type) or (column.null_count == 0 and pa.types.is_primitive(column.type)):
+        return column.to_numpy(zero_copy_only=False)
     return column.cast(pa.float32(), safe=False).to_numpy(zero_copy_only=False)
 
 

@@ -82,8 +82,8 @@ class Candidate:
     baseline_scores: dict[str, np.ndarray]
 
 
-def split_days(days: Iterable[date], *, holdout_days: int, horizon_days: int) -> Split:
-    """Hold out the newest `holdout_days` of the as-of days.
+def split_days(days: Iterable[date], *, holdout: int, horizon_days: int) -> Split:
+    """Hold out the newest `holdout` of the as-of days.
 
     As-of day D's label looks at the days D + 1 to D + `horizon_days`; a day from which that reaches behind the first
     held-out day is left out, because its label would not have been known when the holdout begins.
@@ -92,15 +92,14 @@ def split_days(days: Iterable[date], *, holdout_days: int, horizon_days: int) ->
         InputError: when no day remains to train on.
     """
     ordered = sorted(set(days))
-    holdout = ordered[-holdout_days:]
-    earlier = ordered[:-holdout_days]
-    train = [day for day in earlier if day + timedelta(days=horizon_days) <= holdout[0]]
+    held_out, earlier = ordered[-holdout:], ordered[:-holdout]
+    train = [day for day in earlier if day + timedelta(days=horizon_days) <= held_out[0]]
     if not train:
         raise InputError(
-            f"{len(ordered)} as-of days are too few: {holdout_days} are held out and none remains to train on.",
+            f"{len(ordered)} as-of days are too few: {holdout} are held out and none remains to train on.",
             mend="Materialize more days of features, or lower the model's holdout.",
         )
-    return Split(tuple(train), tuple(earlier[len(train) :]), tuple(holdout))
+    return Split(tuple(train), tuple(earlier[len(train) :]), tuple(held_out))
 
 
 def train_candidate(
@@ -127,17 +126,19 @@ def train_candidate(
     training_set = training_set.sort_by([(DAY, "ascending"), (key, "ascending")])
     split = split_days(
         pc.unique(training_set[DAY]).to_pylist(),
-        holdout_days=use_case.model.holdout,
+        holdout=use_case.model.holdout,
         horizon_days=use_case.labels.horizon_days,
     )
     fitted, holdout = _rows_of(training_set, split.train), _rows_of(training_set, split.holdout)
     for part, rows in (("training", fitted), ("held-out", holdout)):
         _both_labels(rows[label], part)
-    estimator = _fit(train, signature, fitted, label, threads)
-    complete = _complete_row(training_set, signature)
-    if complete is not None:
-        signature = signature.requiring(refused_when_missing(estimator, signature, complete))
-    labels, scores = _numbers(holdout[label]), predict(estimator, signature, _batch(holdout, signature))
+    with openmp_threads(threads):
+        estimator = _fit(train, signature, fitted, label)
+        complete = _complete_row(training_set, signature)
+        if complete is not None:
+            signature = signature.requiring(refused_when_missing(estimator, signature, complete))
+        scores = predict(estimator, signature, _batch(holdout, signature))
+    labels = _numbers(holdout[label])
     entities = holdout[key].to_numpy()
     rankings = {name.removeprefix(BASELINE): _numbers(holdout[name]) for name in baselines}
     return Candidate(
@@ -157,12 +158,11 @@ def train_candidate(
     )
 
 
-def _fit(train: Train, signature: Signature, rows: pa.Table, label: str, threads: int) -> Estimator:
-    with openmp_threads(threads):
-        import pandas as pd
+def _fit(train: Train, signature: Signature, rows: pa.Table, label: str) -> Estimator:
+    import pandas as pd
 
-        labels = pd.Series(_numbers(rows[label]), name=label)
-        estimator = train(frame(signature, _batch(rows, signature)), labels)
+    labels = pd.Series(_numbers(rows[label]), name=label)
+    estimator = train(frame(signature, _batch(rows, signature)), labels)
     positive_class(estimator)
     return estimator
 

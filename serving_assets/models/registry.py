@@ -193,13 +193,14 @@ class Registry:
         _quiet()
         from mlflow import MlflowClient
         from mlflow.exceptions import MlflowException
+        from sqlalchemy.exc import SQLAlchemyError
 
         if self.tracking_uri.startswith("sqlite:///"):
             Path(self.tracking_uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
         try:
             yield MlflowClient(tracking_uri=self.tracking_uri, registry_uri=self.tracking_uri)
-        except MlflowException as error:
-            reason = str(error).strip().partition("\n")[0]
+        except (MlflowException, SQLAlchemyError) as error:
+            reason = str(error).strip().partition("\n")[0].replace(self.tracking_uri, self._shown_uri)
             raise RegistryUnavailable(
                 f"MLflow at {self._shown_uri} did not do what was asked: {reason[:300]}",
                 mend="Check MLFLOW_TRACKING_URI and that the server is up, then run again.",

@@ -81,4 +81,15 @@ class Settings(BaseSettings):
 def get_settings() -> Settings:
     """The settings of this process, read at the first call."""
     data_dir = Path(os.environ.get("DATA_DIR", PROJECT / "data"))
-    return Settings(_env_file=data_dir / WORKSPACE_FILE)  # type: ignore[call-arg]
+    return Settings(_env_file=data_dir / WORKSPACE_FILE)
+
+
+def remember(**values: object) -> None:
+    """Fix settings for this workspace, in `DATA_DIR/settings.env`, for this process and all later ones."""
+    path = get_settings().data_dir / WORKSPACE_FILE
+    kept = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    changed = {name.upper(): str(value) for name, value in values.items()}
+    lines = [line for line in kept if line.partition("=")[0] not in changed]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join([*lines, *(f"{k}={v}" for k, v in changed.items())]) + "\n", encoding="utf-8")
+    get_settings.cache_clear()

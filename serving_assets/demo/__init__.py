@@ -5,13 +5,14 @@ Here: landing files as an upstream system would. Not here: what the pipeline doe
 
 from __future__ import annotations
 
-from serving_assets.demo.landing import DAILY, SNAPSHOTS, Format, Landed, Progress, land
+from serving_assets.demo.landing import DAILY, ON_REQUEST, SNAPSHOTS, Format, Landed, Progress, land
 from serving_assets.demo.shift import FIRST_DAY, NEWEST_DAY, TIMEZONE, Shift
 
 __all__ = [
     "DAILY",
     "FIRST_DAY",
     "NEWEST_DAY",
+    "ON_REQUEST",
     "SNAPSHOTS",
     "TIMEZONE",
     "Format",

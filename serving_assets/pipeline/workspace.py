@@ -9,11 +9,14 @@ import logging
 import os
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import dagster as dg
 
-from serving_assets.catalog.discovery import Catalog
+from serving_assets.catalog.discovery import BoundUseCase, Catalog
+from serving_assets.engines.query import Input, Query
 from serving_assets.pipeline.build import build_defs
+from serving_assets.pipeline.operations.runs import plain_numbers, settle_dead_runs
 from serving_assets.pipeline.platform import Platform
 from serving_assets.settings import PROJECT
 
@@ -44,4 +47,22 @@ class Workspace:
         """The Dagster instance in DAGSTER_HOME, the project's own by default, so that the UI shows what commands ran."""
         os.environ.setdefault("DAGSTER_HOME", str(PROJECT / "dagster_home"))
         logging.getLogger("dagster").setLevel(logging.ERROR)
-        return dg.DagsterInstance.get()
+        instance = dg.DagsterInstance.get()
+        settle_dead_runs(instance)
+        return instance
+
+    def newest_numbers(self, asset: str) -> dict[str, Any]:
+        """What the newest materialization of `asset` told, such as `purchase_propensity/model`; empty when there is none."""
+        event = self.instance.get_latest_materialization_event(dg.AssetKey(asset.split("/")))
+        found = event.asset_materialization if event else None
+        return plain_numbers(found) if found else {}
+
+    def some_entities(self, use_case: BoundUseCase, count: int) -> list[int | str]:
+        """Keys of a few entities with a published prediction, always the same ones."""
+        key = use_case.spec.entity.key
+        latest = Input(self.platform.lake.table(use_case.lake_name("latest")).scan())
+        query = Query(
+            f'SELECT "{key}" AS id FROM latest ORDER BY scored_for DESC, hash("{key}") LIMIT {count}',
+            {"latest": latest},
+        )
+        return list(self.platform.engine.collect(query).column("id").to_pylist())

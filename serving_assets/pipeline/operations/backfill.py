@@ -5,14 +5,14 @@ Here: which runs a backfill consists of. Not here: one run (runs.py); backfills 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import timedelta
+from collections.abc import Iterable, Iterator
+from datetime import date, timedelta
 
 import dagster as dg
 
 from serving_assets.catalog.discovery import BoundUseCase, Catalog
 from serving_assets.lake import DayRange
-from serving_assets.pipeline.operations.jobs import stage_keys
+from serving_assets.pipeline.operations.jobs import TRAINING_STAGES, stage_keys
 from serving_assets.pipeline.operations.runs import Outcome, run_assets
 
 CHUNK_DAYS = 100
@@ -56,3 +56,34 @@ def backfill_predictions(
 def publish(defs: dg.Definitions, instance: dg.DagsterInstance, use_case: BoundUseCase) -> Outcome:
     """Latest and online, once for all the days before."""
     return run_assets(defs, instance, stage_keys(use_case, ("latest", "online")), tags={"use_case": use_case.name})
+
+
+def train(defs: dg.Definitions, instance: dg.DagsterInstance, use_case: BoundUseCase) -> Outcome:
+    """The training job's assets."""
+    return run_assets(defs, instance, stage_keys(use_case, TRAINING_STAGES), tags={"use_case": use_case.name})
+
+
+def missing_days(
+    instance: dg.DagsterInstance, use_case: BoundUseCase, catalog: Catalog, days: DayRange
+) -> list[DayRange]:
+    """The days of a range that some daily table of the use case lacks, as ranges."""
+    tables = [k for k in upstream_tables(catalog, use_case) if catalog.tables[k.path[-1]].daily]
+    have = [instance.get_materialized_partitions(key) for key in tables]
+    return _ranges(day for day in days.days() if not all(str(day) in found for found in have))
+
+
+def unscored_days(instance: dg.DagsterInstance, use_case: BoundUseCase, days: DayRange) -> list[DayRange]:
+    """The days of a range without a prediction in the history, as ranges."""
+    have = instance.get_materialized_partitions(dg.AssetKey([use_case.name, "historic"]))
+    return _ranges(day for day in days.days() if str(day) not in have)
+
+
+def _ranges(days: Iterable[date]) -> list[DayRange]:
+    """Ascending days as the fewest ranges."""
+    ranges: list[DayRange] = []
+    for day in days:
+        if ranges and ranges[-1].last + timedelta(days=1) == day:
+            ranges[-1] = DayRange(ranges[-1].first, day)
+        else:
+            ranges.append(DayRange(day, day))
+    return ranges

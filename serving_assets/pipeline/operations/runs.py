@@ -5,6 +5,8 @@ Here: one run, its outcome in plain values. Not here: which runs a backfill cons
 
 from __future__ import annotations
 
+import os
+import platform
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -14,7 +16,9 @@ import dagster as dg
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 
 from serving_assets.lake import DayRange
+from serving_assets.pipeline.bookkeeping import unhurried_sqlite
 
+PROCESS_TAG = "serving_assets/process"
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
@@ -54,21 +58,49 @@ def run_assets(
 ) -> Outcome:
     """Materialize `keys` in one run: for one day, for a range of days at once, or, without days, unpartitioned ones."""
     job = defs.get_implicit_global_asset_job_def()
-    run_tags = dict(tags or {})
+    run_tags = {**(tags or {}), PROCESS_TAG: _process()}
     partition = None
     if isinstance(days, DayRange) and days.first != days.last:
         run_tags |= {ASSET_PARTITION_RANGE_START_TAG: str(days.first), ASSET_PARTITION_RANGE_END_TAG: str(days.last)}
     elif days is not None:
         partition = str(days.first if isinstance(days, DayRange) else days)
-    result = job.execute_in_process(
-        instance=instance,
-        asset_selection=list(keys),
-        partition_key=partition,
-        tags=run_tags,
-        run_config={**QUIET, **({"ops": dict(config)} if config else {})},
-        raise_on_error=False,
-    )
+    with unhurried_sqlite():
+        result = job.execute_in_process(
+            instance=instance,
+            asset_selection=list(keys),
+            partition_key=partition,
+            tags=run_tags,
+            run_config={**QUIET, **({"ops": dict(config)} if config else {})},
+            raise_on_error=False,
+        )
     return _outcome(result, DayRange(days, days) if isinstance(days, date) else days)
+
+
+def settle_dead_runs(instance: dg.DagsterInstance) -> None:
+    """Fail the runs of killed commands on this machine, and free the pool slots they held.
+
+    Nobody else would: a command runs without a daemon, and the next one would wait for the slot in vain.
+    """
+    host, started = platform.node(), dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])
+    for run in instance.get_runs(started):
+        its_host, _, pid = run.tags.get(PROCESS_TAG, "").rpartition(":")
+        if its_host == host and not _alive(int(pid)):
+            instance.report_run_failed(run, "The process that executed this run was killed.")
+            instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+
+
+def _process() -> str:
+    return f"{platform.node()}:{os.getpid()}"
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _outcome(result: dg.ExecuteInProcessResult, days: DayRange | None) -> Outcome:
@@ -82,7 +114,7 @@ def _outcome(result: dg.ExecuteInProcessResult, days: DayRange | None) -> Outcom
             name = found.asset_key.to_user_string()
             # A run over a range tells one materialization a partition; they share the numbers of the one step.
             made[name] = Made(
-                name, found.partition if days is None or days.first == days.last else None, _numbers(found)
+                name, found.partition if days is None or days.first == days.last else None, plain_numbers(found)
             )
         elif event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
             check = event.asset_check_evaluation_data
@@ -95,7 +127,8 @@ def _outcome(result: dg.ExecuteInProcessResult, days: DayRange | None) -> Outcom
     return Outcome(result.run_id, days, tuple(made.values()), tuple(failures), tuple(warnings))
 
 
-def _numbers(materialization: dg.AssetMaterialization) -> dict[str, Any]:
+def plain_numbers(materialization: dg.AssetMaterialization) -> dict[str, Any]:
+    """The metadata of a materialization that are plain values."""
     plain = (dg.IntMetadataValue, dg.FloatMetadataValue, dg.TextMetadataValue, dg.BoolMetadataValue)
     return {name: entry.value for name, entry in materialization.metadata.items() if isinstance(entry, plain)}
 

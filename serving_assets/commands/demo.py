@@ -1,0 +1,166 @@
+"""`demo`: a year of real data through every stage, and the screen that explains it.
+
+Here: the order of the demo's parts and its last screen. Not here: the runs themselves (pipeline/operations/), or the data (demo/).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from datetime import date, timedelta
+from typing import Any
+
+from rich.progress import Progress
+from rich.table import Table
+
+from serving_assets.catalog.discovery import BoundUseCase
+from serving_assets.commands.backfill import print_summary, summary, tracked, until_failure
+from serving_assets.commands.screen import console, progress_bar
+from serving_assets.commands.show import print_predictions
+from serving_assets.demo import DAILY, NEWEST_DAY, ON_REQUEST, SNAPSHOTS, Landed, land
+from serving_assets.lake import DayRange
+from serving_assets.pipeline.operations import backfill
+from serving_assets.pipeline.operations.runs import Outcome
+from serving_assets.pipeline.workspace import Workspace
+from serving_assets.settings import get_settings, remember
+
+USE_CASE = "purchase_propensity"
+SCORED_DAYS = 7
+"""How many of the newest days the demo scores; a backfill does the others."""
+
+STAGES = (
+    "raw",
+    "mapped",
+    "training_set",
+    "model",
+    "champion",
+    "features",
+    "predictions",
+    "historic",
+    "latest",
+    "online",
+)
+
+
+def land_files(
+    bar: Progress,
+    first: date | None = None,
+    last: date | None = None,
+    ending: date | None = None,
+    *,
+    original_dates: bool = False,
+    promotions: bool = False,
+) -> Landed:
+    """Drop what has arrived into the landing zone, and make its first day the workspace's first partition."""
+    task = bar.add_task("landing files", total=None)
+    landed = land(
+        get_settings().landing,
+        first,
+        last,
+        ending=NEWEST_DAY if original_dates else ending,
+        sources=(*DAILY, *SNAPSHOTS, *(ON_REQUEST if promotions else ())),
+        progress=lambda _, done, total: bar.update(task, completed=done, total=total),
+    )
+    remember(first_day=landed.shift.first)
+    return landed
+
+
+def print_landed(landed: Landed) -> None:
+    """What has landed, and what comes next."""
+    console.print(
+        f"Landed {landed.files:,} new files with {landed.rows:,} rows, {landed.first} to {landed.newest}; "
+        f"{landed.unchanged:,} files were there already."
+    )
+    if landed.shift.weeks:
+        console.print(
+            f"All dates are moved by {landed.shift.weeks} weeks; the data's last day is {landed.shift.newest}."
+        )
+
+
+def run_demo() -> int:
+    """Everything, end to end; goes on where an earlier call stopped. Returns the exit code."""
+    started = time.monotonic()
+    with progress_bar() as bar:
+        landed = land_files(bar)
+        workspace = Workspace()
+        outcomes = _run(workspace, workspace.catalog.use_case(USE_CASE), landed, bar)
+    if not all(outcome.success for outcome in outcomes):
+        print_summary(summary(USE_CASE, outcomes))
+        return 1
+    _print_end(workspace, outcomes, time.monotonic() - started)
+    return 0
+
+
+def _run(workspace: Workspace, use_case: BoundUseCase, landed: Landed, bar: Progress) -> list[Outcome]:
+    defs, instance = workspace.defs, workspace.instance
+    arrived = DayRange(landed.shift.first, landed.newest)
+    todo = backfill.missing_days(instance, use_case, workspace.catalog, arrived)
+    tables = (o for days in todo for o in backfill.backfill_tables(defs, instance, workspace.catalog, use_case, days))
+    done = list(until_failure(tracked(bar, "raw and mapped tables, in days", sum(map(len, todo)), tables)))
+    if not all(outcome.success for outcome in done):
+        return done
+    if workspace.platform.registry.champion(USE_CASE) is None:
+        done += tracked(bar, "training", 1, (backfill.train(defs, instance, use_case) for _ in range(1)))
+        if not done[-1].success:
+            return done
+    newest = DayRange(landed.newest - timedelta(days=SCORED_DAYS - 1), landed.newest)
+    unscored = backfill.unscored_days(instance, use_case, newest)
+    scored = (o for days in unscored for o in backfill.backfill_predictions(defs, instance, use_case, days))
+    done += tracked(bar, "predictions, in days", sum(map(len, unscored)), scored)
+    done += tracked(bar, "publication", 1, (backfill.publish(defs, instance, use_case) for _ in range(1)))
+    return done
+
+
+def _print_end(workspace: Workspace, outcomes: list[Outcome], seconds: float) -> None:
+    console.print()
+    console.print(f"[bold]What ran[/], in {seconds:.0f} seconds; every run is in the Dagster UI (make ui)")
+    console.print(_stages(outcomes))
+    facts = workspace.newest_numbers(f"{USE_CASE}/model")
+    if facts:
+        console.print(f"[bold]The model[/], on {facts['holdout_rows']:,} held-out predictions it never saw")
+        console.print(_model(facts))
+    use_case = workspace.catalog.use_case(USE_CASE)
+    key = use_case.spec.entity.key
+    console.print("[bold]Five predictions[/], as readers get them: the probability of shopping again within 7 days")
+    known = workspace.some_entities(use_case, 5)
+    print_predictions([f for f in workspace.platform.store.read(USE_CASE, known).values if f], key)
+    console.print()
+    console.print("[bold]Next[/]")
+    console.print(f"  .venv/bin/serving-assets show {USE_CASE} {known[0]}      one prediction")
+    console.print("  .venv/bin/serving-assets status                         how far everything is")
+    console.print(
+        "  make ui                                                 the assets, checks and plots, in the browser"
+    )
+
+
+def _stages(outcomes: Iterable[Outcome]) -> Table:
+    totals: dict[str, dict[str, float]] = {}
+    for outcome in outcomes:
+        for made in outcome.made:
+            layer, _, name = made.asset.partition("/")
+            stage = totals.setdefault(
+                layer if layer in STAGES else name, dict.fromkeys(("rows", "seconds", "cpu"), 0.0)
+            )
+            stage["rows"] += 0 if made.numbers.get("unchanged") else made.numbers.get("rows", 0)
+            stage["seconds"] += made.numbers.get("seconds", 0)
+            stage["cpu"] += made.numbers.get("cpu_seconds", 0)
+    table = Table("stage", box=None, header_style="bold", padding=(0, 2))
+    for header in ("rows", "seconds", "CPU seconds"):
+        table.add_column(header, justify="right")
+    for name in (name for name in STAGES if name in totals):
+        found = totals[name]
+        rows = f"{found['rows']:,.0f}" if found["rows"] else ""
+        table.add_row(name, rows, f"{found['seconds']:.1f}", f"{found['cpu']:.1f}")
+    return table
+
+
+def _model(facts: dict[str, Any]) -> Table:
+    table = Table("", "AUC", "model is better by (95 % interval)", box=None, header_style="bold", padding=(0, 2))
+    table.add_row("model", f"{facts['auc']:.4f}", "")
+    for name in (n.removeprefix("auc_gain_over_") for n in facts if n.startswith("auc_gain_over_")):
+        if name.endswith(("_low", "_high")):
+            continue
+        low, high = facts[f"auc_gain_over_{name}_low"], facts[f"auc_gain_over_{name}_high"]
+        gain = facts[f"auc_gain_over_{name}"]
+        table.add_row(f"{name} alone", f"{facts[f'auc_{name}']:.4f}", f"{gain:+.4f}  ({low:+.4f} to {high:+.4f})")
+    return table

@@ -1,0 +1,44 @@
+"""Make Dagster's SQLite bookkeeping cheap while a command runs many partitions in its own process.
+
+Here: when SQLite waits for the disk. Not here: what is written, or an instance that keeps its events in PostgreSQL.
+
+Measured on 2 cores: a materialization event took 66 ms, nearly all of it waiting for the disk, because Dagster opens and closes
+a connection for each of its statements: every commit synchronised, and every close of the last connection emptied the
+write-ahead log. A year of four daily tables is 2,900 events.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from typing import Any
+
+from sqlalchemy import event
+from sqlalchemy.pool import Pool
+
+
+@contextmanager
+def unhurried_sqlite() -> Iterator[None]:
+    """Within the block, SQLite commits without waiting for the disk, and keeps each write-ahead log until the end.
+
+    `synchronous = NORMAL` with a write-ahead log survives a killed process whole; after a power cut the newest events can be
+    missing, and the database is sound (https://www.sqlite.org/pragma.html#pragma_synchronous).
+    """
+    with ExitStack() as held:
+        anchors: dict[str, sqlite3.Connection] = {}
+
+        def relax(connection: Any, _record: object) -> None:
+            if not isinstance(connection, sqlite3.Connection):
+                return
+            connection.execute("PRAGMA synchronous = NORMAL")
+            file = connection.execute("PRAGMA database_list").fetchone()[2]
+            if file and file not in anchors:
+                anchors[file] = held.enter_context(closing(sqlite3.connect(file, check_same_thread=False)))
+            if file:
+                # Each time, because the database may have got its write-ahead log only since the anchor was opened.
+                anchors[file].execute("SELECT count(*) FROM sqlite_master").fetchone()
+
+        event.listen(Pool, "connect", relax)
+        held.callback(event.remove, Pool, "connect", relax)
+        yield

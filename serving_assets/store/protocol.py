@@ -57,11 +57,13 @@ class OnlineStore(ABC):
     ) -> None:
         """Write each change as `cur = (generation, new)` and `prev = (base, what is stored as the value at base)`.
 
-        That value is the document's `cur` where `cur_g` is neither above `base` nor in `void`, its `prev` otherwise, and a
+        That value is the document's `cur` where `cur_g` is neither above `base` nor in `void`, its `prev` otherwise,
+        and a
         tombstone where there is no document: never `old`, which a writer that was fenced out long ago would bring back.
         With no `base`, `prev` is an empty slot.
 
-        Atomic per document. A document whose `cur_g` is greater than `generation` is left alone: a newer writer was there.
+        Atomic per document. A document whose `cur_g` is greater than `generation` is left alone: a newer writer was
+        there.
         """
 
     @abstractmethod

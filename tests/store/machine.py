@@ -1,16 +1,19 @@
 """Any sequence of what can happen to a collection, checked by readers after every step.
 
-Here: a model (what each published generation held, and which is active) beside the real store, and rules that drive both.
+Here: a model (what each published generation held, and which is active) beside the real store, and rules that drive
+both.
 Not here: assertions about counts, reports or messages; conformance.py has those.
 
-Writers are stepped one batch at a time, so that any number of them are under way, are taken over, die, and write late. Slow readers
-learn the active generation in one step and fetch their documents in others.
+Writers are stepped one batch at a time, so that any number of them are under way, are taken over, die, and write
+late. Slow readers learn the active generation in one step and fetch their documents in others.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 import pytest
 from hypothesis import strategies as st
@@ -45,6 +48,7 @@ class SlowReader:
     """A read that has learned the active generation and holds some of its documents."""
 
     control: Control
+    removals: int
     documents: dict[Entity, Document] = field(default_factory=dict)
     asked: list[Entity] = field(default_factory=list)
 
@@ -75,17 +79,17 @@ class StoreMachine(RuleBasedStateMachine):
     def publish(self, new: dict[Entity, str], as_of: str, batch_rows: int, unchanged: bool, rewrite: bool) -> None:
         """A whole publish, which only a living holder of the lease may stop."""
         stream = changes(self.now, new, unchanged=unchanged or rewrite)
-        options = {"writer": "publisher", "batch_rows": batch_rows, "rewrite": rewrite}
+        put = partial(publish, self.store, C, stream, target(new, as_of=as_of), writer="publisher", rewrite=rewrite)
         if self.exclusive:
             with pytest.raises(ConflictError):
-                publish(self.store, C, stream, target(new, as_of=as_of), **options)
+                put(batch_rows=batch_rows)
             return
-        report = publish(self.store, C, stream, target(new, as_of=as_of), **options)
+        report = put(batch_rows=batch_rows)
         if report.generation != self.active:
             self.flipped(report.generation, new)
 
     @rule(target=writers, new=SNAPSHOTS, as_of=DAYS, exclusive=st.booleans(), unchanged=st.booleans())
-    def begin(self, new: dict[Entity, str], as_of: str, exclusive: bool, unchanged: bool) -> object:
+    def begin(self, new: dict[Entity, str], as_of: str, exclusive: bool, unchanged: bool) -> Any:
         """A writer begins; its lease either lasts or has run out at once."""
         lease_seconds = 1000.0 if exclusive else 0.0
         if self.exclusive:
@@ -142,8 +146,8 @@ class StoreMachine(RuleBasedStateMachine):
     def write_late(self, writer: Writer, some: set[Entity]) -> None:
         """Writes of a writer that was taken over or has given up reach the store at any later time.
 
-        Those of a writer that did flip have all been acknowledged: at most the network doubles one, and not after the grace
-        period of the tombstones.
+        Those of a writer that did flip have all been acknowledged: at most the network doubles one, and not after the
+        grace period of the tombstones.
         """
         if self.holder != writer.publication.generation and writer.flipped_before_removal in (None, self.removals):
             late = [change for change in writer.all if change.entity in some]
@@ -168,17 +172,16 @@ class StoreMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.active is not None)
     @rule(target=readers)
-    def start_reading(self) -> tuple[int, SlowReader]:
+    def start_reading(self) -> Any:
         """A slow reader learns the active generation."""
         control = self.other.control(C)
         assert control
-        return self.removals, SlowReader(control)
+        return SlowReader(control, self.removals)
 
-    @rule(reader=readers, some=st.sets(st.sampled_from(ENTITIES), min_size=1))
-    def go_on_reading(self, reader: tuple[int, SlowReader], some: set[Entity]) -> None:
-        """A slow reader fetches some more documents: all it holds is of its generation, or it knows that it must ask again."""
-        removals, held = reader
-        if removals != self.removals:
+    @rule(held=readers, some=st.sets(st.sampled_from(ENTITIES), min_size=1))
+    def go_on_reading(self, held: SlowReader, some: set[Entity]) -> None:
+        """A slow reader fetches more documents: all it holds is of its generation, or it knows to ask again."""
+        if held.removals != self.removals:
             return
         fresh = [entity for entity in some if entity not in held.asked]
         held.documents |= self.other.documents(C, fresh)

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from serving_assets.store import OnlineStore, SqliteStore
-from tests.store.conformance import StoreConformance, StoreFactory
+from serving_assets.errors import ConflictError, InputError, ServingAssetsError
+from serving_assets.store import OnlineStore, SqliteStore, StoreError, open_store
+from tests.store.conformance import StoreConformance
+from tests.store.rules import ALL, ONE, TWO, C, StoreFactory
+from tests.store.snapshots import published, seen, snapshot
 
 
 class TestSqlite(StoreConformance):
@@ -23,3 +29,196 @@ class TestSqlite(StoreConformance):
         yield open_named
         for store in opened:
             store.close()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A file that does not exist yet, in a folder that does not either."""
+    return tmp_path / "new folder" / "online.db"
+
+
+@pytest.fixture
+def store(path: Path) -> Iterator[SqliteStore]:
+    """A store with little patience."""
+    with SqliteStore(path, timeout_seconds=0.05) as store:
+        yield store
+
+
+# Where the file is
+
+
+@pytest.mark.parametrize("absolute", [True, False])
+def test_a_uri_names_a_file(absolute: bool, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three slashes lead to a relative path, four to an absolute one; the folder is made."""
+    monkeypatch.chdir(path.parent.parent)
+    with open_store(f"sqlite:///{path if absolute else path.relative_to(path.parent.parent)}") as store:
+        published(store, C, {}, ONE)
+    assert path.exists()
+
+
+@pytest.mark.parametrize("uri", ["", "sqlite:", "sqlite:///", "sqlite://online.db", "mongodb://host/db", "/online.db"])
+def test_an_unknown_uri_says_which_are_known(uri: str) -> None:
+    """A uri without a store behind it is refused with the forms that have one."""
+    with pytest.raises(InputError, match="Use sqlite:///relative/path or sqlite:////absolute/path"):
+        open_store(uri)
+
+
+# What can be wrong with it
+
+
+def _text_file(path: Path) -> None:
+    path.write_text("entity,score\n" * 100)
+
+
+def _other_database(path: Path) -> None:
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE runs (id)")
+    connection.close()
+
+
+def _newer_layout(path: Path) -> None:
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    ("make", "kind", "message"),
+    [
+        (_text_file, InputError, "is not a SQLite database"),
+        (_other_database, InputError, "of something else: it has the table runs"),
+        (_newer_layout, InputError, "has layout 99"),
+        (Path.mkdir, StoreError, "cannot be opened for writing"),
+    ],
+)
+def test_a_file_that_is_no_store(
+    make: Callable[[Path], None], kind: type[ServingAssetsError], message: str, path: Path
+) -> None:
+    """A path to something else is reported with what is there and the mend, and nothing is overwritten."""
+    path.parent.mkdir()
+    make(path)
+    before = path.read_bytes() if path.is_file() else None
+    with pytest.raises(kind, match=message) as caught, SqliteStore(path) as store:
+        store.control(C)
+    assert str(path) in str(caught.value)
+    assert caught.value.mend
+    assert (path.read_bytes() if path.is_file() else None) == before
+
+
+def test_a_folder_that_cannot_be_made(path: Path) -> None:
+    """A file where the folder should be is reported, not left as an operating system's error."""
+    path.parent.write_text("in the way")
+    with pytest.raises(StoreError, match="cannot be opened"):
+        SqliteStore(path).control(C)
+
+
+def test_a_lock_that_nobody_releases(store: SqliteStore, path: Path) -> None:
+    """A write that waits too long for another process ends with an error that says so; reads go on."""
+    published(store, C, {}, ONE)
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(ConflictError, match=r"locked by another process for more than 0.05 seconds"):
+        published(store, C, ONE, TWO)
+    assert seen(store, C, ALL) == {1: 0.1, 2: 0.2, 3: 0.3}
+    other.execute("ROLLBACK")
+    other.close()
+    published(store, C, ONE, TWO)
+
+
+def test_a_full_disk(store: SqliteStore) -> None:
+    """When the disk is full the publish fails with that reason, readers keep what they had, and a retry passes."""
+    published(store, C, {}, ONE)
+    many = snapshot(dict.fromkeys(range(50_000), 1))
+    with store._file.reading() as connection:
+        connection.execute("PRAGMA max_page_count = 20")
+    with pytest.raises(StoreError, match=r"disk of .* is full"):
+        published(store, C, ONE, many)
+    assert seen(store, C, ALL) == {1: 0.1, 2: 0.2, 3: 0.3}
+    with store._file.reading() as connection:
+        connection.execute("PRAGMA max_page_count = 1000000")
+    published(store, C, ONE, many)
+    assert dict(store.scan(C)) == many
+
+
+def test_a_file_that_may_not_be_written(store: SqliteStore) -> None:
+    """A store that can only be read still answers, and says why it cannot be published to."""
+    published(store, C, {}, ONE)
+    with store._file.reading() as connection:
+        connection.execute("PRAGMA query_only = ON")
+    with pytest.raises(StoreError, match="cannot be opened for writing"):
+        published(store, C, ONE, TWO)
+    assert seen(store, C, ALL) == {1: 0.1, 2: 0.2, 3: 0.3}
+
+
+def test_a_damaged_file(path: Path) -> None:
+    """Overwritten pages are reported as damage, with the way to get everything back."""
+    with SqliteStore(path) as store:
+        published(store, C, {}, snapshot(dict.fromkeys(range(5_000), 1)))
+    content = bytearray(path.read_bytes())
+    content[8192:] = os.urandom(len(content) - 8192)
+    path.write_bytes(content)
+    with (
+        pytest.raises(StoreError, match="publish again: everything in it comes from the lake"),
+        SqliteStore(path) as store,
+    ):
+        dict(store.scan(C))
+
+
+def test_a_control_record_of_another_version(store: SqliteStore) -> None:
+    """A control record that cannot be understood is reported with its collection."""
+    published(store, C, {}, ONE)
+    with store._file.writing() as connection:
+        connection.execute('UPDATE controls SET body = \'{"from": "the future"}\', revision = 99')
+    with pytest.raises(StoreError, match=f"{C}: the control record"):
+        store.read(C, [1])
+
+
+# Who shares it
+
+
+def test_threads_share_a_store(path: Path) -> None:
+    """Any number of threads may read one store object while another publishes."""
+    with SqliteStore(path) as store, ThreadPoolExecutor(8) as pool:
+        published(store, C, {}, ONE)
+        reads = [pool.submit(seen, store, C, ALL) for _ in range(200)]
+        published(store, C, ONE, TWO)
+        reads += [pool.submit(seen, store, C, ALL) for _ in range(50)]
+        answers = [read.result() for read in reads]
+    assert all(answer in ({1: 0.1, 2: 0.2, 3: 0.3}, {1: 0.1, 2: 0.25, 4: 0.4}) for answer in answers)
+    assert answers[-1] == {1: 0.1, 2: 0.25, 4: 0.4}
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_fork_opens_its_own_connection(path: Path) -> None:
+    """A forked child uses none of its parent's connections: both go on reading and publishing."""
+    with SqliteStore(path) as store:
+        published(store, C, {}, ONE)
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                published(store, C, ONE, TWO)
+                store.close()
+                status = 0
+            finally:
+                os._exit(status)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert dict(store.scan(C)) == TWO
+        published(store, C, TWO, ONE)
+        assert dict(store.scan(C)) == ONE
+
+
+def test_a_closed_store_opens_again(store: SqliteStore) -> None:
+    """Close releases the file, and a later call opens it again."""
+    published(store, C, {}, ONE)
+    store.close()
+    assert dict(store.scan(C)) == ONE
+
+
+def test_a_first_use_by_many_at_once(path: Path) -> None:
+    """Stores that create the same file at the same time all succeed."""
+    stores = [SqliteStore(path) for _ in range(16)]
+    with ThreadPoolExecutor(16) as pool:
+        assert list(pool.map(lambda store: store.control(C), stores)) == [None] * 16
+    for store in stores:
+        store.close()

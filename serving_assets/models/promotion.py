@@ -59,9 +59,12 @@ def gate(
     """Judge a candidate.
 
     Args:
-        metrics: on its holdout. baselines: its AUC against each baseline. champion: its AUC against the champion's on
-        the same rows; None when there is none, or none that can be compared. bundle: its bundle. outputs: the columns
-        that the use case publishes. spec: the use case's conditions.
+        metrics: on its holdout.
+        baselines: its AUC against each baseline.
+        champion: its AUC against the champion's on the same rows; None when there is none, or none to compare with.
+        bundle: its bundle.
+        outputs: the columns that the use case publishes.
+        spec: the use case's conditions.
     """
     reasons = [
         *(_beats(name, difference) for name, difference in baselines.items() if spec.beats_baselines),

@@ -108,9 +108,9 @@ def train_candidate(
     """Fit on the earlier days and measure on the held-out ones.
 
     Args:
-        use_case: declares the split, the label and the outputs. training_set: entity key, `day` (the as-of day), the
-        features, the label, and `baseline:<name>` columns. Rows may
-            come in any order: they are sorted by day and entity, so that the same rows give the same model.
+        use_case: declares the split, the label and the outputs.
+        training_set: entity key, `day` (the as-of day), the features, the label, and `baseline:<name>` columns. Rows
+            may come in any order: they are sorted by day and entity, so that the same rows give the same model.
         train: the use case's function.
         threads: of the fit.
         resamples: of the bootstrap.

@@ -1,6 +1,7 @@
 """Columns and their contracts: the one vocabulary of types, and what may stand in a column.
 
-Here: types, bounds, and how they are written in SQL. Not here: tables (spec.py), or the checking of rows (engines/, pipeline/checks/).
+Here: types, bounds, and how they are written in SQL. Not here: tables (spec.py), or the checking of rows
+(engines/, pipeline/checks/).
 """
 
 from __future__ import annotations

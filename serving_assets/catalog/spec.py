@@ -1,13 +1,13 @@
 """The words in which a team declares what it serves.
 
-Here: sources, mapped tables, domains and use cases, as frozen models that refuse unknown fields. Not here: reading them from
-the folders (discovery.py), the SQL they name (sql.py), or anything that runs.
+Here: sources, mapped tables, domains and use cases, as frozen models that refuse unknown fields. Not here: reading them
+from the folders (discovery.py), the SQL they name (sql.py), or anything that runs.
 """
 
 from __future__ import annotations
 
 import re
-from datetime import date, time
+from datetime import date
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -31,20 +31,40 @@ def _timezone(value: str) -> str:
 
 
 def _owner(value: str) -> str:
-    if not re.fullmatch(r"team:[\w-]+|[^@\s]+@[^@\s]+\.[^@\s]+", value):
+    if not re.fullmatch(r"team:[\w-]+|[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,7}", value):
         raise ValueError(f"{value!r} is not an owner: use team:<name> or an e-mail address")
     return value
 
 
 def _time_of_day(value: str) -> str:
-    time.fromisoformat(value)
+    if not re.fullmatch(r"([01][0-9]|2[0-3]):[0-5][0-9]", value):
+        raise ValueError(f"{value!r} is not a time of day: write hours and minutes, such as 05:00")
     return value
+
+
+def _function(value: str) -> str:
+    if not re.fullmatch(r"[\w/]+\.py:[A-Za-z_]\w*", value):
+        raise ValueError(f"{value!r} does not name a function: write <file>.py:<function>")
+    return value
+
+
+def _landed_columns(columns: dict[str, Column]) -> dict[str, Column]:
+    seen: dict[str, str] = {}
+    for name in columns:
+        if not name.isidentifier():
+            raise ValueError(f"{name!r} is not a column name: use letters, digits and underscores, a letter first")
+        if name.startswith("_") or name.lower() == DAY:
+            raise ValueError(f"{name!r} is a name of the platform: rename the column at the source")
+        if (other := seen.setdefault(name.lower(), name)) != name:
+            raise ValueError(f"{other!r} and {name!r} are one column, because case does not count: rename one")
+    return columns
 
 
 Name = Annotated[str, AfterValidator(_name)]
 TimeZone = Annotated[str, AfterValidator(_timezone)]
 Owners = Annotated[tuple[Annotated[str, AfterValidator(_owner)], ...], Field(min_length=1)]
 TimeOfDay = Annotated[str, AfterValidator(_time_of_day)]
+LandedColumns = Annotated[dict[str, Column], Field(min_length=1), AfterValidator(_landed_columns)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 DAY = "day"
@@ -57,8 +77,8 @@ Format = Literal["parquet", "csv", "ndjson"]
 class Source(Spec):
     """Files of one upstream system, and the contract their rows must keep.
 
-    A daily source lands in `LANDING_URI/<name>/dt=YYYY-MM-DD/`, a snapshot in `LANDING_URI/<name>/`. Rows that break the
-    contract are kept apart with the reason, never dropped.
+    A daily source lands in `LANDING_URI/<name>/dt=YYYY-MM-DD/`, a snapshot in `LANDING_URI/<name>/`. Rows that break
+    the contract are kept apart with the reason, never dropped. Text is UTF-8; CSV has commas and a header.
     """
 
     name: Name
@@ -66,7 +86,7 @@ class Source(Spec):
     owners: Owners
     delivery: Literal["daily", "snapshot"]
     format: Format = "parquet"
-    columns: dict[str, Column]
+    columns: LandedColumns
     key: Annotated[tuple[str, ...], Field(min_length=1)]
     event_time: str | None = None
     may_be_empty: bool = False
@@ -82,8 +102,6 @@ class Source(Spec):
             raise ValueError("a daily source needs event_time, the column that tells to which day a row belongs")
         if self.event_time and self.columns[self.event_time].dtype not in ("timestamp", "date"):
             raise ValueError(f"event_time {self.event_time!r} must be a timestamp or a date")
-        if reserved := sorted(name for name in self.columns if name.lower() == DAY or name.startswith("_")):
-            raise ValueError(f"{reserved} are names of the platform; rename the column at the source")
         return self
 
     def never_empty(self, column: str) -> bool:
@@ -94,8 +112,8 @@ class Source(Spec):
 class MappedTable(Spec):
     """A table that SQL makes of raw tables and of other mapped tables of its domain.
 
-    A daily one is run for one day or for a range of days at once, so its SQL must carry `day` through and treat days apart.
-    `columns` states what is known beyond the type that the SQL yields: descriptions, required columns, bounds.
+    A daily one is run for one day or for a range of days at once, so its SQL must carry `day` through and treat days
+    apart. `columns` states what is known beyond the type that the SQL yields: descriptions, required columns, bounds.
     """
 
     name: Name
@@ -172,7 +190,7 @@ class Labels(Spec):
     """
 
     sql: str
-    inputs: dict[str, NextDays]
+    inputs: Annotated[dict[str, NextDays], Field(min_length=1)]
     column: Name = "label"
     otherwise: float = 0.0
 
@@ -200,11 +218,11 @@ class Promotion(Spec):
 class Model(Spec):
     """How the model is trained, measured and promoted.
 
-    Training looks back from `as_ofs` days, `every_days` apart: a step that is no multiple of seven meets every weekday, as
-    daily scoring does. The newest `holdout` of them are held out for measuring.
+    Training looks back from `as_ofs` days, `every_days` apart: a step that is no multiple of seven meets every weekday,
+    as daily scoring does. The newest `holdout` of them are held out for measuring.
     """
 
-    train: str
+    train: Annotated[str, AfterValidator(_function)]
     task: Literal["binary"] = "binary"
     as_ofs: PositiveInt = 26
     every_days: PositiveInt = 8
@@ -225,7 +243,7 @@ class Predictions(Spec):
     `precision` is the number of decimals that are published: a change behind it is no change.
     """
 
-    columns: Annotated[dict[str, Bounds], Field(min_length=1)]
+    columns: Annotated[dict[Name, Bounds], Field(min_length=1)]
     precision: Annotated[int, Field(ge=0, le=12)] = 4
     expire_after_days: PositiveInt = 90
 

@@ -1,33 +1,41 @@
-"""One SELECT per file: read it, prove that every column it names exists, and tell where each of its columns comes from.
+"""One SELECT per file: read it, prove that all it names exists, and tell where each of its columns comes from.
 
-Here: parsing, binding against the schemas upstream, column lineage, and the Spark form. Not here: running it (engines/).
+Here: parsing, binding against the schemas upstream, the Spark form. Not here: running it (engines/), or lineage
+(lineage.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from serving_assets.catalog.columns import DTYPES, SQL_TYPES, DType
+from serving_assets.catalog.columns import DTYPES, SQL_TYPES, DType, identifier
+from serving_assets.catalog.lineage import Lineage, lineage
 from serving_assets.errors import DeclarationError
 
 if TYPE_CHECKING:
     from sqlglot import exp
-    from sqlglot.optimizer.scope import Scope
 
 AS_OF = "as_of"
+CLOCKS_AND_DICE = frozenset(
+    {
+        *("current_date", "current_localtime", "current_localtimestamp", "current_time", "current_timestamp"),
+        *("get_current_time", "get_current_timestamp", "localtime", "localtimestamp", "now", "today"),
+        *("gen_random_uuid", "nextval", "rand", "random", "transaction_timestamp", "uuid"),
+    }
+)
+"""Functions that give another answer at every run, so that a re-run would not give the same rows."""
 
 Schema = Mapping[str, DType]
-Lineage = dict[str, tuple[tuple[str, str], ...]]
-"""Output column -> the (table, column) pairs that it is made of."""
 
 
 @dataclass(frozen=True)
 class Statement:
-    """One SELECT in DuckDB's dialect, and the file it stands in."""
+    """One SELECT in DuckDB's dialect, which may be put in parentheses, and the file it stands in."""
 
     path: Path
     text: str
@@ -37,38 +45,65 @@ class Statement:
         """The statement in `path`.
 
         Raises:
-            DeclarationError: when the file is missing, does not parse, or is not exactly one SELECT.
+            DeclarationError: when the file is missing, does not parse, is not exactly one SELECT, reads anything but
+                tables by their plain names, or depends on when it runs.
         """
         if not path.is_file():
             raise DeclarationError(
                 f"{path}: no such SQL file.", mend="Create it, or correct the `sql` field that names it."
             )
-        statement = cls(path, path.read_text(encoding="utf-8"))
-        statement._tree  # noqa: B018 - parsed once here, so that a bad file is found when it is loaded
+        statement = cls(path, _open_ended(path.read_text(encoding="utf-8")))
+        statement._refuse_clocks_and_dice()
+        statement.tables  # noqa: B018 - found once here, so that a bad file is told when it is loaded
         return statement
 
     @cached_property
     def _tree(self) -> exp.Query:
         import sqlglot
         from sqlglot import exp
+        from sqlglot.errors import ParseError, SqlglotError
 
         try:
             parsed = [tree for tree in sqlglot.parse(self.text, read="duckdb") if tree is not None]
-        except sqlglot.ParseError as error:
+        except ParseError as error:
+            first = error.errors[0]
             raise DeclarationError(
-                f"{self.path}: does not parse: {error}", mend="Write it in DuckDB's dialect."
+                f"{self.path}: line {first['line']}, column {first['col']}: does not parse: "
+                f"{first['description'].split(' but got ')[0]} "
+                f"near {(first['start_context'] or '')[-30:]}{first['highlight']}.",
+                mend="Write it in DuckDB's dialect.",
+            ) from error
+        except SqlglotError as error:
+            raise DeclarationError(
+                f"{self.path}: does not parse: {error}.", mend="Write it in DuckDB's dialect."
             ) from error
         if len(parsed) != 1 or not isinstance(parsed[0], exp.Query):
-            raise DeclarationError(f"{self.path}: must hold exactly one SELECT, and holds {len(parsed)} statements.")
+            found = ", ".join(tree.key.upper() for tree in parsed) or "nothing"
+            raise DeclarationError(
+                f"{self.path}: must hold exactly one SELECT, and holds {found}.",
+                mend="Keep one SELECT; each table has a file of its own.",
+            )
         return parsed[0]
 
     @cached_property
     def tables(self) -> frozenset[str]:
-        """Names of the tables that it reads, without its own common table expressions."""
+        """Names of the tables that it reads, without its own common table expressions.
+
+        Raises:
+            DeclarationError: when it reads files, functions, or tables of another schema.
+        """
         from sqlglot import exp
 
         own = {cte.alias for cte in self._tree.find_all(exp.CTE)}
-        return frozenset(table.name for table in self._tree.find_all(exp.Table)) - own
+        found = list(self._tree.find_all(exp.Table))
+        for table in found:
+            plain = isinstance(table.this, exp.Identifier) and not table.db
+            if not plain and not isinstance(table.this, exp.GenerateSeries):
+                raise DeclarationError(
+                    f"{self.path}: reads {table.sql(dialect='duckdb')}, which is not the plain name of a table.",
+                    mend="Read only declared tables, each by its name alone.",
+                )
+        return frozenset(table.name for table in found if table.name) - own
 
     @cached_property
     def uses_as_of(self) -> bool:
@@ -85,8 +120,8 @@ class Statement:
         """Output columns and their types, found by DuckDB itself over empty tables of the given schemas.
 
         Raises:
-            DeclarationError: when it names a table or column that does not exist, does not type-check, or yields a type
-                outside the project's vocabulary.
+            DeclarationError: when it names a table or column that does not exist, does not type-check, or yields a
+                column without a proper name of its own, or of a type outside the project's vocabulary.
         """
         if unknown := self.tables - set(inputs):
             raise DeclarationError(
@@ -95,6 +130,7 @@ class Statement:
                 mend="Correct the name, or declare the input.",
             )
         described = self._describe(inputs, timezone)
+        self._refuse_names(name for name, _ in described)
         for name, sql_type in described:
             if sql_type not in DTYPES:
                 raise DeclarationError(
@@ -103,59 +139,73 @@ class Statement:
                 )
         return {name: DTYPES[sql_type] for name, sql_type in described}
 
+    def lineage(self, inputs: Mapping[str, Schema]) -> Lineage:
+        """Where every output column comes from, for what the UI shows; the columns are known to exist after `bind`.
+
+        Raises:
+            DeclarationError: when sqlglot, which also writes the Spark form, cannot follow the columns.
+        """
+        from sqlglot.errors import SqlglotError
+
+        try:
+            return lineage(self._tree, {table: inputs[table] for table in self.tables})
+        except SqlglotError as error:
+            raise DeclarationError(
+                f"{self.path}: its columns cannot be followed: {error}.", mend="Write it in plainer SQL."
+            ) from error
+
     def _describe(self, inputs: Mapping[str, Schema], timezone: str) -> list[tuple[str, str]]:
         import duckdb
 
         with duckdb.connect() as connection:
             connection.execute(f"SET TimeZone = '{timezone}'")
             for table in self.tables:
-                columns = ", ".join(f'"{name}" {SQL_TYPES[dtype]}' for name, dtype in inputs[table].items())
-                connection.execute(f'CREATE TABLE "{table}" ({columns})')
-            parameters = {AS_OF: "2000-01-01 00:00:00+00"} if self.uses_as_of else {}
-            text = self.text.replace(f"${AS_OF}", f"CAST(${AS_OF} AS TIMESTAMPTZ)")
+                columns = ", ".join(f"{identifier(name)} {SQL_TYPES[dtype]}" for name, dtype in inputs[table].items())
+                connection.execute(f"CREATE TABLE {identifier(table)} ({columns})")
+            parameters = {AS_OF: datetime(2000, 1, 1, tzinfo=UTC)} if self.uses_as_of else {}
             try:
-                relation = connection.sql(text, params=parameters)
+                relation = connection.sql(self.text, params=parameters)
             except duckdb.Error as error:
                 raise DeclarationError(
                     f"{self.path}: {error}", mend="Correct the SQL, or the declaration upstream."
                 ) from error
             return [(name, str(sql_type)) for name, sql_type in zip(relation.columns, relation.types, strict=True)]
 
-    def lineage(self, inputs: Mapping[str, Schema]) -> Lineage:
-        """Where every output column comes from, for what the UI shows; the columns are known to exist after `bind`."""
-        from sqlglot.optimizer.qualify import qualify
-        from sqlglot.optimizer.scope import build_scope
+    def _refuse_names(self, names: Iterable[str]) -> None:
+        seen: set[str] = set()
+        for name in names:
+            if not name.isidentifier() or name.startswith("_"):
+                raise DeclarationError(
+                    f"{self.path}: column {name!r} has no proper name.",
+                    mend="Give it one with AS: letters, digits and underscores, a letter first.",
+                )
+            if name.lower() in seen:
+                raise DeclarationError(f"{self.path}: returns the column {name!r} twice.", mend="Rename or drop one.")
+            seen.add(name.lower())
 
-        schema: dict[str, object] = {
-            table: {name: SQL_TYPES[dtype] for name, dtype in inputs[table].items()} for table in self.tables
-        }
-        qualified = qualify(
-            self._tree.copy(), dialect="duckdb", schema=schema, validate_qualify_columns=False, identify=False
-        )
-        scope = build_scope(qualified)
-        return {} if scope is None else _scope_lineage(scope)
+    def _refuse_clocks_and_dice(self) -> None:
+        from sqlglot import exp
+
+        for function in self._tree.find_all(exp.Func):
+            name = (function.name if isinstance(function, exp.Anonymous) else function.sql_name()).lower()
+            if name in CLOCKS_AND_DICE:
+                raise DeclarationError(
+                    f"{self.path}: {name} gives another answer at every run.",
+                    mend=f"Use ${AS_OF} for the time; a re-run must give the same rows.",
+                )
 
 
-def _scope_lineage(scope: Scope) -> Lineage:
-    """Lineage of each projection of one scope, resolving its sources once however many columns they have."""
-    from sqlglot import exp
-    from sqlglot.optimizer.scope import Scope
+def _open_ended(text: str) -> str:
+    """Without a semicolon at the end, and with a line end after a last comment: so that text can follow it."""
+    import sqlglot
+    from sqlglot.errors import SqlglotError
+    from sqlglot.tokenizer_core import TokenType
 
-    if scope.set_operation_scopes:
-        branches = [_scope_lineage(branch) for branch in scope.set_operation_scopes]
-        names = list(branches[0])
-        by_position = [list(branch.values()) for branch in branches]
-        return {name: tuple(sorted({p for b in by_position for p in b[i]})) for i, name in enumerate(names)}
-    resolved = {name: _scope_lineage(source) for name, source in scope.sources.items() if isinstance(source, Scope)}
-
-    def origins(column: exp.Column) -> set[tuple[str, str]]:
-        source = scope.sources.get(column.table)
-        if isinstance(source, exp.Table):
-            return {(source.name, column.name)}
-        return set(resolved.get(column.table, {}).get(column.name, ()))
-
-    assert isinstance(scope.expression, exp.Select)
-    return {
-        projection.alias_or_name: tuple(sorted(set().union(*(origins(c) for c in projection.find_all(exp.Column)))))
-        for projection in scope.expression.selects
-    }
+    try:
+        tokens = sqlglot.tokenize(text, read="duckdb")
+    except SqlglotError:
+        return text  # told with its place when it is parsed
+    while tokens and tokens[-1].token_type == TokenType.SEMICOLON:
+        last = tokens.pop()
+        text = text[: last.start] + text[last.end + 1 :]
+    return text.rstrip() + "\n"

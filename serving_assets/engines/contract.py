@@ -19,10 +19,10 @@ DATED = r"\s*[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}.*"
 
 
 def judged_sql(source: Source, types: Mapping[str, str], timezone: str, *, numbered: bool) -> str:
-    """SQL over `landed` and `days`: typed columns, the landed row as the struct `_landed`, `_source_file`, and `_broken`.
+    """SQL over `landed` and `days`: typed columns, `_source_file`, `_line`, `_broken`, and the landed row as `_landed`.
 
-    `_broken` tells every rule that the row breaks, null for none. `_line` counts the rows where `numbered`, which forbids
-    reading files in parallel; otherwise it is zero.
+    `_broken` tells every rule that the row breaks, null for none. `_line` counts the rows where `numbered`, which
+    forbids reading files in parallel; otherwise it is zero. `_landed` is a struct.
     """
     columns = ", ".join(
         f"{_typed(name, column, types.get(name))} AS {identifier(name)}" for name, column in source.columns.items()
@@ -41,7 +41,7 @@ def judged_sql(source: Source, types: Mapping[str, str], timezone: str, *, numbe
 
 
 def copies_sql(source: Source) -> str:
-    """SQL over `judged`: the `_line` of every row whose key another row of its day has already, rows that keep the rules first."""
+    """SQL over `judged`: the `_line` of every row but one of each key and day, which keeps the rules if any does."""
     key = _key(source)
     return f"""
         SELECT _line FROM judged
@@ -61,7 +61,7 @@ def reason_sql(source: Source) -> str:
 
 
 def original_sql(types: Mapping[str, str]) -> str:
-    """SQL over `judged`: the landed row as JSON. Numbers that JSON does not know, NaN and the infinities, become text."""
+    """SQL over `judged`: the landed row as JSON, in which NaN and the infinities, no numbers there, are text."""
     pairs = []
     for name, landed in types.items():
         value = f"_landed.{identifier(name)}"

@@ -105,7 +105,7 @@ class DuckDBEngine:
 def scored_batches(
     batches: pa.RecordBatchReader, scorer: Scorer, key: str, constants: Mapping[str, object]
 ) -> pa.RecordBatchReader:
-    """A stream of predictions for a stream of feature rows: the key, the constants, and the scorer's columns as float64."""
+    """Predictions for a stream of feature rows: the key, the constants, and the scorer's columns as float64."""
     import pyarrow as pa
 
     scalars = {name: pa.scalar(value) for name, value in constants.items()}
@@ -128,10 +128,10 @@ def scored_batches(
 def streamed(
     relation: duckdb.DuckDBPyRelation, batch_rows: int, failed: Callable[[Exception], ServingAssetsError]
 ) -> pa.RecordBatchReader:
-    """The rows of a relation, batch by batch; what goes wrong while they are made is raised as what `failed` makes of it.
+    """The rows of a relation, batch by batch; what goes wrong while they are made is raised as `failed` words it.
 
-    An error of DuckDB in the middle of a stream arrives as an OSError, like one of the disk that the rows are written to:
-    only here can the two be told apart.
+    An error of DuckDB in the middle of a stream arrives as an OSError, like one of the disk that the rows are written
+    to: only here can the two be told apart.
     """
     import duckdb
     import pyarrow as pa

@@ -35,7 +35,7 @@ PATH = "_landed_path"
 
 @dataclass(frozen=True)
 class LandedFile:
-    """One file with rows or without, the day it was delivered for (None for a snapshot), and its columns with their types."""
+    """One file, the day it was delivered for (None for a snapshot), and its columns with their types."""
 
     path: Path
     day: date | None
@@ -43,7 +43,7 @@ class LandedFile:
 
 
 def deliveries(folder: Path, form: Format) -> list[Path]:
-    """The finished files of a folder, sorted; hidden names and those with a leading underscore are still being written."""
+    """The finished files of a folder, sorted; names that begin with a dot or an underscore are still being written."""
     return sorted(
         path
         for path in folder.glob("*")

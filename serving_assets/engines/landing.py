@@ -77,12 +77,12 @@ def ingest(
 ) -> Landed:
     """Replace the partitions `days` (or the whole snapshot) of `raw/<source>` and of its rejects by what has landed.
 
-    A snapshot whose files and contract are those of the last landing is left as it is. Rejected rows are written first: a
-    kill between the two writes leaves the accepted rows at their old version, never a loss.
+    A snapshot whose files and contract are those of the last landing is left as it is. Rejected rows are written first:
+    a kill between the two writes leaves the accepted rows at their old version, never a loss.
 
     Raises:
-        InputError: when files are missing, unreadable, empty without leave, or lack a declared column. Nothing is written
-            then.
+        InputError: when files are missing, unreadable, empty without leave, or lack a declared column. Nothing is
+            written then.
     """
     paths = find_files(source, landing, days)
     accepted, rejected = lake.table(f"raw/{source.name}"), lake.table(f"raw/{source.name}__rejected")
@@ -129,7 +129,7 @@ def _described(
             hint = f" It has {', '.join(unknown)}, which nobody declared: renamed?" if unknown else ""
             raise InputError(
                 f"raw/{source.name}: {path} lacks the column {', '.join(missing)}.{hint} {KEPT}",
-                mend="Ask the upstream system to deliver again, or change the source's declaration if the change is meant.",
+                mend="Ask the upstream system to deliver again, or change the declaration if the change is meant.",
             )
         files.append(LandedFile(path, day, columns))
     return files
@@ -142,10 +142,13 @@ def _prepare(
     landing: Path,
     timezone: str,
 ) -> Mapping[str, str]:
-    """Make the view `explained`: every landed row, typed, with `_reason` (null: accepted). Returns the landed columns' types.
+    """Make the view `explained`: every landed row, typed, with `_reason`, null for an accepted one.
 
-    It is a view, not a table, so that memory does not grow with what has landed; reading the files twice costs less than
-    keeping them. Rows are numbered and ranked only where a key has copies, because that reads files one after the other.
+    It is a view, not a table, so that memory does not grow with what has landed; reading the files twice costs less
+    than keeping them. Rows are numbered and ranked only where a key has copies, because that reads one file at a time.
+
+    Returns:
+        The landed columns with DuckDB's names of their types.
     """
     landed, types = landed_sql(files, source)
     connection.execute(f"CREATE VIEW landed AS {landed}")

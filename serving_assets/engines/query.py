@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Input:
-    """A table as a query sees it: a fixed version, pruned to partitions; with `before`, only rows whose `event_time` is earlier."""
+    """A table as a query sees it: a fixed version, pruned to partitions, its `event_time` earlier than `before`."""
 
     scan: Scan
     event_time: str | None = None

@@ -20,7 +20,8 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     add_completion=False,
-    help="Raw tables to served predictions. Start with [bold]serving-assets demo[/], then look with [bold]status[/] and [bold]show[/].",
+    help="Raw tables to served predictions. "
+    "Start with [bold]serving-assets demo[/], then look with [bold]status[/] and [bold]show[/].",
 )
 demo_app = typer.Typer(invoke_without_command=True, rich_markup_mode="rich")
 app.add_typer(demo_app, name="demo")
@@ -29,15 +30,15 @@ UseCaseArgument = Annotated[
     str, typer.Argument(metavar="USE_CASE", help="Name of the use case, such as purchase_propensity.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts instead of a screen.")]
-Day = Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], metavar="YYYY-MM-DD")]
+DAY_FORMAT = ["%Y-%m-%d"]
 
 
 @demo_app.callback()
 def demo(context: typer.Context) -> None:
     """A year of real grocery data, from raw files through every stage to a prediction that can be looked up.
 
-    Everything runs through Dagster on the instance in DAGSTER_HOME, so that [bold]make ui[/] shows it afterwards. Called again, it
-    goes on where it stopped: days that have arrived since are landed, mapped, scored and published.
+    Everything runs through Dagster on the instance in DAGSTER_HOME, so that [bold]make ui[/] shows it afterwards.
+    Called again, it goes on where it stopped: days that have arrived since are landed, mapped, scored and published.
     """
     if context.invoked_subcommand is not None:
         return
@@ -49,14 +50,19 @@ def demo(context: typer.Context) -> None:
 
 @demo_app.command()
 def land(
-    first: Annotated[Day | None, typer.Option("--from", help="Oldest day to land; default: the data's first.")] = None,
+    first: Annotated[
+        datetime | None,
+        typer.Option("--from", formats=DAY_FORMAT, help="Oldest day to land; default: the data's first."),
+    ] = None,
     last: Annotated[
-        Day | None, typer.Option("--to", help="Newest day to land; default: the newest that has arrived.")
+        datetime | None,
+        typer.Option("--to", formats=DAY_FORMAT, help="Newest day to land; default: the newest that has arrived."),
     ] = None,
     ending: Annotated[
-        Day | None,
+        datetime | None,
         typer.Option(
-            help="Move all dates by whole weeks so that the newest landed day is this one; default: yesterday."
+            formats=DAY_FORMAT,
+            help="Move all dates by whole weeks so that the newest landed day is this one; default: yesterday.",
         ),
     ] = None,
     original_dates: Annotated[bool, typer.Option("--original-dates", help="Keep the dates of 2017.")] = False,
@@ -66,7 +72,8 @@ def land(
 ) -> None:
     """Play the upstream systems: drop files of the real data into the landing zone.
 
-    The first call decides by how many weeks the dates move, and remembers it there; later calls land what has arrived since.
+    The first call decides by how many weeks the dates move, and remembers it there; later calls land what has arrived
+    since.
     """
     from serving_assets.commands.demo import land_files, print_landed
 
@@ -85,7 +92,7 @@ def show(
 ) -> None:
     """The published prediction of one entity, with its generation, as-of instant and model version.
 
-    Exits with 1 when there is none: the entity is unknown, or has not been scored for so long that its prediction expired.
+    Exits with 1 when there is none: the entity is unknown, or its prediction has expired.
     """
     from serving_assets.commands.show import as_record, look_up, print_predictions
 
@@ -128,8 +135,8 @@ def status(
 
 @app.command()
 def backfill(
-    first: Annotated[Day, typer.Option("--from", help="Oldest day.")],
-    last: Annotated[Day, typer.Option("--to", help="Newest day.")],
+    first: Annotated[datetime, typer.Option("--from", formats=DAY_FORMAT, help="Oldest day.")],
+    last: Annotated[datetime, typer.Option("--to", formats=DAY_FORMAT, help="Newest day.")],
     use_case: Annotated[str | None, typer.Option(help="One use case; default: all.")] = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -36,7 +36,9 @@ def run_backfill(workspace: Workspace, use_case: BoundUseCase, days: DayRange) -
 
 
 def tracked(bar: Progress, label: str, total: int, outcomes: Iterable[Outcome]) -> Iterator[Outcome]:
-    """The same outcomes, the bar moved by the days of each as it arrives."""
+    """The same outcomes, the bar moved by the days of each as it arrives; no bar where there is nothing to do."""
+    if not total:
+        return
     task = bar.add_task(label, total=total)
     for outcome in outcomes:
         bar.advance(task, len(outcome.days) if outcome.days else 1)

@@ -5,6 +5,8 @@ Here: one function that takes overrides, so that a test builds the same graph ov
 
 from __future__ import annotations
 
+import warnings
+
 import dagster as dg
 
 from serving_assets.catalog.discovery import Catalog, load_catalog
@@ -32,6 +34,13 @@ def build_defs(settings: Settings | None = None, catalog: Catalog | None = None)
     """
     settings = settings or get_settings()
     platform = Platform(settings, catalog or load_catalog(settings.catalog_dir))
+    with warnings.catch_warnings():
+        # Code references and backfill policies are beta; the lock pins what was tried, and forty warnings help nobody.
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        return _assemble(platform)
+
+
+def _assemble(platform: Platform) -> dg.Definitions:
     assets: list[dg.AssetsDefinition] = []
     for table in platform.catalog.tables.values():
         assets.append((raw_asset if table.layer == "raw" else mapped_asset)(table, platform))
@@ -49,7 +58,11 @@ def build_defs(settings: Settings | None = None, catalog: Catalog | None = None)
         jobs += its_jobs
         schedules += its_schedules
     return dg.Definitions(
-        assets=assets, jobs=jobs, schedules=schedules, resources={"platform": platform}, executor=_executor(settings)
+        assets=assets,
+        jobs=jobs,
+        schedules=schedules,
+        resources={"platform": platform},
+        executor=_executor(platform.settings),
     )
 
 

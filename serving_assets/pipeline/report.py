@@ -18,7 +18,7 @@ from typing import Any, ParamSpec, TypeVar
 import dagster as dg
 
 from serving_assets.catalog.columns import SQL_TYPES, Column
-from serving_assets.catalog.sql import Lineage
+from serving_assets.catalog.lineage import Lineage
 from serving_assets.errors import DeclarationError, InputError
 from serving_assets.lake import Written
 

@@ -57,7 +57,7 @@ def run_assets(
     tags: Mapping[str, str] | None = None,
 ) -> Outcome:
     """Materialize `keys` in one run: for one day, for a range of days at once, or, without days, unpartitioned ones."""
-    job = defs.get_implicit_global_asset_job_def()
+    job = defs.resolve_implicit_global_asset_job_def()
     run_tags = {**(tags or {}), PROCESS_TAG: _process()}
     partition = None
     if isinstance(days, DayRange) and days.first != days.last:

@@ -12,12 +12,13 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from tests.store.machine import StoreMachine
 from tests.store.rules import StoreFactory
+from tests.store.rules_primitives import PrimitiveRules
 from tests.store.rules_publishing import PublishingRules
 from tests.store.rules_reading import ReadingRules
 from tests.store.rules_writers import WriterRules
 
 
-class StoreConformance(ReadingRules, PublishingRules, WriterRules):
+class StoreConformance(PrimitiveRules, ReadingRules, PublishingRules, WriterRules):
     """The suite: each sentence of the protocol is a test. A subclass provides the fixture `store_factory`."""
 
     def test_readers_see_exactly_one_generation_whatever_happens(self, store_factory: StoreFactory) -> None:
@@ -26,6 +27,6 @@ class StoreConformance(ReadingRules, PublishingRules, WriterRules):
         run_state_machine_as_test(
             lambda: StoreMachine(store_factory, next(names)),  # type: ignore[arg-type]
             settings=settings(
-                max_examples=60, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+                max_examples=150, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
             ),
         )

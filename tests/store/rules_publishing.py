@@ -6,6 +6,7 @@ Here: one writer at a time. Not here: kills and competition (rules_writers.py).
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -90,7 +91,7 @@ class PublishingRules(Rules):
         assert [value and value.as_of for value in store.read(C, [1]).values] == ["day 1"]
 
     def test_changes_may_be_computed_under_the_lease(self, store: OnlineStore) -> None:
-        """A function of changes is given the control record that the publish builds on; nobody else can publish then."""
+        """A function of changes is given the control record the publish builds on, and nobody publishes meanwhile."""
         published(store, C, {}, ONE, version=5)
 
         def compute(control: Control) -> list[Change]:

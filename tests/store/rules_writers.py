@@ -84,7 +84,7 @@ class WriterRules(Rules):
     @pytest.mark.parametrize("step", ["write", "settle", "verify", "flip"])
     @pytest.mark.parametrize("rival_done", [False, True])
     def test_a_fenced_out_writer_stops_at_every_step(self, store: OnlineStore, step: str, rival_done: bool) -> None:
-        """Once another took over, a writer stops at whichever step is next, with the other's name, and flips nothing."""
+        """Once another took over, a writer stops at whichever step is next, with the other's name; it flips nothing."""
         published(store, C, {}, ONE)
         zombie = Publication.begin(store, C, writer="zombie", lease_seconds=0)
         zombie.write(changes(ONE, snapshot({1: 8, 2: 8})))
@@ -117,6 +117,47 @@ class WriterRules(Rules):
         store.rollback(C)
         store.upsert(C, zombie.generation, zombie.base, zombie.control.void, late)
         assert dict(store.scan(C)) == TWO
+
+    def test_late_writes_of_a_writer_that_gave_up(self, store: OnlineStore) -> None:
+        """Writes that were under way when a publish was abandoned stay as invisible as those of a zombie."""
+        published(store, C, {}, ONE)
+        given_up = Publication.begin(store, C, writer="w")
+        given_up.abandon()
+        published(store, C, ONE, TWO)
+        store.upsert(C, given_up.generation, given_up.base, given_up.control.void, changes(ONE, snapshot({1: 8, 5: 8})))
+        assert dict(store.scan(C)) == TWO
+
+    def test_late_writes_are_settled(self, store: OnlineStore) -> None:
+        """What a zombie wrote after the other's flip is put right by the next publish, and counted as repaired."""
+        published(store, C, {}, ONE)
+        zombie = Publication.begin(store, C, writer="zombie", lease_seconds=0)
+        published(store, C, ONE, TWO)
+        late = changes(ONE, snapshot({1: 8, 2: 8, 3: 8, 4: 8, 5: 8}))
+        store.upsert(C, zombie.generation, zombie.base, zombie.control.void, late)
+        assert published(store, C, TWO, TWO, as_of="day 2").repaired == 2
+        assert all(document.cur_g != zombie.generation for document in store.every_document(C))
+
+    def test_a_publish_over_late_writes(self, store: OnlineStore) -> None:
+        """A document that a zombie wrote keeps showing its old value while the next generation is written over it."""
+        published(store, C, {}, ONE)
+        zombie = Publication.begin(store, C, writer="zombie", lease_seconds=0)
+        published(store, C, ONE, TWO)
+        store.upsert(C, zombie.generation, zombie.base, zombie.control.void, changes(ONE, snapshot({1: 8, 2: 8, 3: 8})))
+        Publication.begin(store, C, writer="w").write(changes(TWO, snapshot({1: 7, 2: 7, 4: 7})))
+        assert dict(store.scan(C)) == TWO
+
+    def test_what_was_rolled_back_never_comes_back_late(self, store: OnlineStore) -> None:
+        """A delayed write of a generation that was rolled back is void, even when the document is long gone."""
+        published(store, C, {}, ONE)
+        rolled_back = Publication.begin(store, C, writer="w")
+        rolled_back.write(changes(ONE, {**ONE, 9: ONE[1]}))
+        rolled_back.flip(target({**ONE, 9: ONE[1]}))
+        store.rollback(C)
+        published(store, C, ONE, TWO)
+        published(store, C, TWO, {})
+        assert store.remove_tombstones(C, grace_seconds=0) == 2
+        store.upsert(C, rolled_back.generation, rolled_back.base, (), changes(ONE, {**ONE, 9: ONE[1]}))
+        assert seen(store, C, [*ALL, 9]) == {}
 
     def test_zombies_cannot_bring_a_removed_document_back(self, store: OnlineStore) -> None:
         """Late writes to a removed entity, by one zombie twice or by two, create a document that nobody sees."""

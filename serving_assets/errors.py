@@ -1,6 +1,7 @@
 """The errors a user of the project can meet.
 
-Here: the base class and the few kinds that callers tell apart. Not here: messages; they are written where the fault is known.
+Here: the base class and the few kinds that callers tell apart. Not here: messages; they are written where the fault is
+known.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ class DeclarationError(ServingAssetsError):
 
 
 class InputError(ServingAssetsError):
-    """The input is unusable (missing, truncated, of the wrong shape); a retry meets the same input, so it is permanent."""
+    """The input is unusable (missing, truncated, of the wrong shape). Permanent: a retry meets the same input."""
 
 
 class ConflictError(ServingAssetsError):

@@ -1,6 +1,7 @@
 """The environment, read once into one frozen object.
 
-Here: every setting, its default and what it means. Not here: anything that acts on one, or thresholds (the catalog declares those).
+Here: every setting, its default and what it means. Not here: anything that acts on one, or thresholds (the catalog
+declares those).
 """
 
 from __future__ import annotations

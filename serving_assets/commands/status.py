@@ -19,8 +19,8 @@ def print_status(state: dict[str, Any]) -> None:
         console.print("  readers get   nothing yet: nothing has been published")
     else:
         console.print(
-            f"  readers get   generation {state['generation']}, {state['documents']:,} predictions as of {state['as_of']}, "
-            f"published {state['published_at']}"
+            f"  readers get   generation {state['generation']}, {state['documents']:,} predictions "
+            f"as of {state['as_of']}, published {state['published_at']}"
         )
     console.print(f"  champion      {'version ' + state['champion'] if state['champion'] else 'none: train first'}")
     table = Table("stage", "newest", box=None, header_style="bold", padding=(0, 2))

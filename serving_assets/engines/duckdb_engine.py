@@ -136,16 +136,22 @@ def streamed(
     import duckdb
     import pyarrow as pa
 
-    reader = relation.to_arrow_reader(batch_rows)
+    @contextmanager
+    def told() -> Iterator[None]:
+        try:
+            yield
+        except (duckdb.Error, pa.ArrowException, OSError) as error:
+            raise failed(error) from error
+
+    with told():
+        reader = relation.to_arrow_reader(batch_rows)
 
     def batches() -> Iterator[pa.RecordBatch]:
         while True:
-            try:
-                batch = reader.read_next_batch()
-            except StopIteration:
+            with told():
+                batch = next(reader, None)
+            if batch is None:
                 return
-            except (duckdb.Error, pa.ArrowException, OSError) as error:
-                raise failed(error) from error
             yield batch
 
     return pa.RecordBatchReader.from_batches(reader.schema, batches())

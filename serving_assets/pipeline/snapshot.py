@@ -1,6 +1,7 @@
 """A version of `latest` as the documents that the online store holds.
 
-Here: the SQL of a document's text, of the differences between two versions, and of their count and digest. Not here: publishing.
+Here: the SQL of a document's text, of the differences between two versions, and of their count and digest. Not here:
+publishing.
 """
 
 from __future__ import annotations
@@ -37,19 +38,21 @@ class Stamp:
 def stamp_sql() -> str:
     """SQL over `snapshot`: the day and model of its newest prediction."""
     return """
-        SELECT max(scored_for) AS day, arg_max(model_version, (scored_for, scored_at, run_id)) AS model_version FROM snapshot
+        SELECT max(scored_for) AS day, arg_max(model_version, (scored_for, scored_at, run_id)) AS model_version
+        FROM snapshot
     """
 
 
 def documents_sql(use_case: BoundUseCase, table: str, stamp: Stamp) -> str:
-    """SQL of `(id, text)`, one a row of `table`: canonical JSON, rounded as declared, naming only what differs from `stamp`."""
+    """SQL of `(id, text)`, one a row of `table`: canonical JSON, rounded, naming only what differs from `stamp`."""
     predictions = use_case.spec.predictions
     values = ", ".join(f"'{c}': round(\"{c}\", {predictions.precision})" for c in predictions.columns)
     ends = f"timezone('UTC', timezone('{use_case.domain.timezone}', CAST(scored_for + 1 AS TIMESTAMP)))"
     return f"""
         SELECT "{use_case.spec.entity.key}" AS id,
                '{{"v":' || CAST(to_json({{{values}}}) AS VARCHAR)
-               || CASE WHEN scored_for = DATE '{stamp.day}' THEN '' ELSE ',"as_of":"' || strftime({ends}, '{ISO}') || '"' END
+               || CASE WHEN scored_for = DATE '{stamp.day}' THEN ''
+                  ELSE ',"as_of":"' || strftime({ends}, '{ISO}') || '"' END
                || CASE WHEN model_version = '{stamp.model_version}' THEN ''
                   ELSE ',"model_version":' || CAST(to_json(model_version) AS VARCHAR) END
                || '}}' AS text
@@ -63,7 +66,7 @@ def total_sql(documents: str) -> str:
 
 
 def changes_sql(old: str | None, new: str, sample_stride: int) -> str:
-    """SQL of `(id, old, new)`: the documents that differ, and one in `sample_stride` of the others, which a publish verifies."""
+    """SQL of `(id, old, new)`: the documents that differ, and one in `sample_stride` of the others to verify."""
     if old is None:
         return f"SELECT id, CAST(NULL AS VARCHAR) AS old, text AS new FROM ({new})"
     return f"""

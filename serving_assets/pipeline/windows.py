@@ -76,6 +76,7 @@ def refuse_gaps(
     if missing:
         shown = ", ".join(map(str, missing[:5])) + (" ..." if len(missing) > 5 else "")
         raise InputError(
-            f"{reader} reads {table.lake_name} from {days.first} to {days.last}, which lacks {len(missing)} days: {shown}.",
+            f"{reader} reads {table.lake_name} from {days.first} to {days.last}, "
+            f"which lacks {len(missing)} days: {shown}.",
             mend=f"Materialize them first: serving-assets backfill --from {missing[0]} --to {missing[-1]}.",
         )

@@ -44,7 +44,7 @@ class Workspace:
 
     @cached_property
     def instance(self) -> dg.DagsterInstance:
-        """The Dagster instance in DAGSTER_HOME, the project's own by default, so that the UI shows what commands ran."""
+        """The instance in DAGSTER_HOME, by default the project's own, so that the UI shows what commands ran."""
         os.environ.setdefault("DAGSTER_HOME", str(PROJECT / "dagster_home"))
         logging.getLogger("dagster").setLevel(logging.ERROR)
         instance = dg.DagsterInstance.get()
@@ -52,7 +52,7 @@ class Workspace:
         return instance
 
     def newest_numbers(self, asset: str) -> dict[str, Any]:
-        """What the newest materialization of `asset` told, such as `purchase_propensity/model`; empty when there is none."""
+        """What the newest materialization of `asset` (such as `purchase_propensity/model`) told; empty when none did."""
         event = self.instance.get_latest_materialization_event(dg.AssetKey(asset.split("/")))
         found = event.asset_materialization if event else None
         return plain_numbers(found) if found else {}

@@ -1,7 +1,7 @@
 """Contract: keys are unique and filled, required columns are filled, numbers are finite and within their bounds.
 
-Here: the contract of tables that the pipeline itself made. Not here: landed rows, which are held to theirs when they are read
-(engines/landing.py).
+Here: the contract of tables that the pipeline itself made. Not here: landed rows, which are held to theirs when they
+are read (engines/landing.py).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ CONTRACT = Check(
 def check_contract(
     engine: Engine, rows: Input, key: Sequence[str], columns: Mapping[str, Column], check: Check = CONTRACT
 ) -> Verdict:
-    """Hold the rows of a table to its contract; `key` includes the partition column where the key is unique per partition."""
+    """Hold rows to their contract; `key` includes the partition column where keys are unique per partition."""
     rules = {f"{name} is empty": f'"{name}" IS NULL' for name in key}
     for name, column in columns.items():
         if column.required:

@@ -1,6 +1,7 @@
 """Latest: it agrees with the history, and no entity falls back to an older prediction.
 
-Here: the proof after each merge, against the days it touched and the version before. Not here: the merge (pipeline/stages/latest.py).
+Here: the proof after each merge, against the days it touched and the version before. Not here: the merge
+(pipeline/stages/latest.py).
 """
 
 from __future__ import annotations
@@ -49,8 +50,9 @@ def check_agrees_with_history(
     sql = f"""
         WITH newest AS (
             SELECT * FROM (
-                SELECT {listed}, row_number() OVER (PARTITION BY "{key}" ORDER BY scored_for DESC, scored_at DESC, run_id DESC) AS n
-                FROM history
+                SELECT {listed}, row_number() OVER (
+                    PARTITION BY "{key}" ORDER BY scored_for DESC, scored_at DESC, run_id DESC
+                ) AS n FROM history
             ) AS ranked WHERE n = 1 AND scored_for > DATE '{expired}'
         ), span AS (SELECT min(scored_for) AS first, max(scored_for) AS last FROM newest)
         SELECT coalesce(h."{key}", l."{key}") AS "{key}", h.scored_for AS history_for, l.scored_for AS latest_for,

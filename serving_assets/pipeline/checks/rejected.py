@@ -27,7 +27,7 @@ def check_rejected_share(source: Source, landed: Landed) -> Verdict:
 
 
 def check_declared_columns(landed: Landed) -> Verdict:
-    """Columns that the files have and nobody declared; a declared one that is missing has stopped the landing already."""
+    """Columns that nobody declared; a declared one that is missing has stopped the landing already."""
     extra = landed.extra_columns
     said = (
         f"Undeclared columns are ignored: {', '.join(extra)}. Declare or stop them." if extra else "All are declared."

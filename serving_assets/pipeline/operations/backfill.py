@@ -1,6 +1,7 @@
-"""A range of days, run in the order that costs least: heavy stages at once, predictions day by day, publication at the end.
+"""A range of days in the order that costs least: heavy stages at once, predictions by day, publication at the end.
 
-Here: which runs a backfill consists of. Not here: one run (runs.py); backfills that the UI launches, which Dagster splits itself.
+Here: which runs a backfill consists of. Not here: one run (runs.py); backfills that the UI launches, which Dagster
+splits itself.
 """
 
 from __future__ import annotations

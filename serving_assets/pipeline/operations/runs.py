@@ -1,6 +1,7 @@
 """Run assets in this process, on the Dagster instance, and tell what came of it.
 
-Here: one run, its outcome in plain values. Not here: which runs a backfill consists of (backfill.py), or how they are shown (cli.py).
+Here: one run, its outcome in plain values. Not here: which runs a backfill consists of (backfill.py), or how they are
+shown (cli.py).
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Features: one row per entity, as known at the end of the partition's day.
 
-Here: the asset of one use case's features. Not here: its SQL (catalog/use_cases/), or the windows (pipeline/windows.py).
+Here: the asset of one use case's features. Not here: its SQL (catalog/use_cases/), or the windows
+(pipeline/windows.py).
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 Here: the asset and its merge. Not here: publishing it (online.py).
 
-The merge rewrites the table instead of using Delta's MERGE: a daily run changes nearly every row anyway, the rewrite streams,
-and MERGE would insert duplicate new keys twice.
+The merge rewrites the table instead of using Delta's MERGE: a daily run changes nearly every row anyway, the rewrite
+streams, and MERGE would insert duplicate new keys twice.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ MERGED = "historic_version"
 
 @dataclass(frozen=True)
 class Merge:
-    """What one merge reads: the table as it is, the history it has not seen, and the day up to which predictions expired.
+    """What one merge reads: the table as it is, the history it has not seen, and up to which day predictions expired.
 
     `base` is the version of `latest` that the merge replaces; `before` is None where nothing of it is reused.
     """
@@ -51,8 +51,8 @@ class Merge:
 def plan_merge(historic: LakeTable, latest: LakeTable, expire_after_days: int) -> Merge | None:
     """What must be merged so that `latest` reflects all of `historic`; None when it already does.
 
-    Only files that the history gained are read. When some disappeared (a retried run, a compaction), everything that has not
-    expired is read again.
+    Only files that the history gained are read. When some disappeared (a retried run, a compaction), everything
+    that has not expired is read again.
 
     Raises:
         InputError: when there is no history.
@@ -86,7 +86,9 @@ def merge_latest(platform: Platform, latest: LakeTable, merge: Merge, key: str, 
         union += f" UNION ALL SELECT {columns} FROM before"
     sql = f"""
         SELECT {columns} FROM (
-            SELECT *, row_number() OVER (PARTITION BY "{key}" ORDER BY scored_for DESC, scored_at DESC, run_id DESC) AS newest
+            SELECT *, row_number() OVER (
+                PARTITION BY "{key}" ORDER BY scored_for DESC, scored_at DESC, run_id DESC
+            ) AS newest
             FROM ({union}) AS candidates
         ) AS ranked WHERE newest = 1 AND scored_for > DATE '{merge.expired}'
     """

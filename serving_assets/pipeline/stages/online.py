@@ -74,7 +74,7 @@ def changes_to(
 
 
 def record_publication(platform: Platform, table: LakeTable, active: Generation, report: PublishReport | None) -> None:
-    """Keep who was served what from when on; once per generation, also when the run that published was killed before it could."""
+    """Keep what was served from when on: once per generation, also when the run that published it was killed."""
     if active.number in table.partitions("generation"):
         return
     written = (report.changed, report.removed) if report and report.generation == active.number else (None, None)

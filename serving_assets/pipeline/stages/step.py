@@ -19,7 +19,7 @@ from serving_assets.pipeline.platform import Platform
 from serving_assets.pipeline.report import RETRIES, permanent_errors
 
 HEAVY_STAGE = dg.BackfillPolicy.multi_run(max_partitions_per_run=100)
-"""Stages that read a range of days at once take a backfill in chunks; where each day needs its own verdict they do not."""
+"""Stages that read a range of days at once take a backfill in chunks, unless each day needs a verdict of its own."""
 
 
 @dataclass(frozen=True)

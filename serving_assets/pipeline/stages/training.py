@@ -60,7 +60,7 @@ def as_of_days(use_case: BoundUseCase, first: date, through: date) -> list[date]
         raise InputError(
             f"{use_case.name}: from {first} to {through} there are {len(whole)} as-of days with a whole window of "
             f"{features.window_days} days before and a known label after; {model.holdout} are held out.",
-            mend=f"Backfill at least {model.holdout + 2} as-of days, {model.every_days} days apart, or lower model.holdout.",
+            mend=f"Backfill {model.holdout + 2} or more as-of days, {model.every_days} apart, or lower model.holdout.",
         )
     return whole
 
@@ -78,7 +78,8 @@ def training_query(use_case: BoundUseCase, platform: Platform, day: date) -> Que
                CAST(coalesce(l.found, {spec.labels.otherwise}) AS DOUBLE) AS "{label}"{baselines}
         FROM ({_scoped(use_case.features.text, "features", features)}) AS f
         LEFT JOIN (
-            SELECT "{key}" AS entity, "{label}" AS found FROM ({_scoped(use_case.labels.text, "labels", labels)}) AS labelled
+            SELECT "{key}" AS entity, "{label}" AS found
+            FROM ({_scoped(use_case.labels.text, "labels", labels)}) AS labelled
         ) AS l ON l.entity = f."{key}"
         """,
         {f"features__{n}": i for n, i in features.items()} | {f"labels__{n}": i for n, i in labels.items()},

@@ -52,7 +52,7 @@ class Workspace:
         return instance
 
     def newest_numbers(self, asset: str) -> dict[str, Any]:
-        """What the newest materialization of `asset` (such as `purchase_propensity/model`) told; empty when none did."""
+        """What the newest materialization of `asset`, such as `purchase_propensity/model`, told; empty if none."""
         event = self.instance.get_latest_materialization_event(dg.AssetKey(asset.split("/")))
         found = event.asset_materialization if event else None
         return plain_numbers(found) if found else {}

@@ -134,10 +134,38 @@ def status(
 
 
 @app.command()
+def train(
+    use_case: UseCaseArgument,
+    through: Annotated[
+        datetime | None,
+        typer.Option(formats=DAY_FORMAT, help="Newest day that may be looked at; default: the newest there is."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Train a use case, measure it on held-out days, and make it champion if it passes the gate.
+
+    Exits with 1 when training failed; a candidate that does not pass is no failure, and the champion stays.
+    """
+    from serving_assets.commands.train import print_training, run_training
+
+    with told_errors():
+        workspace = Workspace()
+        found = run_training(workspace, workspace.catalog.use_case(use_case), _day(through))
+        if as_json:
+            print_json(found)
+        else:
+            print_training(found)
+        raise typer.Exit(1 if found["failures"] else 0)
+
+
+@app.command()
 def backfill(
     first: Annotated[datetime, typer.Option("--from", formats=DAY_FORMAT, help="Oldest day.")],
     last: Annotated[datetime, typer.Option("--to", formats=DAY_FORMAT, help="Newest day.")],
     use_case: Annotated[str | None, typer.Option(help="One use case; default: all.")] = None,
+    only_tables: Annotated[
+        bool, typer.Option("--only-tables", help="Stop after the raw and mapped tables, before there is a champion.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Run every stage for a range of days: tables in large chunks, predictions day by day, publication once at the end.
@@ -151,7 +179,8 @@ def backfill(
         workspace = Workspace()
         days = DayRange(first.date(), last.date())
         names = [use_case] if use_case else sorted(workspace.catalog.use_cases)
-        summaries = [summary(n, run_backfill(workspace, workspace.catalog.use_case(n), days)) for n in names]
+        cases = [workspace.catalog.use_case(name) for name in names]
+        summaries = [summary(c.name, run_backfill(workspace, c, days, only_tables=only_tables)) for c in cases]
         if as_json:
             print_json(summaries)
         else:

@@ -18,7 +18,9 @@ from serving_assets.pipeline.operations.runs import Outcome
 from serving_assets.pipeline.workspace import Workspace
 
 
-def run_backfill(workspace: Workspace, use_case: BoundUseCase, days: DayRange) -> list[Outcome]:
+def run_backfill(
+    workspace: Workspace, use_case: BoundUseCase, days: DayRange, *, only_tables: bool = False
+) -> list[Outcome]:
     """All runs of the backfill, with a bar for each phase.
 
     The tables stop at the first failed chunk, because what follows would read gaps; predictions go on, day by day.
@@ -27,7 +29,7 @@ def run_backfill(workspace: Workspace, use_case: BoundUseCase, days: DayRange) -
     with progress_bar() as bar:
         tables = backfill.backfill_tables(defs, instance, workspace.catalog, use_case, days)
         done = list(until_failure(tracked(bar, "raw and mapped tables, in days", len(days), tables)))
-        if all(outcome.success for outcome in done):
+        if all(outcome.success for outcome in done) and not only_tables:
             scored = backfill.backfill_predictions(defs, instance, use_case, days)
             done += tracked(bar, "predictions, in days", len(days), scored)
         if any(made.asset.endswith("/historic") for outcome in done for made in outcome.made):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from datetime import date, timedelta
-from typing import Any
 
 from rich.progress import Progress
 from rich.table import Table
@@ -18,6 +17,7 @@ from serving_assets.catalog.discovery import BoundUseCase
 from serving_assets.commands.backfill import print_summary, summary, tracked, until_failure
 from serving_assets.commands.screen import console, progress_bar
 from serving_assets.commands.show import print_predictions
+from serving_assets.commands.train import model_table
 from serving_assets.demo import DAILY, NEWEST_DAY, ON_REQUEST, SNAPSHOTS, Landed, land
 from serving_assets.lake import DayRange
 from serving_assets.pipeline.operations import backfill
@@ -119,7 +119,7 @@ def _print_end(workspace: Workspace, outcomes: list[Outcome], seconds: float) ->
     facts = workspace.newest_numbers(f"{USE_CASE}/model")
     if facts:
         console.print(f"[bold]The model[/], on {facts['holdout_rows']:,} held-out predictions it never saw")
-        console.print(_model(facts))
+        console.print(model_table(facts))
     use_case = workspace.catalog.use_case(USE_CASE)
     key = use_case.spec.entity.key
     console.print("[bold]Five predictions[/], as readers get them: the probability of shopping again within 7 days")
@@ -152,16 +152,4 @@ def _stages(outcomes: Iterable[Outcome]) -> Table:
         found = totals[name]
         rows = f"{found['rows']:,.0f}" if found["rows"] else ""
         table.add_row(name, rows, f"{found['seconds']:.1f}", f"{found['cpu']:.1f}")
-    return table
-
-
-def _model(facts: dict[str, Any]) -> Table:
-    table = Table("", "AUC", "model is better by (95 % interval)", box=None, header_style="bold", padding=(0, 2))
-    table.add_row("model", f"{facts['auc']:.4f}", "")
-    for name in (n.removeprefix("auc_gain_over_") for n in facts if n.startswith("auc_gain_over_")):
-        if name.endswith(("_low", "_high")):
-            continue
-        low, high = facts[f"auc_gain_over_{name}_low"], facts[f"auc_gain_over_{name}_high"]
-        gain = facts[f"auc_gain_over_{name}"]
-        table.add_row(f"{name} alone", f"{facts[f'auc_{name}']:.4f}", f"{gain:+.4f}  ({low:+.4f} to {high:+.4f})")
     return table

@@ -59,9 +59,13 @@ def publish(defs: dg.Definitions, instance: dg.DagsterInstance, use_case: BoundU
     return run_assets(defs, instance, stage_keys(use_case, ("latest", "online")), tags={"use_case": use_case.name})
 
 
-def train(defs: dg.Definitions, instance: dg.DagsterInstance, use_case: BoundUseCase) -> Outcome:
-    """The training job's assets."""
-    return run_assets(defs, instance, stage_keys(use_case, TRAINING_STAGES), tags={"use_case": use_case.name})
+def train(
+    defs: dg.Definitions, instance: dg.DagsterInstance, use_case: BoundUseCase, through: date | None = None
+) -> Outcome:
+    """The training job's assets; `through` is the newest day that may be looked at."""
+    config = {f"{use_case.name}__training_set": {"config": {"through": str(through)}}} if through else None
+    keys = stage_keys(use_case, TRAINING_STAGES)
+    return run_assets(defs, instance, keys, config=config, tags={"use_case": use_case.name})
 
 
 def missing_days(

@@ -1,0 +1,60 @@
+"""`train`: the training job of one use case, and how the model compares with its baselines.
+
+Here: the run and its screen. Not here: fitting, measuring, judging (models/, pipeline/stages/training.py).
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+from rich.table import Table
+
+from serving_assets.catalog.discovery import BoundUseCase
+from serving_assets.commands.screen import console, progress_bar
+from serving_assets.pipeline.operations import backfill
+from serving_assets.pipeline.workspace import Workspace
+
+GAIN = "auc_gain_over_"
+
+
+def run_training(workspace: Workspace, use_case: BoundUseCase, through: date | None) -> dict[str, Any]:
+    """Run the training job; what the model and the gate told, in plain values."""
+    with progress_bar() as bar:
+        task = bar.add_task(f"training {use_case.name}", total=1)
+        outcome = backfill.train(workspace.defs, workspace.instance, use_case, through)
+        bar.advance(task)
+    numbers = {made.asset.rpartition("/")[2]: dict(made.numbers) for made in outcome.made}
+    return {
+        "use_case": use_case.name,
+        "run_id": outcome.run_id,
+        "failures": list(outcome.failures),
+        "model": numbers.get("model", {}),
+        "gate": numbers.get("champion", {}),
+    }
+
+
+def print_training(found: dict[str, Any]) -> None:
+    """The end of a training as a screen."""
+    for why in found["failures"]:
+        console.print("[red]failed[/]", end=" ")
+        console.print(why, markup=False)
+    if model := found["model"]:
+        console.print(f"[bold]The model[/], on {model['holdout_rows']:,} held-out predictions it never saw")
+        console.print(model_table(model))
+    if gate := found["gate"]:
+        verdict = "passes the gate" if gate["promoted"] else "does not pass the gate"
+        console.print(f"Version {gate['candidate']} {verdict}; the champion is version {gate['champion']}.")
+
+
+def model_table(facts: dict[str, Any]) -> Table:
+    """The model's AUC beside its baselines', with the interval of each difference."""
+    table = Table("", "AUC", "model is better by (95 % interval)", box=None, header_style="bold", padding=(0, 2))
+    table.add_row("model", f"{facts['auc']:.4f}", "")
+    for name in (n.removeprefix(GAIN) for n in facts if n.startswith(GAIN)):
+        if name.endswith(("_low", "_high")):
+            continue
+        low, high = facts[f"{GAIN}{name}_low"], facts[f"{GAIN}{name}_high"]
+        gain = facts[f"{GAIN}{name}"]
+        table.add_row(f"{name} alone", f"{facts[f'auc_{name}']:.4f}", f"{gain:+.4f}  ({low:+.4f} to {high:+.4f})")
+    return table

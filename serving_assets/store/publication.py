@@ -191,8 +191,8 @@ class Publication:
             self._swap(replace(self.control, void=with_void(self.control.void, self.generation), lease=None))
 
     def _tally(self, written: Sequence[Change]) -> None:
-        before = [(change.entity, change.old) for change in written if change.old is not None]
-        after = [(change.entity, change.new) for change in written if change.new is not None]
+        before = [(entity, old) for entity, old, _ in written if old is not None]
+        after = [(entity, new) for entity, _, new in written if new is not None]
         self.changed += len(after)
         self.removed += len(written) - len(after)
         self.rows += len(after)

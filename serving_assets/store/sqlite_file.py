@@ -13,17 +13,25 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from serving_assets.errors import ConflictError, InputError, ServingAssetsError
 from serving_assets.store.records import StoreError
 
 LAYOUT = 1
 
-# A connection made before a fork must be neither used nor closed by the child: SQLite's locks belong to the parent.
-_of_parents: list[sqlite3.Connection] = []
+
+class _Held(NamedTuple):
+    process: int
+    thread: threading.Thread
+    connection: sqlite3.Connection
+
+
+# What was opened before a fork must be neither used nor closed by the child, so the child keeps it here for good.
+_of_parents: list[_Held] = []
 
 
 class SqliteFile:
@@ -38,7 +46,7 @@ class SqliteFile:
         self._schema = schema
         self._timeout_seconds = timeout_seconds
         self._local = threading.local()
-        self._open: list[tuple[int, sqlite3.Connection]] = []
+        self._open: list[_Held] = []
         self._lock = threading.Lock()
 
     @contextmanager
@@ -64,22 +72,27 @@ class SqliteFile:
     def close(self) -> None:
         """Close the connections of all threads of this process; a later use opens new ones."""
         with self._lock:
-            for process, connection in self._open:
-                if process == os.getpid():
-                    connection.close()
-            self._open = []
+            self._close_all_but(())
             self._local = threading.local()
 
     def _connection(self) -> sqlite3.Connection:
-        process, connection = getattr(self._local, "held", (0, None))
-        if connection is None or process != os.getpid():
-            if connection is not None:
-                _of_parents.append(connection)
-            connection = self._connect()
-            self._local.held = (os.getpid(), connection)
+        held: _Held | None = getattr(self._local, "held", None)
+        if held is None or held.process != os.getpid():
+            held = _Held(os.getpid(), threading.current_thread(), self._connect())
             with self._lock:
-                self._open.append((os.getpid(), connection))
-        return connection
+                # Servers let idle threads go and start others: without this each would leave an open file behind.
+                self._close_all_but([one for one in self._open if one.thread.is_alive()])
+                self._open.append(held)
+            self._local.held = held
+        return held.connection
+
+    def _close_all_but(self, living: Sequence[_Held]) -> None:
+        _of_parents.extend(one for one in self._open if one.process != os.getpid())
+        mine = [one for one in self._open if one.process == os.getpid()]
+        for one in mine:
+            if one not in living:
+                one.connection.close()
+        self._open = [one for one in mine if one in living]
 
     def _connect(self) -> sqlite3.Connection:
         self.path.parent.mkdir(parents=True, exist_ok=True)

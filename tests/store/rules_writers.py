@@ -217,8 +217,9 @@ class WriterRules(Rules):
         with pytest.raises(StoreError, match=r"stopped half-way.*lake's history"):
             store.rollback(C)
         assert dict(store.scan(C)) == TWO
-        published(store, C, TWO, TWO)
+        assert published(store, C, TWO, TWO).generation == 4
         assert dict(store.scan(C)) == TWO
+        assert store.rollback(C).active == 2
 
     def test_tombstones_are_kept_while_someone_may_need_them(self, store: OnlineStore) -> None:
         """A tombstone leaves when active and previous generation both lack the entity and the flip is old enough."""

@@ -188,6 +188,16 @@ def test_threads_share_a_store(path: Path) -> None:
     assert answers[-1] == {1: 0.1, 2: 0.25, 4: 0.4}
 
 
+def test_threads_that_end_leave_no_connection(store: SqliteStore) -> None:
+    """However many threads came and went, only those alive hold a connection."""
+    published(store, C, {}, ONE)
+    for _ in range(20):
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(seen, store, C, [1]).result() == {1: 0.1}
+    assert len(store._file._open) <= 2
+    assert seen(store, C, [1]) == {1: 0.1}
+
+
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_fork_opens_its_own_connection(path: Path) -> None:
     """A forked child uses none of its parent's connections: both go on reading and publishing."""

@@ -112,7 +112,7 @@ VALUES = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max
 @settings(max_examples=20)
 @given(keys=st.lists(VALUES, min_size=1, max_size=4, unique=True))
 def test_all_paths_give_the_same_rows(tmp_path_factory: pytest.TempPathFactory, keys: list[str]) -> None:
-    """Whatever partition values there are, every path to the files gives each row with the values it was written with."""
+    """Whatever partition values there are, every path to the files gives each row as it was written."""
     folder = tmp_path_factory.mktemp("paths")
     engine = DuckDBEngine(threads=1, memory="100MB", scratch=folder / "scratch", batch_rows=100)
     written = {"k": keys, "n": pa.array(range(len(keys)), pa.int32()), "value": [float(n) for n in range(len(keys))]}

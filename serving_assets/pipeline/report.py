@@ -8,9 +8,11 @@ from __future__ import annotations
 import base64
 import resource
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import date
 from functools import wraps
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -19,8 +21,9 @@ import dagster as dg
 
 from serving_assets.catalog.columns import SQL_TYPES, Column
 from serving_assets.catalog.lineage import Lineage
+from serving_assets.catalog.spec import DAY
 from serving_assets.errors import DeclarationError, InputError
-from serving_assets.lake import Written
+from serving_assets.lake import DayRange, LakeTable, Written
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -123,12 +126,27 @@ def table_lineage(lineage: Lineage, keys: Mapping[str, dg.AssetKey]) -> dg.Table
     )
 
 
-def written_metadata(written: Written, cost: Cost, lineage: dg.TableColumnLineage | None = None) -> dict[str, Any]:
+def written_metadata(
+    written: Written, cost: Cost, lineage: dg.TableColumnLineage | None = None, *, partitioned: bool = True
+) -> dict[str, Any]:
     """Rows, bytes and version of a write, and what it cost."""
-    shown: dict[str, Any] = {"dagster/partition_row_count": written.rows}
+    shown: dict[str, Any] = {"dagster/partition_row_count" if partitioned else "dagster/row_count": written.rows}
     if lineage is not None:
         shown["dagster/column_lineage"] = lineage
     return {**shown, "rows": written.rows, "bytes": written.bytes, "table_version": written.version, **cost.metadata()}
+
+
+def daily_metadata(table: LakeTable, days: DayRange, version: int) -> dict[date, dict[str, int]]:
+    """Rows and bytes of each day of a range that one step has written; from the log alone, no data is read."""
+    rows, size = Counter[date](), Counter[date]()
+    for file in table.scan({DAY: days}, version=version).files(check=False):
+        day = file.partition[DAY]
+        assert isinstance(day, date)
+        rows[day] += file.rows
+        size[day] += file.bytes
+    return {
+        day: {"dagster/partition_row_count": rows[day], "rows": rows[day], "bytes": size[day]} for day in days.days()
+    }
 
 
 def picture(png: bytes, title: str) -> dg.MarkdownMetadataValue:

@@ -13,7 +13,6 @@ import dagster as dg
 from serving_assets.catalog.discovery import BoundUseCase, Catalog, Table
 from serving_assets.catalog.spec import DAY, Current, LastDays, NextDays
 from serving_assets.engines.query import Input
-from serving_assets.errors import InputError
 from serving_assets.lake import DayRange, Lake
 
 
@@ -57,26 +56,3 @@ def feature_inputs(use_case: BoundUseCase, catalog: Catalog, lake: Lake, day: da
 def label_inputs(use_case: BoundUseCase, catalog: Catalog, lake: Lake, day: date) -> dict[str, Input]:
     """What labels.sql may see of the days after `day`."""
     return {n: read_window(catalog.tables[n], w, day, lake) for n, w in use_case.spec.labels.inputs.items()}
-
-
-def refuse_gaps(
-    instance: dg.DagsterInstance, partitions: dg.DailyPartitionsDefinition, table: Table, days: DayRange, reader: str
-) -> None:
-    """Refuse to read a daily table that lacks days which should be there: a short sum looks like a quiet customer.
-
-    Days before the first partition are not missing; the history begins there.
-
-    Raises:
-        InputError: naming the missing days and the command that makes them.
-    """
-    key = dg.AssetKey([table.layer, table.name])
-    have = instance.get_materialized_partitions(key)
-    first = partitions.start.date()
-    missing = [day for day in days.days() if day >= first and day.isoformat() not in have]
-    if missing:
-        shown = ", ".join(map(str, missing[:5])) + (" ..." if len(missing) > 5 else "")
-        raise InputError(
-            f"{reader} reads {table.lake_name} from {days.first} to {days.last}, "
-            f"which lacks {len(missing)} days: {shown}.",
-            mend=f"Materialize them first: serving-assets backfill --from {missing[0]} --to {missing[-1]}.",
-        )

@@ -32,19 +32,19 @@ def check_contract(
     listed = ", ".join(f'"{name}"' for name in key)
     tallies = ", ".join(f'count(*) FILTER ({rule}) AS "{name}"' for name, rule in rules.items())
     found = engine.collect(Query(f"SELECT count(*) AS rows, {tallies} FROM t", {"t": rows})).to_pylist()[0]
-    copies = engine.collect(
-        Query(f"SELECT {listed}, count(*) AS copies FROM t GROUP BY {listed} HAVING count(*) > 1 LIMIT 10", {"t": rows})
-    ).to_pylist()
+    twice = f"SELECT {listed}, count(*) AS copies FROM t GROUP BY {listed} HAVING count(*) > 1"
+    copies = engine.collect(Query(f"{twice} ORDER BY ALL LIMIT 10", {"t": rows})).to_pylist()
+    keys = len(copies) and engine.collect(Query(f"SELECT count(*) AS n FROM ({twice})", {"t": rows}))["n"][0].as_py()
     total = found.pop("rows")
     broken = {name: n for name, n in found.items() if n}
     if not broken and not copies:
         return check.verdict("pass", f"All {total:,} rows keep the contract.", measured=0, threshold=0)
     said = [f"{name} in {n:,} of {total:,} rows" for name, n in broken.items()]
-    said += [f"the key ({', '.join(key)}) occurs more than once"] if copies else []
+    said += [f"the key ({', '.join(key)}) is not unique: {keys:,} values occur more than once"] if copies else []
     examples = copies
     if broken:
         anywhere = " OR ".join(rules[name] for name in broken)
         examples = engine.collect(Query(f"SELECT * FROM t WHERE {anywhere} LIMIT 10", {"t": rows})).to_pylist()
     return check.verdict(
-        "error", "; ".join(said) + ".", measured=sum(broken.values()) + len(copies), threshold=0, examples=examples
+        "error", "; ".join(said) + ".", measured=sum(broken.values()) + keys, threshold=0, examples=examples
     )

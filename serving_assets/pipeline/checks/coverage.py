@@ -15,7 +15,7 @@ COVERAGE = Check("coverage", "Every entity of the declared population has a pred
 def check_coverage(engine: Engine, population: Input, predictions: Input, key: str, thresholds: Checks) -> Verdict:
     """The share of distinct entities of `population` that stand in `predictions`."""
     inputs = {"population": population, "predictions": predictions}
-    missing = f'SELECT DISTINCT "{key}" FROM population WHERE "{key}" NOT IN (SELECT "{key}" FROM predictions)'
+    missing = f'SELECT DISTINCT "{key}" FROM population ANTI JOIN predictions USING ("{key}") WHERE "{key}" IS NOT NULL'
     sql = (
         f'SELECT (SELECT count(DISTINCT "{key}") FROM population) AS due, (SELECT count(*) FROM ({missing})) AS missing'
     )

@@ -62,7 +62,7 @@ def check_agrees_with_history(
         WHERE (h."{key}" IS NOT NULL AND l."{key}" IS NULL)
            OR l.scored_for < h.scored_for
            OR (l.scored_for = h.scored_for AND ({differs}))
-           OR (h."{key}" IS NULL AND l.scored_for = (SELECT last FROM span))
+           OR (h."{key}" IS NULL AND l.scored_for BETWEEN (SELECT first FROM span) AND (SELECT last FROM span))
     """
     return _none_of(
         engine,

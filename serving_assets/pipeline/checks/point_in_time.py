@@ -31,5 +31,7 @@ def check_point_in_time(engine: Engine, inputs: Mapping[str, Input], as_of: date
     if late:
         said = f"{', '.join(late)} has rows at or after {as_of.isoformat()}: the features look into the future."
         return POINT_IN_TIME.verdict("error", said, measured=margin, threshold=0, examples=examples)
+    if not newest:
+        return POINT_IN_TIME.verdict("pass", "No input holds a dated row.", measured=margin, threshold=0)
     said = f"The newest of {len(newest)} dated inputs is {margin:.1f} hours older than {as_of.isoformat()}."
     return POINT_IN_TIME.verdict("pass", said, measured=margin, threshold=0)

@@ -5,6 +5,7 @@ Here: verdicts over one landing. Not here: the contract's rules (engines/landing
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 from serving_assets.catalog.spec import Source
@@ -15,13 +16,17 @@ REJECTED_SHARE = Check("rejected_share", "Few landed rows break the source's con
 DECLARED_COLUMNS = Check("declared_columns", "The files have the declared columns and no other.", blocking=False)
 
 
-def check_rejected_share(source: Source, landed: Landed) -> Verdict:
-    """The share of landed rows that were rejected, with the commonest reasons and the original rows."""
-    total = landed.rows + landed.rejected
-    share = landed.rejected / total if total else 0.0
+def check_rejected_share(source: Source, landed: Landed, counts: Mapping[str, tuple[int, int]]) -> Verdict:
+    """The share of landed rows that were rejected, with the commonest reasons and the original rows.
+
+    `counts` has the accepted and rejected rows of each day. The worst day decides: in a range, others would hide it.
+    """
+    worst = max(counts, key=lambda day: _share(*counts[day]))
+    share, rejected, total = _share(*counts[worst]), counts[worst][1], sum(counts[worst])
     severity = _severity(share, source.rejected_warn, source.rejected_error)
     reasons = "; ".join(f"{reason} ({n:,})" for reason, n in list(landed.reasons.items())[:5])
-    said = f"{landed.rejected:,} of {total:,} rows rejected ({share:.2%})" + (f": {reasons}." if reasons else ".")
+    when = f" of {worst}" if len(counts) > 1 and rejected else ""
+    said = f"{rejected:,} of {total:,} rows{when} rejected ({share:.2%})" + (f": {reasons}." if reasons else ".")
     threshold = source.rejected_warn if severity == "warn" else source.rejected_error
     return REJECTED_SHARE.verdict(severity, said, measured=share, threshold=threshold, examples=landed.examples)
 
@@ -33,6 +38,10 @@ def check_declared_columns(landed: Landed) -> Verdict:
         f"Undeclared columns are ignored: {', '.join(extra)}. Declare or stop them." if extra else "All are declared."
     )
     return DECLARED_COLUMNS.verdict("warn" if extra else "pass", said, measured=len(extra), threshold=0)
+
+
+def _share(accepted: int, rejected: int) -> float:
+    return rejected / (accepted + rejected) if rejected else 0.0
 
 
 def _severity(share: float, warn: float, error: float) -> Literal["pass", "warn", "error"]:

@@ -20,6 +20,8 @@ from serving_assets.lake import DayRange
 from serving_assets.pipeline.bookkeeping import unhurried_sqlite
 
 PROCESS_TAG = "serving_assets/process"
+OF_EACH_DAY = ("rows", "rejected_rows", "bytes", "dagster/partition_row_count")
+"""What the materializations of a range of days tell each for its day; the rest they share."""
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
@@ -112,11 +114,10 @@ def _outcome(result: dg.ExecuteInProcessResult, days: DayRange | None) -> Outcom
         if event.event_type == dg.DagsterEventType.ASSET_MATERIALIZATION:
             found = event.step_materialization_data.materialization
             assert found.asset_key is not None
-            name = found.asset_key.to_user_string()
-            # A run over a range tells one materialization a partition; they share the numbers of the one step.
-            made[name] = Made(
-                name, found.partition if days is None or days.first == days.last else None, plain_numbers(found)
-            )
+            name, numbers = found.asset_key.to_user_string(), plain_numbers(found)
+            if name in made:  # a run over a range tells one materialization a day, of one step
+                numbers |= {n: made[name].numbers[n] + numbers[n] for n in OF_EACH_DAY if n in numbers}
+            made[name] = Made(name, None if name in made else found.partition, numbers)
         elif event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
             check = event.asset_check_evaluation_data
             if not check.passed:

@@ -19,9 +19,12 @@ from serving_assets.engines.query import Input, Query, Target
 from serving_assets.pipeline.checks.contract import CONTRACT, check_contract
 from serving_assets.pipeline.checks.point_in_time import POINT_IN_TIME, check_point_in_time
 from serving_assets.pipeline.platform import Platform
+from serving_assets.pipeline.refusals import refuse_unfit_table
 from serving_assets.pipeline.report import described, measured, table_lineage, written_metadata
 from serving_assets.pipeline.stages.step import Step, stage_asset
-from serving_assets.pipeline.windows import as_of, feature_inputs, last_days, refuse_gaps
+from serving_assets.pipeline.windows import as_of, feature_inputs, last_days
+
+CHECKS = (CONTRACT, POINT_IN_TIME)
 
 
 def features_query(use_case: BoundUseCase, platform: Platform, day: date) -> Query:
@@ -57,7 +60,7 @@ def features_asset(use_case: BoundUseCase, platform: Platform) -> dg.AssetsDefin
         kinds={"sql", "duckdb", "deltalake"},
         deps=[_window_dep(keys[name], window) for name, window in spec.features.inputs.items()],
         partitions=platform.partitions(use_case.domain.timezone),
-        checks=(CONTRACT, POINT_IN_TIME),
+        checks=CHECKS,
         metadata=described(
             use_case.lake_name("features"),
             use_case.features.path,
@@ -73,9 +76,8 @@ def _build(use_case: BoundUseCase, lineage: dg.TableColumnLineage, step: Step) -
     p, day, spec = step.platform, step.day, use_case.spec
     timezone = use_case.domain.timezone
     for name, window in spec.features.inputs.items():
-        if isinstance(window, LastDays):
-            read = last_days(day, window.days)
-            refuse_gaps(step.context.instance, p.partitions(timezone), p.catalog.tables[name], read, use_case.name)
+        read = last_days(day, window.days) if isinstance(window, LastDays) else None
+        refuse_unfit_table(step.context.instance, p.partitions(timezone), p.catalog.tables[name], read, str(step))
     query = features_query(use_case, p, day)
     table = p.lake.table(use_case.lake_name("features"))
     with measured() as cost:

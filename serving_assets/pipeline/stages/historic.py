@@ -14,9 +14,11 @@ import dagster as dg
 from serving_assets.catalog.discovery import BoundUseCase
 from serving_assets.catalog.spec import DAY
 from serving_assets.engines.query import Input, Query, Target
+from serving_assets.errors import InputError
 from serving_assets.lake import Where
 from serving_assets.pipeline.platform import Platform
 from serving_assets.pipeline.report import described, measured, written_metadata
+from serving_assets.pipeline.stages.predictions import CHECKS
 from serving_assets.pipeline.stages.step import Step, stage_asset
 
 
@@ -37,11 +39,15 @@ def historic_asset(use_case: BoundUseCase, platform: Platform) -> dg.AssetsDefin
 
 def _append(use_case: BoundUseCase, step: Step) -> dg.MaterializeResult[Any]:
     p, day, spec = step.platform, step.day, use_case.spec
+    step.refuse_failed("predictions", CHECKS, step.days)
+    predictions = p.lake.table(use_case.lake_name("predictions")).scan({DAY: day})
+    if not predictions.rows():
+        raise InputError(f"{use_case.name} has no predictions for {day}.", mend="Materialize predictions for it first.")
     columns = ", ".join((spec.entity.key, *spec.predictions.columns))
     query = Query(
         f"SELECT {columns}, model_version, {DAY} AS scored_for, CAST($scored_at AS TIMESTAMPTZ) AS scored_at, "
         "CAST($run_id AS VARCHAR) AS run_id FROM predictions",
-        {"predictions": Input(p.lake.table(use_case.lake_name("predictions")).scan({DAY: day}))},
+        {"predictions": Input(predictions)},
         {"scored_at": datetime.now(UTC), "run_id": step.run_id},
     )
     where: Where = {"scored_for": day, "run_id": step.run_id}

@@ -15,7 +15,8 @@ from serving_assets.catalog.spec import DAY
 from serving_assets.engines.query import Input, Query, Target
 from serving_assets.pipeline.checks.contract import CONTRACT, check_contract
 from serving_assets.pipeline.platform import Platform
-from serving_assets.pipeline.report import described, measured, table_lineage, written_metadata
+from serving_assets.pipeline.refusals import refuse_unfit_table
+from serving_assets.pipeline.report import daily_metadata, described, measured, table_lineage, written_metadata
 from serving_assets.pipeline.stages.step import HEAVY_STAGE, Step, stage_asset
 
 
@@ -48,6 +49,9 @@ def _map(table: Table, lineage: dg.TableColumnLineage, step: Step) -> dg.Materia
     p = step.platform
     where = {DAY: step.days} if table.daily else None
     sources = {name: p.catalog.tables[name] for name in table.inputs}
+    for source in sources.values():
+        read = step.days if source.daily else None
+        refuse_unfit_table(step.context.instance, p.partitions(table.domain.timezone), source, read, str(step))
     inputs = {n: Input(p.lake.table(t.lake_name).scan(where if t.daily else None)) for n, t in sources.items()}
     stored = p.lake.table(table.lake_name)
     with measured() as cost:
@@ -57,4 +61,5 @@ def _map(table: Table, lineage: dg.TableColumnLineage, step: Step) -> dg.Materia
         )
     key = (DAY, *table.spec.key) if table.daily and DAY not in table.spec.key else table.spec.key
     verdict = check_contract(p.engine, Input(stored.scan(where, version=written.version)), key, table.columns)
-    return step.result(written_metadata(written, cost, lineage), [verdict])
+    of_days = daily_metadata(stored, step.days, written.version) if table.daily else None
+    return step.result(written_metadata(written, cost, lineage, partitioned=table.daily), [verdict], of_days)

@@ -22,8 +22,9 @@ from serving_assets.pipeline.checks.store_parity import STORE_PARITY, check_stor
 from serving_assets.pipeline.platform import Platform
 from serving_assets.pipeline.report import described, measured
 from serving_assets.pipeline.snapshot import Stamp, changes_sql, documents_sql, stamp_sql, total_sql
+from serving_assets.pipeline.stages.latest import CHECKS
 from serving_assets.pipeline.stages.step import Step, stage_asset
-from serving_assets.store import Change, Control, Generation, PublishReport, parity, publish
+from serving_assets.store import Change, Control, PublishReport, parity, publish
 from serving_assets.store import Target as StoreTarget
 
 VERIFIED_UNCHANGED = 100
@@ -73,9 +74,12 @@ def changes_to(
     return changes
 
 
-def record_publication(platform: Platform, table: LakeTable, active: Generation, report: PublishReport | None) -> None:
-    """Keep what was served from when on: once per generation, also when the run that published it was killed."""
-    if active.number in table.partitions("generation"):
+def record_publication(
+    platform: Platform, table: LakeTable, control: Control | None, report: PublishReport | None = None
+) -> None:
+    """Keep who was served what from when on, once per generation."""
+    active = control.published if control else None
+    if active is None or active.number in table.partitions("generation"):
         return
     written = (report.changed, report.removed) if report and report.generation == active.number else (None, None)
     sql = """
@@ -120,16 +124,17 @@ def online_asset(use_case: BoundUseCase, platform: Platform) -> dg.AssetsDefinit
 
 def _publish(use_case: BoundUseCase, step: Step) -> dg.MaterializeResult[Any]:
     p = step.platform
+    step.refuse_failed("latest", CHECKS)
     latest = p.lake.table(use_case.lake_name("latest"))
+    publications = p.lake.table(use_case.lake_name("publications"))
+    record_publication(p, publications, p.store.control(use_case.name))  # a killed run may have left it to us
     with measured() as cost:
         target = describe_target(p, use_case, latest, step.run_id)
         changes = changes_to(p, use_case, latest, target)
         told = _progress(step, target.rows)
         report = publish(p.store, use_case.name, changes, target, writer=step.run_id, progress=told)
     failpoint("online.before_publication_row")
-    control = p.store.control(use_case.name)
-    if control and control.published:
-        record_publication(p, p.lake.table(use_case.lake_name("publications")), control.published, report)
+    record_publication(p, publications, p.store.control(use_case.name), report)
     verdict = check_store_parity(parity(p.store, use_case.name, target.rows, target.digest))
     return step.result(_facts(report, target) | cost.metadata(), [verdict])
 

@@ -21,10 +21,12 @@ from serving_assets.pipeline.checks.coverage import COVERAGE, check_coverage
 from serving_assets.pipeline.checks.verdict import Check
 from serving_assets.pipeline.platform import Platform
 from serving_assets.pipeline.report import described, measured, picture, written_metadata
+from serving_assets.pipeline.stages.features import CHECKS as FEATURES_CHECKS
 from serving_assets.pipeline.stages.step import Step, stage_asset
 from serving_assets.pipeline.windows import read_window
 
 VALID_SCORES = Check("valid_scores", "Every score is there, finite and within its declared range, one row per entity.")
+CHECKS = (VALID_SCORES, COVERAGE)
 
 
 def prediction_columns(use_case: BoundUseCase) -> dict[str, Column]:
@@ -56,7 +58,7 @@ def predictions_asset(use_case: BoundUseCase, platform: Platform) -> dg.AssetsDe
         kinds={"onnx", "mlflow", "deltalake"},
         deps=[dg.AssetKey([use_case.name, "features"]), dg.AssetKey([use_case.name, "champion"])],
         partitions=platform.partitions(use_case.domain.timezone),
-        checks=(VALID_SCORES, COVERAGE),
+        checks=CHECKS,
         metadata=described(
             use_case.lake_name("predictions"),
             use_case.folder / "use_case.py",
@@ -69,6 +71,7 @@ def predictions_asset(use_case: BoundUseCase, platform: Platform) -> dg.AssetsDe
 def _score(use_case: BoundUseCase, step: Step) -> dg.MaterializeResult[Any]:
     p, day, spec = step.platform, step.day, use_case.spec
     key = spec.entity.key
+    step.refuse_failed("features", FEATURES_CHECKS, step.days)
     version = p.registry.serving_champion(use_case.name)
     bundle = p.registry.bundle(use_case.name, version)
     scorer = bundle.scorer(threads=p.settings.engine_threads)

@@ -5,14 +5,17 @@ Here: the asset of one source. Not here: the reading of files (engines/landing.p
 
 from __future__ import annotations
 
+from collections import Counter
+from datetime import date
 from functools import partial
 from typing import Any
 
 import dagster as dg
 
 from serving_assets.catalog.discovery import Table
-from serving_assets.catalog.spec import Source
+from serving_assets.catalog.spec import DAY, Source
 from serving_assets.engines.landing import ingest
+from serving_assets.lake import DayRange, Lake
 from serving_assets.pipeline.checks.rejected import (
     DECLARED_COLUMNS,
     REJECTED_SHARE,
@@ -20,7 +23,7 @@ from serving_assets.pipeline.checks.rejected import (
     check_rejected_share,
 )
 from serving_assets.pipeline.platform import Platform
-from serving_assets.pipeline.report import described, measured, written_metadata
+from serving_assets.pipeline.report import daily_metadata, described, measured, written_metadata
 from serving_assets.pipeline.stages.step import HEAVY_STAGE, Step, stage_asset
 
 
@@ -49,7 +52,19 @@ def _land(table: Table, source: Source, step: Step) -> dg.MaterializeResult[Any]
         landed = ingest(source, p.settings.landing, days, p.lake, p.engine, table.domain.timezone)
     facts: dict[str, Any] = {"files": landed.files, "rejected_rows": landed.rejected}
     if landed.accepted is None:
-        facts |= {"unchanged": True, "rows": landed.rows, **cost.metadata()}
+        facts |= {"unchanged": True, "rows": landed.rows, "dagster/row_count": landed.rows, **cost.metadata()}
     else:
-        facts |= written_metadata(landed.accepted, cost)
-    return step.result(facts, [check_rejected_share(source, landed), check_declared_columns(landed)])
+        facts |= written_metadata(landed.accepted, cost, partitioned=table.daily)
+    of_days = _of_days(p.lake, table, days, landed.accepted.version) if days and landed.accepted else {}
+    counts = {str(day): (told["rows"], told["rejected_rows"]) for day, told in of_days.items()}
+    counts = counts or {source.name: (landed.rows, landed.rejected)}
+    return step.result(facts, [check_rejected_share(source, landed, counts), check_declared_columns(landed)], of_days)
+
+
+def _of_days(lake: Lake, table: Table, days: DayRange, version: int) -> dict[date, dict[str, int]]:
+    """What each day of a landing became."""
+    rejected = Counter[object]()
+    for file in lake.table(f"{table.lake_name}__rejected").scan({DAY: days}).files(check=False):
+        rejected[file.partition[DAY]] += file.rows
+    found = daily_metadata(lake.table(table.lake_name), days, version)
+    return {day: {**told, "rejected_rows": rejected[day]} for day, told in found.items()}

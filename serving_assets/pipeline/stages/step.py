@@ -16,6 +16,7 @@ from serving_assets.failpoints import failpoint
 from serving_assets.lake import DayRange
 from serving_assets.pipeline.checks.verdict import Check, Verdict
 from serving_assets.pipeline.platform import Platform
+from serving_assets.pipeline.refusals import refuse_failed
 from serving_assets.pipeline.report import RETRIES, permanent_errors
 
 HEAVY_STAGE = dg.BackfillPolicy.multi_run(max_partitions_per_run=100)
@@ -29,6 +30,9 @@ class Step:
     context: dg.AssetExecutionContext
     platform: Platform
     asset: dg.AssetKey
+
+    def __str__(self) -> str:
+        return self.asset.to_user_string()
 
     @property
     def days(self) -> DayRange:
@@ -46,8 +50,19 @@ class Step:
         """The run that the rows belong to: for a retry, the run that it retries, whose rows it replaces."""
         return self.context.run.root_run_id or self.context.run.run_id
 
-    def result(self, metadata: Mapping[str, Any], verdicts: Iterable[Verdict] = ()) -> dg.MaterializeResult[Any]:
-        """What the step made, and what its checks say of it."""
+    def refuse_failed(self, stage: str, gates: Sequence[Check], days: DayRange | None = None) -> None:
+        """Refuse to go on from a stage of the same use case that failed a check, in this run or in an earlier one."""
+        refuse_failed(self.context.instance, dg.AssetKey([*self.asset.path[:-1], stage]), gates, days, str(self))
+
+    def result(
+        self,
+        metadata: Mapping[str, Any],
+        verdicts: Iterable[Verdict] = (),
+        of_days: Mapping[date, Mapping[str, Any]] | None = None,
+    ) -> dg.MaterializeResult[Any]:
+        """What the step made, and what its checks say of it; `of_days` is what differs between the days of a range."""
+        for day, told in (of_days or {}).items():
+            self.context.add_asset_metadata(dict(told), self.asset, str(day))
         results = [verdict.result(self.asset) for verdict in verdicts]
         return dg.MaterializeResult(asset_key=self.asset, metadata=dict(metadata), check_results=results)
 

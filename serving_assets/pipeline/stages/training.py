@@ -15,7 +15,7 @@ from typing import Any
 import dagster as dg
 
 from serving_assets.catalog.discovery import BoundUseCase, Table
-from serving_assets.catalog.spec import DAY, LastDays, NextDays
+from serving_assets.catalog.spec import DAY
 from serving_assets.engines.query import Input, Query, Target
 from serving_assets.errors import InputError
 from serving_assets.lake import DayRange
@@ -26,9 +26,10 @@ from serving_assets.models.promotion import Verdict, against_champion, gate
 from serving_assets.models.registry import CANDIDATE, CHAMPION
 from serving_assets.models.training import BASELINE, Candidate, train_candidate
 from serving_assets.pipeline.platform import Platform
+from serving_assets.pipeline.refusals import refuse_unfit_table
 from serving_assets.pipeline.report import described, measured, picture, written_metadata
 from serving_assets.pipeline.stages.step import Step, stage_asset
-from serving_assets.pipeline.windows import as_of, feature_inputs, label_inputs, last_days, refuse_gaps
+from serving_assets.pipeline.windows import as_of, feature_inputs, label_inputs, last_days
 
 THROUGH = {
     "through": dg.Field(
@@ -114,20 +115,20 @@ def _training_set(use_case: BoundUseCase, platform: Platform) -> dg.AssetsDefini
 def _build(use_case: BoundUseCase, step: Step) -> dg.MaterializeResult[Any]:
     p, spec, instance = step.platform, use_case.spec, step.context.instance
     partitions = p.partitions(use_case.domain.timezone)
-    windows = {**spec.features.inputs, **spec.labels.inputs}
-    daily = [p.catalog.tables[name] for name, window in windows.items() if isinstance(window, LastDays | NextDays)]
+    tables = [p.catalog.tables[name] for name in dict.fromkeys((*spec.features.inputs, *spec.labels.inputs))]
+    daily = [table for table in tables if table.daily]
     through = step.context.op_execution_context.op_config.get("through")
     newest = date.fromisoformat(through) if through else _newest_day(instance, daily, use_case.name)
     days = as_of_days(use_case, partitions.start.date(), newest)
     read = DayRange(last_days(days[0], spec.features.window_days).first, newest)
-    for table in daily:
-        refuse_gaps(instance, partitions, table, read, f"{use_case.name}: training")
+    for table in tables:
+        refuse_unfit_table(instance, partitions, table, read if table.daily else None, str(step))
     queries = [training_query(use_case, p, day) for day in days]
     target = Target(p.lake.table(use_case.lake_name("training_set")), partition_by=(DAY,))
     with measured() as cost:
         written = p.engine.transform(queries, target)
     facts = {"as_of_days": len(days), "oldest": str(days[0]), "newest": str(days[-1])}
-    return step.result(written_metadata(written, cost) | facts)
+    return step.result(written_metadata(written, cost, partitioned=False) | facts)
 
 
 def _newest_day(instance: dg.DagsterInstance, tables: list[Table], name: str) -> date:

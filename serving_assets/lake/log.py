@@ -62,14 +62,14 @@ def open_table(storage: Storage, version: int | None = None) -> DeltaTable | Non
     """
     try:
         return DeltaTable(storage.uri, version=version, storage_options=dict(storage.options) or None)
-    except TableNotFoundError:
-        return None
     except DeltaError as error:
         if version is None or not DeltaTable.is_deltatable(storage.uri, dict(storage.options) or None):
+            if isinstance(error, TableNotFoundError):
+                return None
             raise
         raise InputError(
             f"Version {version} of {storage.uri} cannot be read ({error}).",
-            mend="Take a version that `history()` lists; older ones go when retention removes them.",
+            mend="Take a version that `history()` lists; older ones go with retention, or when a person is erased.",
         ) from error
 
 
@@ -108,13 +108,33 @@ def versions(storage: Storage) -> list[int]:
     return [int(name[:20]) for name in names if name.endswith(".json") and name[:-5].isdigit()]
 
 
+@dataclass(frozen=True)
+class Commit:
+    """One commit: when (UTC, None where a foreign writer did not say), and the data files that it added."""
+
+    version: int
+    at: datetime | None
+    added: frozenset[str]
+
+
+def commits(storage: Storage) -> list[Commit]:
+    """The commits that the log still has, oldest first."""
+    found = []
+    for version in versions(storage):
+        actions = [json.loads(line) for line in storage.read(_commit_path(version)).splitlines()]
+        info: Mapping[str, Any] = next((action["commitInfo"] for action in actions if "commitInfo" in action), {})
+        added = frozenset(unquote(action["add"]["path"]) for action in actions if "add" in action)
+        found.append(Commit(version, committed_at(info), added))
+    return found
+
+
 def commit_info(storage: Storage, version: int) -> dict[str, Any]:
     """What the commit of `version` says about itself; empty when the log no longer has it.
 
     Read from the log itself, because `DeltaTable.history` of deltalake 1.6 numbers commits wrongly on a table opened
     at an older version.
     """
-    path = f"_delta_log/{version:020d}.json"
+    path = _commit_path(version)
     if storage.sizes([path]) == [None]:
         return {}
     for line in storage.read(path).splitlines():
@@ -137,6 +157,10 @@ def committed_at(info: Mapping[str, Any]) -> datetime | None:
     """The commit's wall-clock time in UTC."""
     stamp = info.get("timestamp")
     return None if stamp is None else datetime.fromtimestamp(stamp / 1000, UTC)
+
+
+def _commit_path(version: int) -> str:
+    return f"_delta_log/{version:020d}.json"
 
 
 def _data_file(

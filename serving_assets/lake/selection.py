@@ -1,4 +1,4 @@
-"""Which partitions a read or a write means: equal values and day ranges over partition columns.
+"""Which partitions a read or a write means: equal values, sets of them and day ranges over partition columns.
 
 Here: their types, their validation against a table, and matching. Not here: conditions on other columns; those are SQL.
 """
@@ -51,7 +51,26 @@ class DayRange:
             yield self.first + timedelta(days=offset)
 
 
-Condition = DayRange | date | str | int
+@dataclass(frozen=True)
+class AnyOf:
+    """Some values of a partition column, for what touches partitions that lie apart.
+
+    Raises:
+        InputError: when there is no value at all.
+    """
+
+    values: frozenset[PartitionValue]
+
+    def __post_init__(self) -> None:
+        if not self.values:
+            raise InputError("A condition names no value.", mend="Leave out what has nothing to select.")
+
+    def __str__(self) -> str:
+        named = sorted(map(str, self.values))
+        return f"in {', '.join(named[:3])}" + (f" and {len(named) - 3} others" if len(named) > 3 else "")
+
+
+Condition = DayRange | AnyOf | date | str | int
 Where = Mapping[str, Condition]
 
 
@@ -65,12 +84,14 @@ def matches(where: Where, partition: Mapping[str, PartitionValue | None]) -> boo
     return all(_holds(condition, partition[column]) for column, condition in where.items())
 
 
-def delta_filters(where: Where) -> list[tuple[str, str, str]]:
+def delta_filters(where: Where) -> list[tuple[str, str, str | list[str]]]:
     """`where` as the partition filters of a Delta commit, values in their string form."""
-    filters: list[tuple[str, str, str]] = []
+    filters: list[tuple[str, str, str | list[str]]] = []
     for column, condition in where.items():
         if isinstance(condition, DayRange):
             filters += [(column, ">=", condition.first.isoformat()), (column, "<=", condition.last.isoformat())]
+        elif isinstance(condition, AnyOf):
+            filters.append((column, "in", sorted(map(str, condition.values))))
         else:
             filters.append((column, "=", str(condition)))
     return filters
@@ -89,7 +110,8 @@ def validate(where: Where, *, table: str, schema: pa.Schema, partition_columns: 
                 f"{table} cannot be selected by {column!r}; its partition columns are {known}.",
                 mend="Select by a partition column, and filter other columns in SQL.",
             )
-        _check_value(table, column, schema.field(column).type, condition)
+        for one in condition.values if isinstance(condition, AnyOf) else (condition,):
+            _check_value(table, column, schema.field(column).type, one)
 
 
 def check_partition_type(table: str, field: pa.Field) -> None:
@@ -102,6 +124,8 @@ def check_partition_type(table: str, field: pa.Field) -> None:
 
 
 def _holds(condition: Condition, value: PartitionValue | None) -> bool:
+    if isinstance(condition, AnyOf):
+        return value in condition.values
     return value in condition if isinstance(condition, DayRange) else value == condition
 
 

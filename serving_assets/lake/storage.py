@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,15 @@ class _BytesOnly:
 class _Handler(DeltaStorageHandler):
     def open_output_stream(self, path: str, metadata: dict[str, str] | None = None) -> pa.PythonFile:
         return pa.PythonFile(_BytesOnly(self._handler.open_output_stream(path, metadata)), mode="w")
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A file of a folder: its path inside it, its bytes, and when it was last written (UTC)."""
+
+    path: str
+    bytes: int
+    modified: datetime
 
 
 @dataclass(frozen=True)
@@ -96,6 +106,14 @@ class Storage:
     def folders(self, path: str = "") -> list[str]:
         """The names of the folders directly in the folder `path`, sorted; none when it does not exist."""
         return self._names(path, pafs.FileType.Directory)
+
+    def walk(self) -> list[StoredFile]:
+        """Every file of the folder and of those inside it, sorted by path; none when it does not exist."""
+        selector = pafs.FileSelector("", allow_not_found=True, recursive=True)
+        found = [info for info in self.filesystem.get_file_info(selector) if info.type == pafs.FileType.File]
+        return sorted(
+            (StoredFile(info.path.lstrip("/"), info.size, info.mtime) for info in found), key=lambda file: file.path
+        )
 
     def _names(self, path: str, kind: pafs.FileType) -> list[str]:
         selector = pafs.FileSelector(path, allow_not_found=True, recursive=False)

@@ -27,6 +27,14 @@ FAILPOINTS = frozenset(
         "store.publish.before_flip",
         "store.publish.after_flip",
         "online.before_publication_row",
+        "retention.after_table",
+        "erasure.after_begin",
+        "erasure.after_rows",
+        "erasure.before_publish",
+        "erasure.after_publish",
+        "erasure.after_files",
+        "erasure.after_history",
+        "erasure.before_receipt",
     }
 )
 

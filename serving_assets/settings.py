@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -41,6 +41,13 @@ class Settings(BaseSettings):
     engine_threads: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1, description="threads of one query")
     engine_memory: str = Field("1GB", description="memory of one query; what is more goes to disk")
     batch_rows: int = Field(65_536, ge=1, description="rows that are in flight at once between the parts")
+    rollback_days: int = Field(30, ge=0, description="how far back a rollback may go; older versions are removed")
+    rejected_days: int = Field(90, ge=0, description="how long rejected rows are kept")
+    orphan_hours: int = Field(24, ge=1, description="after how long a file that nobody has finished is nobody's")
+    erasure_delay_days: int = Field(0, ge=0, description="days between the request to erase a person and the erasure")
+    erasure_secret: SecretStr | None = Field(
+        None, description="key of the hashes that erased persons are known by; default: made once, in DATA_DIR"
+    )
 
     @property
     def lake(self) -> str:

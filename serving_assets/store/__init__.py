@@ -11,19 +11,19 @@ from __future__ import annotations
 from pathlib import Path
 
 from serving_assets.errors import InputError
+from serving_assets.store.control import Activation, Control, Generation, Lease, Occasion, Pin
 from serving_assets.store.digest import digest_sql, document_digest, total_digest
 from serving_assets.store.protocol import OnlineStore
 from serving_assets.store.publication import Publication
 from serving_assets.store.publish import publish
 from serving_assets.store.records import (
     Change,
-    Control,
+    DisagreementError,
     Document,
     Entity,
     Found,
-    Generation,
-    Lease,
     Parity,
+    PinnedError,
     PublishReport,
     Reading,
     StoreError,
@@ -33,15 +33,20 @@ from serving_assets.store.sqlite import SqliteStore
 from serving_assets.store.upkeep import parity
 
 __all__ = [
+    "Activation",
     "Change",
     "Control",
+    "DisagreementError",
     "Document",
     "Entity",
     "Found",
     "Generation",
     "Lease",
+    "Occasion",
     "OnlineStore",
     "Parity",
+    "Pin",
+    "PinnedError",
     "Publication",
     "PublishReport",
     "Reading",

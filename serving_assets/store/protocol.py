@@ -16,7 +16,8 @@ from types import TracebackType
 from typing import Self
 
 from serving_assets.store import reading, upkeep
-from serving_assets.store.records import Change, Control, Document, Entity, Ranges, Reading
+from serving_assets.store.control import ROLLBACK, Control, Occasion, Ranges
+from serving_assets.store.records import Change, Document, Entity, Reading
 
 
 class OnlineStore(ABC):
@@ -116,15 +117,26 @@ class OnlineStore(ABC):
         """
         return reading.scan(self, collection)
 
-    def rollback(self, collection: str) -> Control:
-        """Make the previous generation active again, in one write.
+    def rollback(self, collection: str, *, occasion: Occasion = ROLLBACK, to: int | None = None) -> Control:
+        """Make the previous generation active again, in one write, pinned or not as `occasion` says.
 
         Raises:
-            ConflictError: somebody publishes at this moment.
+            ConflictError: somebody publishes at this moment, or the previous generation is not number `to`.
             StoreError: a publish was killed since, or there is no previous generation: republish the older snapshot
                 instead.
         """
-        return upkeep.rollback(self, collection)
+        return upkeep.rollback(self, collection, occasion, to)
+
+    def set_pin(self, collection: str, occasion: Occasion) -> Control:
+        """Pin the active generation with `occasion.pin`, or with None unpin it, in one write.
+
+        A pinned collection refuses to be published to, except by an occasion that pins it anew.
+
+        Raises:
+            ConflictError: somebody publishes at this moment.
+            StoreError: nothing has been published.
+        """
+        return upkeep.set_pin(self, collection, occasion)
 
     def remove_tombstones(self, collection: str, *, grace_seconds: float = reading.TOMBSTONE_GRACE_SECONDS) -> int:
         """Delete the tombstones that neither the active nor the previous generation needs; returns how many.

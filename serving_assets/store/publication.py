@@ -24,20 +24,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from serving_assets.errors import ConflictError
+from serving_assets.store.control import PUBLISH, Control, Generation, Lease, Occasion, with_void
 from serving_assets.store.digest import MODULUS, total_digest
 from serving_assets.store.protocol import OnlineStore
 from serving_assets.store.reading import REWRITE, Stale, visible
-from serving_assets.store.records import (
-    Change,
-    Control,
-    Generation,
-    Lease,
-    StoreError,
-    Target,
-    check_entities,
-    with_void,
-)
-from serving_assets.store.upkeep import held_by, now_iso
+from serving_assets.store.records import Change, DisagreementError, PinnedError, StoreError, Target, check_entities
+from serving_assets.store.upkeep import held_by
 
 LEASE_SECONDS = 300.0
 SAMPLE_PER_BATCH = 5
@@ -55,11 +47,18 @@ class Publication:
     """
 
     def __init__(
-        self, store: OnlineStore, collection: str, control: Control, lease_seconds: float, rewrite: bool
+        self,
+        store: OnlineStore,
+        collection: str,
+        control: Control,
+        occasion: Occasion,
+        lease_seconds: float,
+        rewrite: bool,
     ) -> None:
         self.store = store
         self.collection = collection
         self.control = control
+        self.occasion = occasion
         self.generation = control.taken
         self.base = control.active
         self.changed = self.removed = self.repaired = 0
@@ -79,15 +78,20 @@ class Publication:
         writer: str,
         lease_seconds: float = LEASE_SECONDS,
         rewrite: bool = False,
+        occasion: Occasion = PUBLISH,
+        spent: int = 0,
     ) -> Publication:
         """Take the next generation number and the lease, in one write.
 
-        A lease that has run out, or is held under the same name, is taken over.
+        A lease that has run out, or is held under the same name, is taken over. `spent` is the highest generation
+        known to have been active: a store that was lost, or came back older, goes on behind it.
 
         Raises:
+            PinnedError: the collection is pinned, and `occasion` does not pin it anew.
             ConflictError: somebody else publishes, or was faster; names the holder.
         """
-        control = store.control(collection) or Control()
+        control = (store.control(collection) or Control()).beyond(spent)
+        refuse_pinned(collection, control, occasion)
         if control.lease and control.lease.writer != writer and control.lease.expires_at > time.time():
             raise held_by(collection, control.lease)
         number = control.taken + 1
@@ -104,7 +108,7 @@ class Publication:
             if rival and rival.lease:
                 raise held_by(collection, rival.lease)
             raise ConflictError(f"{collection}: somebody else changed the control record first.", mend="Try again.")
-        return cls(store, collection, taken, lease_seconds, rewrite)
+        return cls(store, collection, taken, occasion, lease_seconds, rewrite)
 
     def write(self, batch: Sequence[Change]) -> int:
         """Write those documents of `batch` that differ, and keep a few of all for `verify`; returns how many."""
@@ -131,7 +135,7 @@ class Publication:
         """Compare what was written, and what the store now holds, with `target`.
 
         Raises:
-            StoreError: count, digest or a sampled document differ; nothing visible has changed.
+            DisagreementError: count, digest or a sampled document differ; nothing visible has changed.
         """
         self._hold()
         if (self.rows, self.digest) != (target.rows, target.digest):
@@ -161,6 +165,7 @@ class Publication:
         Raises:
             ConflictError: the lease was lost; nothing visible has changed.
         """
+        now = self.control.next_moment()
         published = Generation(
             number=self.generation,
             as_of=target.as_of,
@@ -170,18 +175,13 @@ class Publication:
             digest=target.digest,
             run_id=target.run_id,
             writer=self._lease().writer,
-            published_at=now_iso(),
+            published_at=now,
+            repeats=self.occasion.repeats,
         )
-        self._swap(
-            replace(
-                self.control,
-                published=published,
-                before=self.control.published,
-                clean=True,
-                since=published.published_at,
-                lease=None,
-            )
+        flipped = replace(
+            self.control, published=published, before=self.control.published, clean=True, since=now, lease=None
         )
+        self._swap(flipped.noted(published, self.occasion, now))
         return self.control
 
     def abandon(self) -> None:
@@ -239,9 +239,15 @@ class Publication:
             mend="Nothing of this publish is visible. Publish again if what is active is not what you want.",
         )
 
-    def _refusal(self, found: str, mend: str) -> StoreError:
-        return StoreError(
+    def _refusal(self, found: str, mend: str) -> DisagreementError:
+        return DisagreementError(
             f"{self.collection}: generation {self.generation} is refused: {found}. Readers still see"
             f" generation {self.base}.",
             mend=mend,
         )
+
+
+def refuse_pinned(collection: str, control: Control, occasion: Occasion) -> None:
+    """Let nothing but a rollback, which pins anew, replace what a rollback has brought back."""
+    if control.pinned and not occasion.pin:
+        raise PinnedError(collection, control.active, control.pinned)

@@ -12,9 +12,10 @@ from dataclasses import replace
 from itertools import islice
 
 from serving_assets.failpoints import failpoint
+from serving_assets.store.control import PUBLISH, Control, Occasion
 from serving_assets.store.protocol import OnlineStore
-from serving_assets.store.publication import LEASE_SECONDS, Publication
-from serving_assets.store.records import Change, Control, PublishReport, Target
+from serving_assets.store.publication import LEASE_SECONDS, Publication, refuse_pinned
+from serving_assets.store.records import Change, PublishReport, Target
 
 Changes = Iterable[Change] | Callable[[Control], Iterable[Change]]
 
@@ -29,6 +30,8 @@ def publish(
     *,
     writer: str,
     rewrite: bool = False,
+    occasion: Occasion = PUBLISH,
+    spent: int = 0,
     batch_rows: int = BATCH_ROWS,
     lease_seconds: float = LEASE_SECONDS,
     progress: Callable[[int], None] | None = None,
@@ -47,22 +50,36 @@ def publish(
             the first.
         rewrite: trust nothing that the store holds: `changes` names every entity of the published snapshot and of the
             target; all are written, and all others removed.
+        occasion: why, for the log of activations; one with a pin is the only one that may replace a pinned generation.
+        spent: the highest generation number known to have been active, which a lost store does not know any more.
         batch_rows: changes per write; memory grows with it.
         lease_seconds: after how long without a batch others may take over.
         progress: called after each batch with the number of changes handled so far.
 
     Raises:
         ConflictError: another writer publishes, or has taken over.
-        StoreError: changes, store and target do not agree, or the store is out of reach.
+        PinnedError: a rollback has pinned the active generation.
+        DisagreementError: changes, store and target do not agree; a publish with rewrite does not mind.
+        StoreError: the store is out of reach.
         InputError: an entity id is neither text nor an integer of 64 bits.
     """
     started = time.monotonic()
     control = store.control(collection)
-    if control and not rewrite and _holds(store, collection, control, target):
+    if control:
+        refuse_pinned(collection, control, occasion)
+    if control and occasion.kind == "publish" and not rewrite and _holds(store, collection, control, target):
         return PublishReport(
             control.active or 0, 0, 0, target.rows, 0, target.rows, target.digest, time.monotonic() - started
         )
-    publication = Publication.begin(store, collection, writer=writer, lease_seconds=lease_seconds, rewrite=rewrite)
+    publication = Publication.begin(
+        store,
+        collection,
+        writer=writer,
+        lease_seconds=lease_seconds,
+        rewrite=rewrite,
+        occasion=occasion,
+        spent=spent,
+    )
     try:
         failpoint("store.publish.after_begin")
         _write(publication, changes(publication.control) if callable(changes) else changes, batch_rows, progress)

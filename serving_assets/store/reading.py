@@ -14,16 +14,8 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from serving_assets.errors import ConflictError
-from serving_assets.store.records import (
-    Control,
-    Document,
-    Entity,
-    Found,
-    Generation,
-    Reading,
-    StoreError,
-    check_entities,
-)
+from serving_assets.store.control import Control, Generation
+from serving_assets.store.records import Document, Entity, Found, Reading, StoreError, check_entities
 
 if TYPE_CHECKING:
     from serving_assets.store.protocol import OnlineStore

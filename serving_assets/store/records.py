@@ -1,7 +1,7 @@
 """The records that the online store's protocol speaks in.
 
-Here: what a caller hands over, what a reader gets back, and what a store keeps. Not here: what happens to them
-(reading.py, publish.py) or how they are kept (one module per implementation).
+Here: what a caller hands over, what a reader gets back, and the documents between. Not here: the control record
+(control.py), what happens to them (reading.py, publish.py) or how they are kept (one module per implementation).
 """
 
 from __future__ import annotations
@@ -11,18 +11,32 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from serving_assets.errors import InputError, ServingAssetsError
+from serving_assets.store.control import Control, Pin
 
 Entity = int | str
 """The id of a document. Its type counts: `1` and `"1"` are two documents."""
-
-Ranges = tuple[tuple[int, int], ...]
-"""Closed, ascending, disjoint ranges of generation numbers."""
 
 _INT64 = 1 << 63
 
 
 class StoreError(ServingAssetsError):
     """The online store is out of reach, damaged, or refuses what was asked; nothing a reader sees has changed."""
+
+
+class DisagreementError(StoreError):
+    """Store and lake disagree about what is published, so that writing the differences alone does not suffice."""
+
+
+class PinnedError(ServingAssetsError):
+    """A collection stays at its generation until somebody resumes it; nothing was written."""
+
+    def __init__(self, collection: str, active: int | None, pin: Pin) -> None:
+        self.pin = pin
+        why = f": {pin.reason}" if pin.reason else ", without a reason given"
+        super().__init__(
+            f"{collection} is pinned at generation {active} since {pin.at} by {pin.by}{why}.",
+            mend="Once what is wrong is mended: serving-assets resume.",
+        )
 
 
 class Change(NamedTuple):
@@ -56,79 +70,6 @@ class Target:
     rows: int
     digest: int
     run_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Generation:
-    """A published generation: what it holds, who published it, and when it was flipped in (ISO 8601, UTC)."""
-
-    number: int
-    as_of: str
-    model_version: str
-    snapshot_version: int
-    rows: int
-    digest: int
-    run_id: str
-    writer: str
-    published_at: str
-
-    def holds(self, target: Target) -> bool:
-        """Whether its documents, and all they inherit from the generation, are those of `target`."""
-        mine = (self.as_of, self.model_version, self.rows, self.digest)
-        return mine == (target.as_of, target.model_version, target.rows, target.digest)
-
-
-@dataclass(frozen=True, slots=True)
-class Lease:
-    """The right of one writer to publish: the fencing token is the generation that it took.
-
-    `expires_at` is in seconds since the epoch. Clocks that disagree make a takeover early or late, never wrong: a
-    writer that lost its lease cannot flip, and what it still writes belongs to a void generation.
-    """
-
-    writer: str
-    generation: int
-    expires_at: float
-
-
-@dataclass(frozen=True, slots=True)
-class Control:
-    """The control record of a collection, replaced as a whole by compare-and-set on `revision`.
-
-    Attributes:
-        revision: counts the replacements.
-        taken: the highest generation number ever taken; numbers are never used twice.
-        published: the active generation, None before the first.
-        before: the generation that a rollback returns to, None when there is none.
-        clean: no document has been touched since the last flip or rollback.
-        since: when the active generation became active by a flip or a rollback, ISO 8601, UTC.
-        void: generations that no reader may see any more: abandoned, fenced out, or rolled back. Kept for good,
-            because a writer that was fenced out may wake up at any time and write its documents still.
-        lease: who publishes at present.
-    """
-
-    revision: int = 0
-    taken: int = 0
-    published: Generation | None = None
-    before: Generation | None = None
-    clean: bool = True
-    since: str | None = None
-    void: Ranges = ()
-    lease: Lease | None = None
-
-    @property
-    def active(self) -> int | None:
-        """Number of the generation that readers see."""
-        return self.published.number if self.published else None
-
-    @property
-    def previous(self) -> int | None:
-        """Number of the generation that a rollback returns to."""
-        return self.before.number if self.before else None
-
-    def is_void(self, generation: int) -> bool:
-        """Whether what `generation` wrote is to be passed over."""
-        return any(first <= generation <= last for first, last in self.void)
 
 
 class Document(NamedTuple):
@@ -205,17 +146,6 @@ class Parity:
     def equal(self) -> bool:
         """Whether store and lake hold the same documents."""
         return (self.rows, self.digest) == (self.expected_rows, self.expected_digest)
-
-
-def with_void(ranges: Ranges, generation: int) -> Ranges:
-    """`ranges` and `generation`; neighbours are joined, so that a run retried all night adds one range."""
-    joined: list[tuple[int, int]] = []
-    for first, last in sorted({*ranges, (generation, generation)}):
-        if joined and first <= joined[-1][1] + 1:
-            joined[-1] = (joined[-1][0], max(last, joined[-1][1]))
-        else:
-            joined.append((first, last))
-    return tuple(joined)
 
 
 def check_entities(entities: Sequence[Entity]) -> None:

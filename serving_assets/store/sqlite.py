@@ -10,10 +10,10 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
+from serving_assets.store.control import Control, Ranges
 from serving_assets.store.protocol import OnlineStore
-from serving_assets.store.records import Change, Control, Document, Entity, Generation, Lease, Ranges, StoreError
+from serving_assets.store.records import Change, Document, Entity, StoreError
 from serving_assets.store.sqlite_file import SqliteFile
 
 READ_IDS = 500
@@ -171,11 +171,7 @@ def _is_void(void: Ranges) -> str:
 
 def _parse(collection: str, revision: int, body: str) -> Control:
     try:
-        fields: dict[str, Any] = json.loads(body)
-        for name, kind in (("published", Generation), ("before", Generation), ("lease", Lease)):
-            fields[name] = kind(**fields[name]) if fields[name] else None
-        fields["void"] = tuple((first, last) for first, last in fields["void"])
-        return Control(**fields)
+        return Control.from_record(json.loads(body))
     except (ValueError, TypeError, KeyError) as error:
         raise StoreError(
             f"{collection}: the control record (revision {revision}) cannot be understood: {error!r}.",

@@ -12,8 +12,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from serving_assets.errors import ConflictError
+from serving_assets.store.control import Control, Lease, Occasion, with_void
 from serving_assets.store.digest import total_digest
-from serving_assets.store.records import Control, Entity, Lease, Parity, StoreError, with_void
+from serving_assets.store.records import Entity, Parity, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,11 +22,6 @@ if TYPE_CHECKING:
     from serving_assets.store.protocol import OnlineStore
 
 REPUBLISH = "Publish the older snapshot from the lake's history as a new generation."
-
-
-def now_iso() -> str:
-    """The present, ISO 8601 in UTC with microseconds."""
-    return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
 def held_by(collection: str, lease: Lease) -> ConflictError:
@@ -37,36 +33,59 @@ def held_by(collection: str, lease: Lease) -> ConflictError:
     )
 
 
-def rollback(store: OnlineStore, collection: str) -> Control:
+def rollback(store: OnlineStore, collection: str, occasion: Occasion, to: int | None) -> Control:
     """Make the previous generation active again; see OnlineStore.rollback."""
-    control = store.control(collection)
-    if control is None or control.published is None:
-        raise StoreError(f"{collection}: nothing has been published, so there is nothing to roll back.")
-    if control.lease and control.lease.expires_at > time.time():
-        raise held_by(collection, control.lease)
+    control = _unleased(store, collection)
     if not control.clean:
         raise StoreError(
             f"{collection}: a publish stopped half-way after generation {control.active}, and may have overwritten what"
             f" generation {control.previous} needs.",
             mend=REPUBLISH,
         )
-    if control.before is None:
+    if control.published is None or control.before is None:
         raise StoreError(
             f"{collection}: generation {control.active} has no previous one to go back to.", mend=REPUBLISH
         )
+    if to not in (None, control.previous):
+        raise ConflictError(
+            f"{collection}: one write leads from generation {control.active} to {control.previous}, not to {to}.",
+            mend="Somebody else may have changed the active generation first: look, then try again.",
+        )
+    now = control.next_moment()
     target = replace(
         control,
-        revision=control.revision + 1,
         published=control.before,
         before=None,
-        since=now_iso(),
+        since=now,
         void=with_void(control.void, control.published.number),
     )
-    if not store.swap(collection, control.revision, target):
+    return _swapped(store, collection, control, target.noted(control.before, occasion, now))
+
+
+def set_pin(store: OnlineStore, collection: str, occasion: Occasion) -> Control:
+    """Pin the active generation, or unpin it; see OnlineStore.set_pin."""
+    control = _unleased(store, collection)
+    assert control.published is not None
+    return _swapped(store, collection, control, control.noted(control.published, occasion, control.next_moment()))
+
+
+def _unleased(store: OnlineStore, collection: str) -> Control:
+    """The control record of a collection at which nobody publishes at this moment."""
+    control = store.control(collection)
+    if control is None or control.published is None:
+        raise StoreError(f"{collection}: nothing has been published, so there is nothing to roll back or to pin.")
+    if control.lease and control.lease.expires_at > time.time():
+        raise held_by(collection, control.lease)
+    return control
+
+
+def _swapped(store: OnlineStore, collection: str, control: Control, new: Control) -> Control:
+    new = replace(new, revision=control.revision + 1)
+    if not store.swap(collection, control.revision, new):
         raise ConflictError(
             f"{collection}: somebody else changed the active generation first.", mend="Look, then try again."
         )
-    return target
+    return new
 
 
 def remove_tombstones(store: OnlineStore, collection: str, grace_seconds: float) -> int:

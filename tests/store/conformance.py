@@ -12,13 +12,14 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from tests.store.machine import StoreMachine
 from tests.store.rules import StoreFactory
+from tests.store.rules_pinning import PinningRules
 from tests.store.rules_primitives import PrimitiveRules
 from tests.store.rules_publishing import PublishingRules
 from tests.store.rules_reading import ReadingRules
 from tests.store.rules_writers import WriterRules
 
 
-class StoreConformance(PrimitiveRules, ReadingRules, PublishingRules, WriterRules):
+class StoreConformance(PrimitiveRules, ReadingRules, PublishingRules, WriterRules, PinningRules):
     """The suite: each sentence of the protocol is a test. A subclass provides the fixture `store_factory`."""
 
     def test_readers_see_exactly_one_generation_whatever_happens(self, store_factory: StoreFactory) -> None:

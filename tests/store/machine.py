@@ -20,7 +20,19 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multiple, precondition, rule
 
 from serving_assets.errors import ConflictError
-from serving_assets.store import Change, Control, Document, Entity, OnlineStore, Publication, StoreError, publish
+from serving_assets.store import (
+    Change,
+    Control,
+    Document,
+    Entity,
+    Occasion,
+    OnlineStore,
+    Pin,
+    PinnedError,
+    Publication,
+    StoreError,
+    publish,
+)
 from serving_assets.store.reading import Stale, resolve
 from tests.store.snapshots import changes, seen, snapshot, target
 
@@ -28,6 +40,7 @@ C = "collection"
 ENTITIES: tuple[Entity, ...] = (1, 2, "1")
 SNAPSHOTS = st.dictionaries(st.sampled_from(ENTITIES), st.integers(0, 2), max_size=len(ENTITIES)).map(snapshot)
 DAYS = st.sampled_from(["day 1", "day 2"])
+PINNING = Occasion("rollback", pin=Pin("somebody", "now", "because"))
 
 
 @dataclass
@@ -70,6 +83,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.exclusive = False
         self.removals = 0
         self.rolled_back: set[int | None] = set()
+        self.pinned = False
 
     @property
     def now(self) -> dict[Entity, str]:
@@ -81,8 +95,8 @@ class StoreMachine(RuleBasedStateMachine):
         """A whole publish, which only a living holder of the lease may stop."""
         stream = changes(self.now, new, unchanged=unchanged or rewrite)
         put = partial(publish, self.store, C, stream, target(new, as_of=as_of), writer="publisher", rewrite=rewrite)
-        if self.exclusive:
-            with pytest.raises(ConflictError):
+        if self.pinned or self.exclusive:
+            with pytest.raises(PinnedError if self.pinned else ConflictError):
                 put(batch_rows=batch_rows)
             return
         report = put(batch_rows=batch_rows)
@@ -93,8 +107,8 @@ class StoreMachine(RuleBasedStateMachine):
     def begin(self, new: dict[Entity, str], as_of: str, exclusive: bool, unchanged: bool) -> Any:
         """A writer begins; its lease either lasts or has run out at once."""
         lease_seconds = 1000.0 if exclusive else 0.0
-        if self.exclusive:
-            with pytest.raises(ConflictError):
+        if self.pinned or self.exclusive:
+            with pytest.raises(PinnedError if self.pinned else ConflictError):
                 Publication.begin(self.store, C, writer="another", lease_seconds=lease_seconds)
             return multiple()
         publication = Publication.begin(self.store, C, writer="writer", lease_seconds=lease_seconds)
@@ -134,7 +148,7 @@ class StoreMachine(RuleBasedStateMachine):
         if self.holder == writer.publication.generation:
             self.holder, self.exclusive = None, False
 
-    @precondition(lambda self: self.exclusive)
+    @precondition(lambda self: self.exclusive and not self.pinned)
     @rule()
     def die(self) -> None:
         """The holder of the lease dies; another takes over under its name, as a retry of the same run does."""
@@ -156,16 +170,40 @@ class StoreMachine(RuleBasedStateMachine):
             late = [change for change in writer.all if change.entity in some]
             self.store.upsert(C, about.generation, about.base, about.control.void, late)
 
-    @rule()
-    def rollback(self) -> None:
+    @rule(pin=st.booleans())
+    def rollback(self, pin: bool) -> None:
         """A rollback is granted exactly when nothing was touched since the flip and there is a previous generation."""
+        occasion = PINNING if pin else Occasion("rollback")
         if self.clean and self.previous is not None:
-            self.store.rollback(C)
+            self.store.rollback(C, occasion=occasion)
             self.rolled_back.add(self.active)
-            self.active, self.previous = self.previous, None
+            self.active, self.previous, self.pinned = self.previous, None, pin
         else:
             with pytest.raises((ConflictError, StoreError)):
-                self.store.rollback(C)
+                self.store.rollback(C, occasion=occasion)
+
+    @rule(new=SNAPSHOTS)
+    def roll_back_further(self, new: dict[Entity, str]) -> None:
+        """A rollback that republishes passes a pin, and pins anew."""
+        put = partial(publish, self.store, C, changes(self.now, new), target(new), writer="rollback", occasion=PINNING)
+        if self.exclusive:
+            with pytest.raises(ConflictError):
+                put()
+            return
+        self.flipped(put().generation, new)
+        self.pinned = True
+
+    @precondition(lambda self: self.active is not None)
+    @rule(pin=st.booleans())
+    def set_pin(self, pin: bool) -> None:
+        """A pin or its removal is one write that fences out whoever lost the lease, and waits for a living holder."""
+        occasion = PINNING if pin else Occasion("resume")
+        if self.exclusive:
+            with pytest.raises(ConflictError):
+                self.store.set_pin(C, occasion)
+            return
+        self.store.set_pin(C, occasion)
+        self.pinned, self.holder = pin, None
 
     @rule()
     def remove_tombstones(self) -> None:
@@ -208,15 +246,15 @@ class StoreMachine(RuleBasedStateMachine):
             assert seen(self.store, C, [entity]) == ({entity: scores[entity]} if entity in scores else {})
         assert dict(self.other.scan(C)) == self.now
         control = self.other.control(C)
-        assert (control and (control.active, control.previous, control.clean)) == (
-            control and (self.active, self.previous, self.clean)
+        assert (control and (control.active, control.previous, control.clean, bool(control.pinned))) == (
+            control and (self.active, self.previous, self.clean, self.pinned)
         )
 
     def flipped(self, generation: int, new: dict[Entity, str]) -> None:
         """The model's flip."""
         self.held[generation] = new
         self.active, self.previous = generation, self.active
-        self.clean, self.holder, self.exclusive = True, None, False
+        self.clean, self.holder, self.exclusive, self.pinned = True, None, False, False
 
     def teardown(self) -> None:
         """Close both handles."""

@@ -72,20 +72,23 @@ def refuse_failed(
         InputError: naming the check, the days and the mend.
     """
     for gate in gates:
-        key = dg.AssetCheckKey(asset, gate.name)
-        failed = instance.event_log_storage.get_asset_check_execution_history(
-            key, limit=FAILURES_LOOKED_AT, status={AssetCheckExecutionRecordStatus.FAILED}
-        )
-        severe = {r.run_id for r in failed if r.evaluation and r.evaluation.severity == dg.AssetCheckSeverity.ERROR}
-        if not severe:
-            continue
-        unfit = [day for day, run_id in _newest_runs(instance, asset, days).items() if run_id in severe]
-        if unfit:
+        if unfit := failed_days(instance, asset, gate, days):
             where = f" of {_listed(sorted(day for day in unfit if day))}" if days else ""
             raise InputError(
                 f"{reader} does not read {asset.to_user_string()}{where}: it failed its check {gate.name}.",
                 mend="Mend what the check shows and materialize it again; if it is meant, change the threshold.",
             )
+
+
+def failed_days(
+    instance: dg.DagsterInstance, asset: dg.AssetKey, gate: Check, days: DayRange | None
+) -> list[date | None]:
+    """The `days` whose newest materialization failed `gate`; [None] when, without days, the newest of all did."""
+    failed = instance.event_log_storage.get_asset_check_execution_history(
+        dg.AssetCheckKey(asset, gate.name), limit=FAILURES_LOOKED_AT, status={AssetCheckExecutionRecordStatus.FAILED}
+    )
+    severe = {r.run_id for r in failed if r.evaluation and r.evaluation.severity == dg.AssetCheckSeverity.ERROR}
+    return [day for day, run_id in _newest_runs(instance, asset, days).items() if run_id in severe] if severe else []
 
 
 def _newest_runs(instance: dg.DagsterInstance, asset: dg.AssetKey, days: DayRange | None) -> dict[date | None, str]:

@@ -9,7 +9,7 @@ import base64
 import resource
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -25,6 +25,7 @@ from serving_assets.catalog.spec import DAY
 from serving_assets.errors import DeclarationError, InputError
 from serving_assets.lake import DayRange, LakeTable, Written
 
+LINEAGE = "dagster/column_lineage"
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -90,7 +91,7 @@ def described(
     if columns is not None:
         metadata["dagster/column_schema"] = _table_schema(columns, key)
     if lineage is not None:
-        metadata["dagster/column_lineage"] = lineage
+        metadata[LINEAGE] = lineage
     return metadata
 
 
@@ -126,14 +127,20 @@ def table_lineage(lineage: Lineage, keys: Mapping[str, dg.AssetKey]) -> dg.Table
     )
 
 
-def written_metadata(
-    written: Written, cost: Cost, lineage: dg.TableColumnLineage | None = None, *, partitioned: bool = True
-) -> dict[str, Any]:
+def handed_on(columns: Iterable[str], upstream: dg.AssetKey) -> dict[str, list[dg.TableColumnDep]]:
+    """Lineage of columns that are taken over from another table under the same name."""
+    return {column: [dg.TableColumnDep(asset_key=upstream, column_name=column)] for column in columns}
+
+
+def written_metadata(written: Written, cost: Cost, *, partitioned: bool = True) -> dict[str, Any]:
     """Rows, bytes and version of a write, and what it cost."""
-    shown: dict[str, Any] = {"dagster/partition_row_count" if partitioned else "dagster/row_count": written.rows}
-    if lineage is not None:
-        shown["dagster/column_lineage"] = lineage
-    return {**shown, "rows": written.rows, "bytes": written.bytes, "table_version": written.version, **cost.metadata()}
+    return {
+        "dagster/partition_row_count" if partitioned else "dagster/row_count": written.rows,
+        "rows": written.rows,
+        "bytes": written.bytes,
+        "table_version": written.version,
+        **cost.metadata(),
+    }
 
 
 def daily_metadata(table: LakeTable, days: DayRange, version: int) -> dict[date, dict[str, int]]:

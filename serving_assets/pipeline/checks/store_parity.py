@@ -1,26 +1,45 @@
 """Store parity: what readers get is what the lake says, document by document.
 
-Here: the verdict. Not here: the reading and digesting (store/).
+Here: the verdict, and which documents differ. Not here: the reading and digesting (store/).
 """
 
 from __future__ import annotations
 
-from serving_assets.pipeline.checks.verdict import Check, Verdict
-from serving_assets.store import Parity
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from serving_assets.pipeline.checks.verdict import EXAMPLES, Check, Verdict
+from serving_assets.store import Entity, OnlineStore, Parity
 
 STORE_PARITY = Check(
     "store_parity", "The store's active generation holds exactly the documents of latest, by count and digest."
 )
 
 
-def check_store_parity(found: Parity) -> Verdict:
-    """Documents more or fewer than expected; a different digest with the same count is a different value."""
-    gap = found.rows - found.expected_rows
+def check_store_parity(
+    found: Parity, store: OnlineStore, collection: str, expected: Callable[[], Iterable[tuple[Entity, str]]]
+) -> Verdict:
+    """Documents that differ; `expected` gives those of the lake, and is asked only when count or digest differ."""
     if found.equal:
         said = f"All {found.rows:,} documents of generation {found.generation} are those of latest."
         return STORE_PARITY.verdict("pass", said, measured=0, threshold=0)
+    differing, examples = _differing(store, collection, dict(expected()))
     said = (
-        f"Generation {found.generation} holds {found.rows:,} documents with digest {found.digest}; latest has "
-        f"{found.expected_rows:,} with {found.expected_digest}. Publish again; if it stays, restore the use case."
+        f"Generation {found.generation} holds {found.rows:,} documents, latest {found.expected_rows:,}; {differing:,} "
+        "differ. The next publish trusts nothing that the store holds and writes all anew: run it now."
     )
-    return STORE_PARITY.verdict("error", said, measured=abs(gap), threshold=0)
+    return STORE_PARITY.verdict("error", said, measured=differing, threshold=0, examples=examples)
+
+
+def _differing(store: OnlineStore, collection: str, lake: dict[Entity, str]) -> tuple[int, list[dict[str, Any]]]:
+    """How many documents differ, and some of them; `lake` is used up."""
+    differing = 0
+    examples: list[dict[str, Any]] = []
+    for entity, text in store.scan(collection):
+        said = lake.pop(entity, None)
+        if said != text:
+            differing += 1
+            if len(examples) < EXAMPLES:
+                examples.append({"entity": entity, "store": text, "latest": said})
+    lost = [{"entity": entity, "store": None, "latest": said} for entity, said in lake.items()]
+    return differing + len(lost), (examples + lost)[:EXAMPLES]

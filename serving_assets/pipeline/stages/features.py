@@ -53,7 +53,7 @@ def features_asset(use_case: BoundUseCase, platform: Platform) -> dg.AssetsDefin
     lineage = table_lineage(use_case.feature_lineage, keys)
     return stage_asset(
         dg.AssetKey([use_case.name, "features"]),
-        partial(_build, use_case, lineage),
+        partial(_build, use_case),
         group="features",
         description=f"What is known of each {spec.entity.key} at the end of the day, for: {spec.description}",
         owners=spec.owners,
@@ -72,7 +72,7 @@ def features_asset(use_case: BoundUseCase, platform: Platform) -> dg.AssetsDefin
     )
 
 
-def _build(use_case: BoundUseCase, lineage: dg.TableColumnLineage, step: Step) -> dg.MaterializeResult[Any]:
+def _build(use_case: BoundUseCase, step: Step) -> dg.MaterializeResult[Any]:
     p, day, spec = step.platform, step.day, use_case.spec
     timezone = use_case.domain.timezone
     for name, window in spec.features.inputs.items():
@@ -87,7 +87,7 @@ def _build(use_case: BoundUseCase, lineage: dg.TableColumnLineage, step: Step) -
         check_contract(p.engine, rows, (spec.entity.key,), feature_columns(use_case)),
         check_point_in_time(p.engine, query.inputs, as_of(day, timezone)),
     ]
-    return step.result(written_metadata(written, cost, lineage), verdicts)
+    return step.result(written_metadata(written, cost), verdicts)
 
 
 def _window_dep(key: dg.AssetKey, window: object) -> dg.AssetDep:

@@ -11,19 +11,33 @@ from typing import Any
 
 import dagster as dg
 
+from serving_assets.catalog.columns import Column, required
 from serving_assets.catalog.discovery import BoundUseCase
 from serving_assets.catalog.spec import DAY
 from serving_assets.engines.query import Input, Query, Target
 from serving_assets.errors import InputError
 from serving_assets.lake import Where
 from serving_assets.pipeline.platform import Platform
-from serving_assets.pipeline.report import described, measured, written_metadata
-from serving_assets.pipeline.stages.predictions import CHECKS
+from serving_assets.pipeline.report import described, handed_on, measured, written_metadata
+from serving_assets.pipeline.stages.predictions import CHECKS, prediction_columns
 from serving_assets.pipeline.stages.step import Step, stage_asset
+
+
+def historic_columns(use_case: BoundUseCase) -> dict[str, Column]:
+    """Columns of historic and latest: those of the predictions, and where each row comes from."""
+    return {
+        **prediction_columns(use_case),
+        "scored_for": required("date", "The day at whose end the prediction looks."),
+        "scored_at": required("timestamp", "When it was made."),
+        "run_id": required("string", "The run that made it."),
+    }
 
 
 def historic_asset(use_case: BoundUseCase, platform: Platform) -> dg.AssetsDefinition:
     """The asset `<use_case>/historic`. A retry of a run replaces its own rows; a new run adds its rows."""
+    predictions = dg.AssetKey([use_case.name, "predictions"])
+    lineage = handed_on(prediction_columns(use_case), predictions)
+    lineage["scored_for"] = [dg.TableColumnDep(asset_key=predictions, column_name=DAY)]
     return stage_asset(
         dg.AssetKey([use_case.name, "historic"]),
         partial(_append, use_case),
@@ -31,9 +45,14 @@ def historic_asset(use_case: BoundUseCase, platform: Platform) -> dg.AssetsDefin
         description="Every prediction ever made: for which day, when, by which model and run. Append-only by run.",
         owners=use_case.spec.owners,
         kinds={"duckdb", "deltalake"},
-        deps=[dg.AssetKey([use_case.name, "predictions"])],
+        deps=[predictions],
         partitions=platform.partitions(use_case.domain.timezone),
-        metadata=described(use_case.lake_name("historic"), use_case.folder / "use_case.py"),
+        metadata=described(
+            use_case.lake_name("historic"),
+            use_case.folder / "use_case.py",
+            columns=historic_columns(use_case),
+            lineage=dg.TableColumnLineage(lineage),
+        ),
     )
 
 

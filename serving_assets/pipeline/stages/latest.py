@@ -8,6 +8,7 @@ streams, and MERGE would insert duplicate new keys twice.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import partial
@@ -27,7 +28,8 @@ from serving_assets.pipeline.checks.latest import (
     check_never_regresses,
 )
 from serving_assets.pipeline.platform import Platform
-from serving_assets.pipeline.report import described, measured, written_metadata
+from serving_assets.pipeline.report import described, handed_on, measured, written_metadata
+from serving_assets.pipeline.stages.historic import historic_columns
 from serving_assets.pipeline.stages.step import Step, stage_asset
 
 MERGED = "historic_version"
@@ -49,11 +51,11 @@ class Merge:
     expired: date
 
 
-def plan_merge(historic: LakeTable, latest: LakeTable, expire_after_days: int) -> Merge | None:
+def plan_merge(historic: LakeTable, latest: LakeTable, columns: Sequence[str], expire_after_days: int) -> Merge | None:
     """What must be merged so that `latest` reflects all of `historic`; None when it already does.
 
-    Only files that the history gained are read. When some disappeared (a retried run, a compaction), everything
-    that has not expired is read again.
+    Only files that the history gained are read. Everything that has not expired is read again when files of the history
+    disappeared (a retried run, a compaction), when somebody else wrote to `latest`, or when it lacks a column.
 
     Raises:
         InputError: when there is no history.
@@ -69,26 +71,25 @@ def plan_merge(historic: LakeTable, latest: LakeTable, expire_after_days: int) -
     base = latest.version()
     if base is None:
         return Merge(NO_TABLE, None, unexpired, everything.version, expired)
-    merged = int(latest.commit_metadata(base)[MERGED])
-    if merged == everything.version:
-        return None
-    gained = historic.added_between(merged, everything.version)
-    if gained is None:
+    before, merged = latest.scan(version=base), latest.commit_metadata(base).get(MERGED)
+    gained = historic.added_between(int(merged), everything.version) if merged else None
+    if gained is None or not set(columns) <= set(before.schema().names):
         return Merge(base, None, unexpired, everything.version, expired)
     if not gained.files(check=False):
-        return None  # a commit without data, such as a vacuum's
-    return Merge(base, latest.scan(version=base), gained, everything.version, expired)
+        return None
+    return Merge(base, before, gained, everything.version, expired)
 
 
-def merge_latest(platform: Platform, latest: LakeTable, merge: Merge, key: str, columns: str) -> Written:
+def merge_latest(platform: Platform, latest: LakeTable, merge: Merge, key: str, columns: Sequence[str]) -> Written:
     """Write the newest row per entity of what was there and what was gained, unless another writer was first."""
     inputs = {"gained": Input(merge.gained)}
-    union = f"SELECT {columns} FROM gained"
+    listed = ", ".join(f'"{column}"' for column in columns)
+    union = f"SELECT {listed} FROM gained"
     if merge.before is not None:
         inputs["before"] = Input(merge.before)
-        union += f" UNION ALL SELECT {columns} FROM before"
+        union += f" UNION ALL SELECT {listed} FROM before"
     sql = f"""
-        SELECT {columns} FROM (
+        SELECT {listed} FROM (
             SELECT *, row_number() OVER (
                 PARTITION BY "{key}" ORDER BY scored_for DESC, scored_at DESC, run_id DESC
             ) AS newest
@@ -103,6 +104,7 @@ def latest_asset(use_case: BoundUseCase, platform: Platform) -> dg.AssetsDefinit
     """The asset `<use_case>/latest`."""
     spec = use_case.spec
     days = spec.predictions.expire_after_days
+    columns, historic = historic_columns(use_case), dg.AssetKey([use_case.name, "historic"])
     return stage_asset(
         dg.AssetKey([use_case.name, "latest"]),
         partial(_merge, use_case),
@@ -110,9 +112,15 @@ def latest_asset(use_case: BoundUseCase, platform: Platform) -> dg.AssetsDefinit
         description=f"One row per {spec.entity.key}: the newest prediction. One not renewed for {days} days leaves.",
         owners=spec.owners,
         kinds={"duckdb", "deltalake"},
-        deps=[dg.AssetKey([use_case.name, "historic"])],
+        deps=[historic],
         checks=CHECKS,
-        metadata=described(use_case.lake_name("latest"), use_case.folder / "use_case.py"),
+        metadata=described(
+            use_case.lake_name("latest"),
+            use_case.folder / "use_case.py",
+            columns=columns,
+            key=(spec.entity.key,),
+            lineage=dg.TableColumnLineage(handed_on(columns, historic)),
+        ),
         pool=f"{use_case.name}_latest",
     )
 
@@ -120,9 +128,9 @@ def latest_asset(use_case: BoundUseCase, platform: Platform) -> dg.AssetsDefinit
 def _merge(use_case: BoundUseCase, step: Step) -> dg.MaterializeResult[Any]:
     p, spec = step.platform, use_case.spec
     key, scores = spec.entity.key, tuple(spec.predictions.columns)
-    columns = ", ".join(f'"{c}"' for c in (key, *scores, "model_version", "scored_for", "scored_at", "run_id"))
+    columns = tuple(historic_columns(use_case))
     historic, latest = (p.lake.table(use_case.lake_name(name)) for name in ("historic", "latest"))
-    merge = plan_merge(historic, latest, spec.predictions.expire_after_days)
+    merge = plan_merge(historic, latest, columns, spec.predictions.expire_after_days)
     with measured() as cost:
         written = merge_latest(p, latest, merge, key, columns) if merge else None
     after = Input(latest.scan(version=written.version if written else None))

@@ -28,7 +28,7 @@ def mapped_asset(table: Table, platform: Platform) -> dg.AssetsDefinition:
     key = table.spec.key
     return stage_asset(
         dg.AssetKey(["mapped", table.name]),
-        partial(_map, table, lineage),
+        partial(_map, table),
         group="mapped",
         description=table.spec.description,
         owners=table.spec.owners,
@@ -43,7 +43,7 @@ def mapped_asset(table: Table, platform: Platform) -> dg.AssetsDefinition:
     )
 
 
-def _map(table: Table, lineage: dg.TableColumnLineage, step: Step) -> dg.MaterializeResult[Any]:
+def _map(table: Table, step: Step) -> dg.MaterializeResult[Any]:
     """Run the SQL over the same days of daily inputs, and over snapshots as they are."""
     assert table.statement is not None
     p = step.platform
@@ -62,4 +62,4 @@ def _map(table: Table, lineage: dg.TableColumnLineage, step: Step) -> dg.Materia
     key = (DAY, *table.spec.key) if table.daily and DAY not in table.spec.key else table.spec.key
     verdict = check_contract(p.engine, Input(stored.scan(where, version=written.version)), key, table.columns)
     of_days = daily_metadata(stored, step.days, written.version) if table.daily else None
-    return step.result(written_metadata(written, cost, lineage, partitioned=table.daily), [verdict], of_days)
+    return step.result(written_metadata(written, cost, partitioned=table.daily), [verdict], of_days)

@@ -24,7 +24,7 @@ from serving_assets.pipeline.report import described, measured
 from serving_assets.pipeline.snapshot import Stamp, changes_sql, documents_sql, stamp_sql, total_sql
 from serving_assets.pipeline.stages.latest import CHECKS
 from serving_assets.pipeline.stages.step import Step, stage_asset
-from serving_assets.store import Change, Control, PublishReport, parity, publish
+from serving_assets.store import Change, Control, Entity, PublishReport, StoreError, parity, publish
 from serving_assets.store import Target as StoreTarget
 
 VERIFIED_UNCHANGED = 100
@@ -55,16 +55,18 @@ def describe_target(platform: Platform, use_case: BoundUseCase, latest: LakeTabl
 
 
 def changes_to(
-    platform: Platform, use_case: BoundUseCase, latest: LakeTable, target: StoreTarget
+    platform: Platform, use_case: BoundUseCase, latest: LakeTable, target: StoreTarget, *, rewrite: bool = False
 ) -> Callable[[Control], Iterator[Change]]:
-    """The documents in which the target differs from what is published, found in the lake alone."""
+    """The documents in which the target differs from what is published, found in the lake alone; all with `rewrite`."""
     timezone = use_case.domain.timezone
 
     def changes(control: Control) -> Iterator[Change]:
         inputs = {"target": Input(latest.scan(version=target.snapshot_version))}
         old = None
-        if published := control.published:
-            inputs["published"] = Input(latest.scan(version=published.snapshot_version))
+        if (published := control.published) and not rewrite:
+            inputs["published"] = before = Input(latest.scan(version=published.snapshot_version))
+            if not set(use_case.spec.predictions.columns) <= set(before.scan.schema().names):
+                raise InputError(f"Generation {published.number} of {use_case.name} lacks columns declared since.")
             old = documents_sql(use_case, "published", Stamp.of(published.as_of, published.model_version, timezone))
         new = documents_sql(use_case, "target", Stamp.of(target.as_of, target.model_version, timezone))
         stride = max(target.rows // VERIFIED_UNCHANGED, 1)
@@ -130,13 +132,45 @@ def _publish(use_case: BoundUseCase, step: Step) -> dg.MaterializeResult[Any]:
     record_publication(p, publications, p.store.control(use_case.name))  # a killed run may have left it to us
     with measured() as cost:
         target = describe_target(p, use_case, latest, step.run_id)
-        changes = changes_to(p, use_case, latest, target)
-        told = _progress(step, target.rows)
-        report = publish(p.store, use_case.name, changes, target, writer=step.run_id, progress=told)
+        report = _publish_target(use_case, step, latest, target)
     failpoint("online.before_publication_row")
     record_publication(p, publications, p.store.control(use_case.name), report)
-    verdict = check_store_parity(parity(p.store, use_case.name, target.rows, target.digest))
+    found = parity(p.store, use_case.name, target.rows, target.digest)
+    verdict = check_store_parity(found, p.store, use_case.name, partial(_documents, p, use_case, latest, target))
     return step.result(_facts(report, target) | cost.metadata(), [verdict])
+
+
+def _publish_target(use_case: BoundUseCase, step: Step, latest: LakeTable, target: StoreTarget) -> PublishReport:
+    """Write what has changed; all of it when the store is not what the lake says was published.
+
+    That is so after damage, when the lake has forgotten the snapshot that was published, and when the declaration of
+    the documents (their columns, their precision) has changed.
+    """
+    p = step.platform
+
+    def write(rewrite: bool) -> PublishReport:
+        changes = changes_to(p, use_case, latest, target, rewrite=rewrite)
+        told = _progress(step, target.rows)
+        return publish(p.store, use_case.name, changes, target, writer=step.run_id, rewrite=rewrite, progress=told)
+
+    if step.failed(STORE_PARITY):
+        return write(rewrite=True)
+    try:
+        return write(rewrite=False)
+    except (StoreError, InputError) as error:
+        step.context.log.warning(f"{error} Every document is written anew.")
+        return write(rewrite=True)
+
+
+def _documents(
+    platform: Platform, use_case: BoundUseCase, latest: LakeTable, target: StoreTarget
+) -> Iterator[tuple[Entity, str]]:
+    """The documents that readers must get."""
+    stamp = Stamp.of(target.as_of, target.model_version, use_case.domain.timezone)
+    snapshot = Input(latest.scan(version=target.snapshot_version))
+    query = Query(documents_sql(use_case, "snapshot", stamp), {"snapshot": snapshot})
+    for batch in platform.engine.stream(query):
+        yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
 
 
 def _facts(report: PublishReport, target: StoreTarget) -> dict[str, Any]:

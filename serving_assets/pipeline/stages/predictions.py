@@ -20,7 +20,7 @@ from serving_assets.pipeline.checks.contract import check_contract
 from serving_assets.pipeline.checks.coverage import COVERAGE, check_coverage
 from serving_assets.pipeline.checks.verdict import Check
 from serving_assets.pipeline.platform import Platform
-from serving_assets.pipeline.report import described, measured, picture, written_metadata
+from serving_assets.pipeline.report import described, handed_on, measured, picture, written_metadata
 from serving_assets.pipeline.stages.features import CHECKS as FEATURES_CHECKS
 from serving_assets.pipeline.stages.step import Step, stage_asset
 from serving_assets.pipeline.windows import read_window
@@ -49,6 +49,9 @@ def prediction_columns(use_case: BoundUseCase) -> dict[str, Column]:
 def predictions_asset(use_case: BoundUseCase, platform: Platform) -> dg.AssetsDefinition:
     """The asset `<use_case>/predictions`."""
     spec = use_case.spec
+    features = dg.AssetKey([use_case.name, "features"])
+    seen = [dg.TableColumnDep(asset_key=features, column_name=name) for name in use_case.feature_names]
+    lineage = {**handed_on([spec.entity.key], features), **dict.fromkeys(spec.predictions.columns, seen)}
     return stage_asset(
         dg.AssetKey([use_case.name, "predictions"]),
         partial(_score, use_case),
@@ -56,7 +59,7 @@ def predictions_asset(use_case: BoundUseCase, platform: Platform) -> dg.AssetsDe
         description=spec.description,
         owners=spec.owners,
         kinds={"onnx", "mlflow", "deltalake"},
-        deps=[dg.AssetKey([use_case.name, "features"]), dg.AssetKey([use_case.name, "champion"])],
+        deps=[features, dg.AssetKey([use_case.name, "champion"])],
         partitions=platform.partitions(use_case.domain.timezone),
         checks=CHECKS,
         metadata=described(
@@ -64,6 +67,7 @@ def predictions_asset(use_case: BoundUseCase, platform: Platform) -> dg.AssetsDe
             use_case.folder / "use_case.py",
             columns=prediction_columns(use_case),
             key=(spec.entity.key,),
+            lineage=dg.TableColumnLineage(lineage),
         ),
     )
 

@@ -16,8 +16,8 @@ from serving_assets.failpoints import failpoint
 from serving_assets.lake import DayRange
 from serving_assets.pipeline.checks.verdict import Check, Verdict
 from serving_assets.pipeline.platform import Platform
-from serving_assets.pipeline.refusals import refuse_failed
-from serving_assets.pipeline.report import RETRIES, permanent_errors
+from serving_assets.pipeline.refusals import failed_days, refuse_failed
+from serving_assets.pipeline.report import LINEAGE, RETRIES, permanent_errors
 
 HEAVY_STAGE = dg.BackfillPolicy.multi_run(max_partitions_per_run=100)
 """Stages that read a range of days at once take a backfill in chunks, unless each day needs a verdict of its own."""
@@ -30,6 +30,7 @@ class Step:
     context: dg.AssetExecutionContext
     platform: Platform
     asset: dg.AssetKey
+    lineage: dg.TableColumnLineage | None = None
 
     def __str__(self) -> str:
         return self.asset.to_user_string()
@@ -54,6 +55,10 @@ class Step:
         """Refuse to go on from a stage of the same use case that failed a check, in this run or in an earlier one."""
         refuse_failed(self.context.instance, dg.AssetKey([*self.asset.path[:-1], stage]), gates, days, str(self))
 
+    def failed(self, gate: Check) -> bool:
+        """Whether this asset failed `gate` when it was last made."""
+        return bool(failed_days(self.context.instance, self.asset, gate, None))
+
     def result(
         self,
         metadata: Mapping[str, Any],
@@ -64,7 +69,8 @@ class Step:
         for day, told in (of_days or {}).items():
             self.context.add_asset_metadata(dict(told), self.asset, str(day))
         results = [verdict.result(self.asset) for verdict in verdicts]
-        return dg.MaterializeResult(asset_key=self.asset, metadata=dict(metadata), check_results=results)
+        shown = {**metadata, LINEAGE: self.lineage} if self.lineage else dict(metadata)
+        return dg.MaterializeResult(asset_key=self.asset, metadata=shown, check_results=results)
 
 
 def stage_asset(
@@ -87,10 +93,11 @@ def stage_asset(
 
     Permanent errors fail at once, passing ones are retried. `config` names what a person may set at launch.
     """
+    lineage = (metadata or {}).get(LINEAGE)
 
     def run(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
         failpoint("stage.before_write")
-        result = permanent_errors(step)(Step(context, context.resources.platform, key))
+        result = permanent_errors(step)(Step(context, context.resources.platform, key, lineage))
         failpoint("stage.after_write")
         return result
 

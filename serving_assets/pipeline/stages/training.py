@@ -14,6 +14,7 @@ from typing import Any
 
 import dagster as dg
 
+from serving_assets.catalog.columns import Column, optional, required
 from serving_assets.catalog.discovery import BoundUseCase, Table
 from serving_assets.catalog.spec import DAY
 from serving_assets.engines.query import Input, Query, Target
@@ -27,7 +28,8 @@ from serving_assets.models.registry import CANDIDATE, CHAMPION
 from serving_assets.models.training import BASELINE, Candidate, train_candidate
 from serving_assets.pipeline.platform import Platform
 from serving_assets.pipeline.refusals import refuse_unfit_table
-from serving_assets.pipeline.report import described, measured, picture, written_metadata
+from serving_assets.pipeline.report import described, measured, picture, table_lineage, written_metadata
+from serving_assets.pipeline.stages.features import feature_columns
 from serving_assets.pipeline.stages.step import Step, stage_asset
 from serving_assets.pipeline.windows import as_of, feature_inputs, label_inputs, last_days
 
@@ -98,7 +100,8 @@ def _scoped(sql: str, prefix: str, inputs: Iterable[str]) -> str:
 def _training_set(use_case: BoundUseCase, platform: Platform) -> dg.AssetsDefinition:
     spec = use_case.spec
     tables = platform.catalog.tables
-    names = dict.fromkeys([*spec.features.inputs, *spec.labels.inputs])
+    keys = {name: dg.AssetKey([tables[name].layer, name]) for name in (*spec.features.inputs, *spec.labels.inputs)}
+    labels = use_case.labels.lineage({name: tables[name].schema for name in spec.labels.inputs})
     return stage_asset(
         dg.AssetKey([use_case.name, "training_set"]),
         partial(_build, use_case),
@@ -106,10 +109,26 @@ def _training_set(use_case: BoundUseCase, platform: Platform) -> dg.AssetsDefini
         description=f"What was known at the end of up to {spec.model.as_ofs} days, with what happened after each.",
         owners=spec.owners,
         kinds={"sql", "duckdb", "deltalake"},
-        deps=[dg.AssetKey([tables[name].layer, name]) for name in names],
-        metadata=described(use_case.lake_name("training_set"), use_case.features.path, use_case.labels.path),
+        deps=list(keys.values()),
+        metadata=described(
+            use_case.lake_name("training_set"),
+            use_case.features.path,
+            use_case.labels.path,
+            columns=_training_columns(use_case),
+            lineage=table_lineage({**use_case.feature_lineage, **labels}, keys),
+        ),
         config=THROUGH,
     )
+
+
+def _training_columns(use_case: BoundUseCase) -> dict[str, Column]:
+    model, label = use_case.spec.model, use_case.spec.labels.column
+    return {
+        DAY: required("date", "The day at whose end the features look."),
+        **feature_columns(use_case),
+        label: required("float64", "What happened after that day."),
+        **{f"{BASELINE}{b.name}": optional("float64", f"A ranking to beat: {b.expression}") for b in model.baselines},
+    }
 
 
 def _build(use_case: BoundUseCase, step: Step) -> dg.MaterializeResult[Any]:

@@ -1,0 +1,202 @@
+"""Retention: what nobody can need any more is removed, and never what a rollback inside its window still needs.
+
+Here: which versions, rows, documents and folders those are. Not here: the removal of a table's files (lake/vacuum.py)
+or of tombstones (store/), and the erasure of a person (erasure.py).
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from serving_assets.catalog.discovery import BoundUseCase
+from serving_assets.catalog.spec import Source
+from serving_assets.engines.query import Input, Query
+from serving_assets.engines.rows import count_rows, delete_rows
+from serving_assets.failpoints import failpoint
+from serving_assets.lake import LakeTable, remove_files, stale_files
+from serving_assets.pipeline.platform import Platform
+from serving_assets.store import OnlineStore
+from serving_assets.store.reading import TOMBSTONE_GRACE_SECONDS
+
+LEFTOVER_ROWS = "_ingested_at < CAST($before AS TIMESTAMPTZ)"
+
+
+@dataclass(frozen=True)
+class Removed:
+    """What was removed from one place, or would be: rows or documents, files, and their bytes."""
+
+    what: str
+    where: str
+    rows: int = 0
+    files: int = 0
+    bytes: int = 0
+
+
+@dataclass(frozen=True)
+class Horizon:
+    """The instants (UTC) before which things are no longer wanted."""
+
+    rollback: datetime
+    rejected: datetime
+    orphans: datetime
+
+    @classmethod
+    def of(cls, platform: Platform, now: datetime) -> Horizon:
+        """As the settings say."""
+        s = platform.settings
+        return cls(
+            rollback=now - timedelta(days=s.rollback_days),
+            rejected=now - timedelta(days=s.rejected_days),
+            orphans=now - timedelta(hours=s.orphan_hours),
+        )
+
+
+def retain(platform: Platform, *, dry_run: bool = False, now: datetime | None = None) -> list[Removed]:
+    """Remove what is no longer wanted, or with `dry_run` only tell; may be killed and repeated at any time.
+
+    Raises:
+        InputError: when a version that a rollback needs is not whole; nothing of its table is removed then.
+    """
+    horizon = Horizon.of(platform, now or datetime.now(UTC))
+    removed = [
+        *_rejected_rows(platform, horizon, dry_run),
+        *_versions(platform, horizon, dry_run),
+        *_tombstones(platform.store, dry_run),
+        *_bundles(platform, horizon, dry_run),
+        *_leftovers(platform, horizon, dry_run),
+    ]
+    return [found for found in removed if found.rows or found.files]
+
+
+def served_versions(platform: Platform, use_case: BoundUseCase, since: datetime) -> set[int]:
+    """The versions of `latest` that the store builds on, or served at `since` or after it: a rollback reads them."""
+    control = platform.store.control(use_case.name)
+    generations = (control.published, control.before) if control else ()
+    versions = {generation.snapshot_version for generation in generations if generation}
+    publications = platform.lake.table(use_case.lake_name("publications"))
+    schema = publications.schema()
+    if schema is None:
+        return versions
+    moment = next(name for name in ("activated_at", "published_at") if name in schema.names)
+    sql = f"""
+        SELECT snapshot_version FROM (
+            SELECT snapshot_version, lead({moment}) OVER (ORDER BY {moment}, generation) AS until FROM publications
+        ) AS served WHERE until IS NULL OR until >= CAST($since AS TIMESTAMPTZ)
+    """
+    found = platform.engine.collect(Query(sql, {"publications": Input(publications.scan())}, {"since": since}))
+    return versions | {version for version in found.column("snapshot_version").to_pylist() if version is not None}
+
+
+def _rejected_rows(platform: Platform, horizon: Horizon, dry_run: bool) -> Iterator[Removed]:
+    verb = count_rows if dry_run else delete_rows
+    for table in platform.catalog.tables.values():
+        if not isinstance(table.spec, Source):
+            continue
+        rejected = platform.lake.table(f"{table.lake_name}__rejected")
+        if rejected.exists():
+            rows = verb(platform.engine, rejected, LEFTOVER_ROWS, {"before": horizon.rejected})
+            yield Removed("rejected rows", rejected.name, rows=rows)
+
+
+def _versions(platform: Platform, horizon: Horizon, dry_run: bool) -> Iterator[Removed]:
+    latest = {use_case.lake_name("latest"): use_case for use_case in platform.catalog.use_cases.values()}
+    for name in platform.lake.tables():
+        table = platform.lake.table(name)
+        keep = served_versions(platform, latest[name], horizon.rollback) if name in latest else set()
+        _check_whole(table, keep)
+        stale = stale_files(table, keep=keep, since=horizon.rollback, orphans_before=horizon.orphans)
+        if not dry_run:
+            remove_files(table, stale)
+            failpoint("retention.after_table")
+        yield Removed("files of old versions", name, files=len(stale), bytes=sum(file.bytes for file in stale))
+
+
+def _check_whole(table: LakeTable, versions: Iterable[int]) -> None:
+    """Every version that can be opened has its files; one whose log is gone was given up when a person was erased."""
+    readable = {entry["version"] for entry in table.history()}
+    for version in readable & set(versions):
+        table.scan(version=version).files()
+
+
+def _tombstones(store: OnlineStore, dry_run: bool) -> Iterator[Removed]:
+    for collection in store.collections():
+        count = _removable_tombstones(store, collection) if dry_run else store.remove_tombstones(collection)
+        yield Removed("tombstones", collection, rows=count)
+
+
+def _removable_tombstones(store: OnlineStore, collection: str) -> int:
+    """How many `OnlineStore.remove_tombstones` would remove."""
+    control = store.control(collection)
+    if control is None or control.active is None or control.since is None:
+        return 0
+    if datetime.now(UTC) - datetime.fromisoformat(control.since) < timedelta(seconds=TOMBSTONE_GRACE_SECONDS):
+        return 0
+    newest = control.active if control.previous is None else control.previous
+    return sum(
+        document.cur is None and document.cur_g <= newest and not control.is_void(document.cur_g)
+        for document in store.every_document(collection)
+    )
+
+
+def _bundles(platform: Platform, horizon: Horizon, dry_run: bool) -> Iterator[Removed]:
+    """Downloaded bundles that neither serve nor served inside the window; the registry still has them."""
+    for use_case in platform.catalog.use_cases.values():
+        folder = platform.settings.bundles_dir / use_case.name
+        old = [path for path in _children(folder) if path.name[0] != "." and _modified(path) < horizon.rollback]
+        wanted = _models_in_use(platform, use_case, horizon.rollback) if old else set()
+        for path in old:
+            if path.name not in wanted:
+                yield _removed("model bundle", path, platform, dry_run)
+
+
+def _models_in_use(platform: Platform, use_case: BoundUseCase, since: datetime) -> set[str]:
+    from serving_assets.models.registry import CANDIDATE, CHAMPION
+
+    versions = {platform.registry.alias(use_case.name, alias) for alias in (CHAMPION, CANDIDATE)}
+    latest = platform.lake.table(use_case.lake_name("latest"))
+    readable = {entry["version"] for entry in latest.history()}
+    for version in served_versions(platform, use_case, since) & readable:
+        query = Query("SELECT DISTINCT model_version FROM t", {"t": Input(latest.scan(version=version))})
+        versions |= set(platform.engine.collect(query).column("model_version").to_pylist())
+    return {version for version in versions if version}
+
+
+def _leftovers(platform: Platform, horizon: Horizon, dry_run: bool) -> Iterator[Removed]:
+    """What killed processes left: spilled data of queries, and downloads that never became a bundle."""
+    for path in _children(platform.settings.scratch_dir):
+        if _modified(path) < horizon.orphans:
+            yield _removed("spilled data", path, platform, dry_run)
+    for folder in _children(platform.settings.bundles_dir):
+        for path in _children(folder):
+            if path.name[0] == "." and _modified(path) < horizon.orphans:
+                yield _removed("unfinished download", path, platform, dry_run)
+
+
+def _children(folder: Path) -> list[Path]:
+    return sorted(folder.iterdir()) if folder.is_dir() else []
+
+
+def _modified(path: Path) -> datetime:
+    """When the newest file of `path` was last written."""
+    newest = max((found.stat().st_mtime for found in (path, *path.rglob("*"))), default=0.0)
+    return datetime.fromtimestamp(newest, UTC)
+
+
+def _removed(what: str, path: Path, platform: Platform, dry_run: bool) -> Removed:
+    files = [path] if path.is_file() else [found for found in path.rglob("*") if found.is_file()]
+    told = Removed(
+        what,
+        str(path.relative_to(platform.settings.data_dir)),
+        files=len(files),
+        bytes=sum(found.stat().st_size for found in files),
+    )
+    if not dry_run:
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+    return told

@@ -130,7 +130,7 @@ class OnlineStore(ABC):
     def set_pin(self, collection: str, occasion: Occasion) -> Control:
         """Pin the active generation with `occasion.pin`, or with None unpin it, in one write.
 
-        A pinned collection refuses to be published to, except by an occasion that pins it anew.
+        A pinned collection refuses what is new; another rollback, or a restore, may still replace the generation.
 
         Raises:
             ConflictError: somebody publishes at this moment.

@@ -87,7 +87,7 @@ class Publication:
         known to have been active: a store that was lost, or came back older, goes on behind it.
 
         Raises:
-            PinnedError: the collection is pinned, and `occasion` does not pin it anew.
+            PinnedError: the collection is pinned, and `occasion` would bring something new.
             ConflictError: somebody else publishes, or was faster; names the holder.
         """
         control = (store.control(collection) or Control()).beyond(spent)
@@ -248,6 +248,6 @@ class Publication:
 
 
 def refuse_pinned(collection: str, control: Control, occasion: Occasion) -> None:
-    """Let nothing but a rollback, which pins anew, replace what a rollback has brought back."""
-    if control.pinned and not occasion.pin:
+    """Let nothing new replace what a rollback has brought back, until somebody resumes."""
+    if control.pinned and occasion.kind == "publish":
         raise PinnedError(collection, control.active, control.pinned)

@@ -50,7 +50,7 @@ def publish(
             the first.
         rewrite: trust nothing that the store holds: `changes` names every entity of the published snapshot and of the
             target; all are written, and all others removed.
-        occasion: why, for the log of activations; one with a pin is the only one that may replace a pinned generation.
+        occasion: why, for the log of activations; only a rollback or a restore may replace a pinned generation.
         spent: the highest generation number known to have been active, which a lost store does not know any more.
         batch_rows: changes per write; memory grows with it.
         lease_seconds: after how long without a batch others may take over.

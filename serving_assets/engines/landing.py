@@ -17,12 +17,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from serving_assets.catalog.columns import identifier
+from serving_assets.catalog.columns import identifier, literal
 from serving_assets.catalog.spec import DAY, Source
 from serving_assets.engines import contract
 from serving_assets.engines.duckdb_engine import DuckDBEngine, plain, streamed
 from serving_assets.engines.files import LandedFile, columns_of, deliveries, landed_sql
 from serving_assets.engines.query import Input, Query, Target
+from serving_assets.engines.subjects import Subjects
 from serving_assets.errors import InputError
 from serving_assets.failpoints import failpoint
 from serving_assets.lake import DayRange, Lake, LakeTable, Where, Written
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 FINGERPRINT = "landed_fingerprint"
 EXTRA_COLUMNS = "landed_extra_columns"
 KEPT = "The partition keeps its previous content."
+NOBODY: Mapping[str, Subjects] = {}
+SECRET = "erasure_secret"
+"""A variable of the connection, because a view takes no parameters, and an error message shows a literal."""
 SHOWN_OF_A_ROW = 1_000
 """Characters of a rejected row that are shown as an example; the table keeps all of it."""
 
@@ -73,9 +77,17 @@ def find_files(source: Source, landing: Path, days: DayRange | None) -> list[tup
 
 
 def ingest(
-    source: Source, landing: Path, days: DayRange | None, lake: Lake, engine: DuckDBEngine, timezone: str
+    source: Source,
+    landing: Path,
+    days: DayRange | None,
+    lake: Lake,
+    engine: DuckDBEngine,
+    timezone: str,
+    left_out: Mapping[str, Subjects] = NOBODY,
 ) -> Landed:
     """Replace the partitions `days` (or the whole snapshot) of `raw/<source>` and of its rejects by what has landed.
+
+    Rows of persons who were erased, `left_out` by column, go into neither.
 
     A snapshot whose files and contract are those of the last landing is left as it is. Rejected rows are written first:
     a kill between the two writes leaves the accepted rows at their old version, never a loss.
@@ -93,7 +105,7 @@ def ingest(
         return Landed(None, accepted.scan().rows(), *_refused(rejected, where, engine), tuple(extra), len(paths))
     with engine.connect("UTC") as connection:
         with _readable(source):
-            types = _prepare(connection, source, _described(connection, source, paths), landing, timezone)
+            types = _prepare(connection, source, _described(connection, source, paths), landing, timezone, left_out)
         extra = sorted(set(types) - set(source.columns))
         facts = {FINGERPRINT: fingerprint, EXTRA_COLUMNS: json.dumps(extra)}
         now = f"TIMESTAMPTZ '{datetime.now(UTC).isoformat()}' AS _ingested_at"
@@ -141,6 +153,7 @@ def _prepare(
     files: Sequence[LandedFile],
     landing: Path,
     timezone: str,
+    left_out: Mapping[str, Subjects],
 ) -> Mapping[str, str]:
     """Make the view `explained`: every landed row, typed, with `_reason`, null for an accepted one.
 
@@ -170,8 +183,19 @@ def _prepare(
         )
         connection.execute(f"CREATE TABLE copies AS {contract.copies_sql(source)}")
         reason = contract.reason_sql(source)
-    connection.execute(f"CREATE VIEW explained AS SELECT *, {reason} AS _reason FROM judged")
+    erased = _erased(connection, left_out, types)
+    connection.execute(f"CREATE VIEW explained AS SELECT *, {reason} AS _reason FROM judged WHERE {erased} IS NOT TRUE")
     return types
+
+
+def _erased(connection: duckdb.DuckDBPyConnection, left_out: Mapping[str, Subjects], types: Mapping[str, str]) -> str:
+    """SQL over `judged` that is true for rows of persons who were erased, as they landed, well-formed or not."""
+    conditions = []
+    for column, subjects in left_out.items():
+        if column in types:
+            connection.execute(f"SET VARIABLE {SECRET} = {literal(subjects.secret)}")
+            conditions.append(subjects.condition([f"_landed.{identifier(column)}"], f"getvariable('{SECRET}')"))
+    return f"({' OR '.join(conditions) or 'false'})"
 
 
 def _refused(

@@ -22,6 +22,7 @@ from serving_assets.pipeline.checks.rejected import (
     check_declared_columns,
     check_rejected_share,
 )
+from serving_assets.pipeline.erasures import left_out
 from serving_assets.pipeline.platform import Platform
 from serving_assets.pipeline.report import daily_metadata, described, measured, written_metadata
 from serving_assets.pipeline.stages.step import HEAVY_STAGE, Step, stage_asset
@@ -49,7 +50,8 @@ def _land(table: Table, source: Source, step: Step) -> dg.MaterializeResult[Any]
     p = step.platform
     days = step.days if table.daily else None
     with measured() as cost:
-        landed = ingest(source, p.settings.landing, days, p.lake, p.engine, table.domain.timezone)
+        erased = left_out(p, table)
+        landed = ingest(source, p.settings.landing, days, p.lake, p.engine, table.domain.timezone, erased)
     facts: dict[str, Any] = {"files": landed.files, "rejected_rows": landed.rejected}
     if landed.accepted is None:
         facts |= {"unchanged": True, "rows": landed.rows, "dagster/row_count": landed.rows, **cost.metadata()}

@@ -190,7 +190,7 @@ def _fit(use_case: BoundUseCase, step: Step) -> dg.MaterializeResult[Any]:
             metrics={name: value for name, value in facts.items() if isinstance(value, float)},
             tags={
                 "training_set_version": str(rows.scan.version),
-                "dagster_run_id": step.context.run_id,
+                "dagster_run_id": step.context.run.run_id,
                 VERDICT: verdict.model_dump_json(),
                 COMPARED_WITH: current or "",
             },

@@ -21,7 +21,7 @@ from serving_assets.catalog.columns import identifier, literal
 from serving_assets.catalog.spec import DAY, Source
 from serving_assets.engines import contract
 from serving_assets.engines.duckdb_engine import DuckDBEngine, plain, streamed
-from serving_assets.engines.files import LandedFile, columns_of, deliveries, landed_sql
+from serving_assets.engines.files import PATH, LandedFile, columns_of, deliveries, landed_sql
 from serving_assets.engines.query import Input, Query, Target
 from serving_assets.engines.subjects import Subjects
 from serving_assets.errors import InputError
@@ -60,17 +60,19 @@ class Landed:
 def find_files(source: Source, landing: Path, days: DayRange | None) -> list[tuple[date | None, Path]]:
     """The landed files of a snapshot (`days` None) or of a range of days, with the day each belongs to.
 
+    A day on which nothing happened must deliver a file without rows: a late file would look the same as none.
+
     Raises:
-        InputError: when nothing has landed for the snapshot, or for a day of a source that may not be empty.
+        InputError: when no file has landed for the snapshot, or for one of the days.
     """
     found: list[tuple[date | None, Path]] = []
     for day in days.days() if days else [None]:
         folder = landing / source.name / f"dt={day}" if day else landing / source.name
         files = deliveries(folder, source.format)
-        if not files and not (source.may_be_empty and folder.parent.is_dir()):
+        if not files:
             raise InputError(
                 f"raw/{source.name}: no {source.format} file has landed in {folder}. {KEPT}",
-                mend="Ask the upstream system for it, or declare may_be_empty=True if such days are normal.",
+                mend="Ask the upstream system for it; a day on which nothing happened delivers a file without rows.",
             )
         found += [(day, file) for file in files]
     return found
@@ -106,6 +108,8 @@ def ingest(
     with engine.connect("UTC") as connection:
         with _readable(source):
             types = _prepare(connection, source, _described(connection, source, paths), landing, timezone, left_out)
+            if not source.may_be_empty:
+                _refuse_empty(connection, source, paths)
         extra = sorted(set(types) - set(source.columns))
         facts = {FINGERPRINT: fingerprint, EXTRA_COLUMNS: json.dumps(extra)}
         now = f"TIMESTAMPTZ '{datetime.now(UTC).isoformat()}' AS _ingested_at"
@@ -147,6 +151,19 @@ def _described(
     return files
 
 
+def _refuse_empty(
+    connection: duckdb.DuckDBPyConnection, source: Source, paths: Sequence[tuple[date | None, Path]]
+) -> None:
+    """Day by day, because the rows of the other days of a range would hide that one has none."""
+    sql = f"SELECT DISTINCT day FROM days WHERE path IN (SELECT {PATH} FROM landed)"
+    filled = set(connection.sql(sql).to_arrow_table().column("day").to_pylist())
+    if empty := [path for day, path in paths if day not in filled]:
+        raise InputError(
+            f"raw/{source.name}: the landed files hold no row ({', '.join(map(str, empty[:3]))}). {KEPT}",
+            mend="Ask the upstream system to deliver again, or declare may_be_empty=True if that is normal.",
+        )
+
+
 def _prepare(
     connection: duckdb.DuckDBPyConnection,
     source: Source,
@@ -165,12 +182,6 @@ def _prepare(
     """
     landed, types = landed_sql(files, source)
     connection.execute(f"CREATE VIEW landed AS {landed}")
-    if not source.may_be_empty and not connection.sql("SELECT 1 FROM landed LIMIT 1").to_arrow_table().num_rows:
-        names = ", ".join(str(file.path) for file in files[:3]) or "no content at all"
-        raise InputError(
-            f"raw/{source.name}: the landed files hold no row ({names}). {KEPT}",
-            mend="Ask the upstream system to deliver again, or declare may_be_empty=True if that is normal.",
-        )
     connection.execute("CREATE TABLE days (path VARCHAR, day DATE, label VARCHAR)")
     if files:
         rows = [(str(file.path), file.day, file.path.relative_to(landing).as_posix()) for file in files]

@@ -51,6 +51,11 @@ class BoundUseCase:
         """Name in the lake of one of its tables, such as `features` or `latest`."""
         return f"{self.name}/{stage}"
 
+    @property
+    def features_collection(self) -> str:
+        """Where the online store keeps its online features; its predictions stand under its name."""
+        return f"{self.name}.features"
+
     @cached_property
     def train(self) -> Callable[..., Any]:
         """The function that `model.train` names, loaded at the first use because it imports heavy libraries."""
@@ -138,12 +143,28 @@ def _bind_features(spec: UseCase, path: Path, domain: Domain, tables: Mapping[st
     if len(schema) == 1:
         raise DeclarationError(f"{statement.path}: returns the key alone.", mend="Return a feature beside it.")
     check_columns(declared.columns, schema, f"{path}: features", declared.sql)
+    _check_online_features(spec, path, schema)
     for baseline in spec.model.baselines:
         text = f"SELECT {baseline.expression} AS ranking FROM features"
         ranking = Statement(Path(f"{path}: model.baselines: {baseline.name}"), text)
         if ranking.bind({"features": schema}, domain.timezone)["ranking"] not in NUMBERS:
             raise DeclarationError(f"{ranking.path}: {baseline.expression} is no number.", mend="Rank by a number.")
     return statement, schema
+
+
+def _check_online_features(spec: UseCase, path: Path, schema: Schema) -> None:
+    online = spec.online_features.columns if spec.online_features else {}
+    for name, precision in online.items():
+        if name not in schema or name == spec.entity.key:
+            raise DeclarationError(
+                f"{path}: online_features.columns names {name!r}, which is no feature of {spec.features.sql}.",
+                mend=f"Choose among: {', '.join(column for column in schema if column != spec.entity.key)}.",
+            )
+        if precision is not None and not schema[name].startswith("float"):
+            raise DeclarationError(
+                f"{path}: online_features.columns: {name!r} is {schema[name]} and has no decimals.",
+                mend="Give it None instead of a precision.",
+            )
 
 
 def _bind_labels(spec: UseCase, path: Path, domain: Domain, tables: Mapping[str, Table]) -> Statement:

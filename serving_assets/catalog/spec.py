@@ -248,6 +248,16 @@ class Predictions(Spec):
     expire_after_days: PositiveInt = 90
 
 
+class OnlineFeatures(Spec):
+    """Features that the store holds for scoring on the fly: per entity the newest row of the newest `days` days.
+
+    `columns` maps each to the number of decimals that are published, None for all of them.
+    """
+
+    columns: Annotated[dict[str, Annotated[int, Field(ge=0, le=12)] | None], Field(min_length=1)]
+    days: PositiveInt = 1
+
+
 class Daily(Spec):
     """Every day at `at`, local time in `timezone`."""
 
@@ -284,3 +294,4 @@ class UseCase(Spec):
     schedule: Daily
     training_schedule: Weekly
     checks: Checks = Checks()
+    online_features: OnlineFeatures | None = None

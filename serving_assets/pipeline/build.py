@@ -17,6 +17,7 @@ from serving_assets.pipeline.stages.historic import historic_asset
 from serving_assets.pipeline.stages.latest import latest_asset
 from serving_assets.pipeline.stages.mapped import mapped_asset
 from serving_assets.pipeline.stages.online import online_asset
+from serving_assets.pipeline.stages.online_features import online_features_asset
 from serving_assets.pipeline.stages.predictions import predictions_asset
 from serving_assets.pipeline.stages.raw import raw_asset
 from serving_assets.pipeline.stages.training import training_assets
@@ -53,6 +54,7 @@ def _assemble(platform: Platform) -> dg.Definitions:
             historic_asset(use_case, platform),
             latest_asset(use_case, platform),
             online_asset(use_case, platform),
+            *online_features_asset(use_case, platform),
         ]
         its_jobs, its_schedules = use_case_jobs(use_case, platform)
         jobs += its_jobs

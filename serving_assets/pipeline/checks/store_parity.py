@@ -12,7 +12,7 @@ from serving_assets.pipeline.checks.verdict import EXAMPLES, Check, Verdict
 from serving_assets.store import Entity, OnlineStore, Parity
 
 STORE_PARITY = Check(
-    "store_parity", "The store's active generation holds exactly the documents of latest, by count and digest."
+    "store_parity", "The store's active generation holds exactly the documents of the lake, by count and digest."
 )
 
 
@@ -21,12 +21,12 @@ def check_store_parity(
 ) -> Verdict:
     """Documents that differ; `expected` gives those of the lake, and is asked only when count or digest differ."""
     if found.equal:
-        said = f"All {found.rows:,} documents of generation {found.generation} are those of latest."
+        said = f"All {found.rows:,} documents of generation {found.generation} are those of the lake."
         return STORE_PARITY.verdict("pass", said, measured=0, threshold=0)
     differing, examples = _differing(store, collection, dict(expected()))
     said = (
-        f"Generation {found.generation} holds {found.rows:,} documents, latest {found.expected_rows:,}; {differing:,} "
-        "differ. The next publish trusts nothing that the store holds and writes all anew: run it now."
+        f"Generation {found.generation} holds {found.rows:,} documents, the lake {found.expected_rows:,}; "
+        f"{differing:,} differ. The next publish trusts nothing that the store holds and writes all anew: run it now."
     )
     return STORE_PARITY.verdict("error", said, measured=differing, threshold=0, examples=examples)
 
@@ -40,6 +40,6 @@ def _differing(store: OnlineStore, collection: str, lake: dict[Entity, str]) -> 
         if said != text:
             differing += 1
             if len(examples) < EXAMPLES:
-                examples.append({"entity": entity, "store": text, "latest": said})
-    lost = [{"entity": entity, "store": None, "latest": said} for entity, said in lake.items()]
+                examples.append({"entity": entity, "store": text, "lake": said})
+    lost = [{"entity": entity, "store": None, "lake": said} for entity, said in lake.items()]
     return differing + len(lost), (examples + lost)[:EXAMPLES]

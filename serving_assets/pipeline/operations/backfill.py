@@ -13,7 +13,7 @@ import dagster as dg
 
 from serving_assets.catalog.discovery import BoundUseCase, Catalog
 from serving_assets.lake import DayRange
-from serving_assets.pipeline.operations.jobs import TRAINING_STAGES, stage_keys
+from serving_assets.pipeline.operations.jobs import TRAINING_STAGES, online_features_keys, stage_keys
 from serving_assets.pipeline.operations.runs import Outcome, run_assets
 
 CHUNK_DAYS = 100
@@ -55,8 +55,9 @@ def backfill_predictions(
 
 
 def publish(defs: dg.Definitions, instance: dg.DagsterInstance, use_case: BoundUseCase) -> Outcome:
-    """Latest and online, once for all the days before."""
-    return run_assets(defs, instance, stage_keys(use_case, ("latest", "online")), tags={"use_case": use_case.name})
+    """Latest, online and the online features, once for all the days before."""
+    keys = [*stage_keys(use_case, ("latest", "online")), *online_features_keys(use_case)]
+    return run_assets(defs, instance, keys, tags={"use_case": use_case.name})
 
 
 def train(

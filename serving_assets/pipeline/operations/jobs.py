@@ -17,12 +17,23 @@ from serving_assets.pipeline.platform import Platform
 
 TRAINING_STAGES = ("training_set", "model", "champion")
 DAILY_STAGES = ("features", "predictions", "historic", "latest", "online")
+ONLINE_FEATURES = "online_features"
 CRON_DAYS = ("sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday")
 
 
 def stage_keys(use_case: BoundUseCase, stages: Iterable[str]) -> list[dg.AssetKey]:
     """Asset keys of some stages of a use case."""
     return [dg.AssetKey([use_case.name, stage]) for stage in stages]
+
+
+def daily_keys(use_case: BoundUseCase) -> list[dg.AssetKey]:
+    """Asset keys of all that is made every day."""
+    return [*stage_keys(use_case, DAILY_STAGES), *online_features_keys(use_case)]
+
+
+def online_features_keys(use_case: BoundUseCase) -> list[dg.AssetKey]:
+    """The asset key of the online features; empty where none are declared."""
+    return stage_keys(use_case, [ONLINE_FEATURES] if use_case.spec.online_features else [])
 
 
 def use_case_jobs(
@@ -34,7 +45,7 @@ def use_case_jobs(
     tags = {"use_case": use_case.name}
     daily = dg.define_asset_job(
         f"{use_case.name}_daily",
-        selection=dg.AssetSelection.assets(*stage_keys(use_case, DAILY_STAGES)).upstream() - training,
+        selection=dg.AssetSelection.assets(*daily_keys(use_case)).upstream() - training,
         description=f"One day of {use_case.name}: from landed files to what readers get.",
         tags=tags,
     )

@@ -5,7 +5,7 @@ Here: the asset of one use case's historic table. Not here: which of them counts
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import partial
 from typing import Any
 
@@ -16,10 +16,10 @@ from serving_assets.catalog.discovery import BoundUseCase
 from serving_assets.catalog.spec import DAY
 from serving_assets.engines.query import Input, Query, Target
 from serving_assets.errors import InputError
-from serving_assets.lake import Where
+from serving_assets.lake import LakeTable, Where
 from serving_assets.pipeline.platform import Platform
 from serving_assets.pipeline.report import described, handed_on, measured, written_metadata
-from serving_assets.pipeline.stages.predictions import CHECKS, prediction_columns
+from serving_assets.pipeline.stages.predictions import CHECKS, FEATURES_VERSION, SCORED_DAY, prediction_columns
 from serving_assets.pipeline.stages.step import Step, stage_asset
 
 
@@ -30,7 +30,18 @@ def historic_columns(use_case: BoundUseCase) -> dict[str, Column]:
         "scored_for": required("date", "The day at whose end the prediction looks."),
         "scored_at": required("timestamp", "When it was made."),
         "run_id": required("string", "The run that made it."),
+        "features_version": Column(dtype="int64", description="The version of features that it was made from."),
     }
+
+
+def features_version(predictions: LakeTable, day: date, version: int) -> int | None:
+    """The version of `features` that the predictions of `day` were made from; None when the log no longer tells."""
+    for limit in (1, None):  # as a rule, this day's predictions are the newest commit
+        for commit in predictions.history(limit):
+            told = commit["metadata"]
+            if commit["version"] <= version and told.get(SCORED_DAY) == str(day):
+                return int(told[FEATURES_VERSION])
+    return None
 
 
 def historic_asset(use_case: BoundUseCase, platform: Platform) -> dg.AssetsDefinition:
@@ -65,9 +76,13 @@ def _append(use_case: BoundUseCase, step: Step) -> dg.MaterializeResult[Any]:
     columns = ", ".join((spec.entity.key, *spec.predictions.columns))
     query = Query(
         f"SELECT {columns}, model_version, {DAY} AS scored_for, CAST($scored_at AS TIMESTAMPTZ) AS scored_at, "
-        "CAST($run_id AS VARCHAR) AS run_id FROM predictions",
+        "CAST($run_id AS VARCHAR) AS run_id, CAST($features_version AS BIGINT) AS features_version FROM predictions",
         {"predictions": Input(predictions)},
-        {"scored_at": datetime.now(UTC), "run_id": step.run_id},
+        {
+            "scored_at": datetime.now(UTC),
+            "run_id": step.run_id,
+            "features_version": features_version(predictions.table, day, predictions.version),
+        },
     )
     where: Where = {"scored_for": day, "run_id": step.run_id}
     table = p.lake.table(use_case.lake_name("historic"))

@@ -1,191 +1,135 @@
-"""Online: `latest` published to the online store as one generation.
+"""Online: a table of the lake published to the online store as one generation.
 
-Here: the asset, what differs between the published snapshot and `latest`, and the record of publications. Not here: the
-protocol that makes it atomic (store/).
+Here: the asset of any collection, and the one of the predictions. Not here: what a publish does (publishing.py), what
+is published (snapshot.py), or the protocol that makes it atomic (store/).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from datetime import datetime
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import dagster as dg
 
 from serving_assets.catalog.discovery import BoundUseCase
-from serving_assets.engines.query import Input, Query, Target
-from serving_assets.errors import InputError
-from serving_assets.failpoints import failpoint
-from serving_assets.lake import LakeTable
+from serving_assets.pipeline.checks.pinned import NOT_PINNED, check_not_pinned
 from serving_assets.pipeline.checks.store_parity import STORE_PARITY, check_store_parity
+from serving_assets.pipeline.checks.verdict import Verdict
 from serving_assets.pipeline.platform import Platform
+from serving_assets.pipeline.publications import is_lost, pin_of
+from serving_assets.pipeline.publishing import Published, Publisher, parity_with
 from serving_assets.pipeline.report import described, measured
-from serving_assets.pipeline.snapshot import Stamp, changes_sql, documents_sql, stamp_sql, total_sql
+from serving_assets.pipeline.snapshot import Collection, Snapshot, newest_snapshot, predictions_of, snapshot_of
 from serving_assets.pipeline.stages.latest import CHECKS
 from serving_assets.pipeline.stages.step import Step, stage_asset
-from serving_assets.store import Change, Control, Entity, PublishReport, StoreError, parity, publish
-from serving_assets.store import Target as StoreTarget
-
-VERIFIED_UNCHANGED = 100
-"""How many unchanged documents a publish reads back, about."""
-
-
-def describe_target(platform: Platform, use_case: BoundUseCase, latest: LakeTable, run_id: str) -> StoreTarget:
-    """What the store must hold in total once the newest version of `latest` is published."""
-    timezone = use_case.domain.timezone
-    snapshot = Input(latest.scan())
-    newest = platform.engine.collect(Query(stamp_sql(), {"snapshot": snapshot})).to_pylist()[0]
-    if newest["day"] is None:
-        raise InputError(
-            f"{latest.name} is empty, so there is nothing to publish.", mend="Materialize predictions first."
-        )
-    stamp = Stamp(newest["day"], newest["model_version"])
-    total = platform.engine.collect(
-        Query(total_sql(documents_sql(use_case, "snapshot", stamp)), {"snapshot": snapshot})
-    ).to_pylist()[0]
-    return StoreTarget(
-        as_of=stamp.as_of(timezone),
-        model_version=stamp.model_version,
-        snapshot_version=snapshot.scan.version,
-        rows=total["rows"],
-        digest=int(total["digest"]),
-        run_id=run_id,
-    )
-
-
-def changes_to(
-    platform: Platform, use_case: BoundUseCase, latest: LakeTable, target: StoreTarget, *, rewrite: bool = False
-) -> Callable[[Control], Iterator[Change]]:
-    """The documents in which the target differs from what is published, found in the lake alone; all with `rewrite`."""
-    timezone = use_case.domain.timezone
-
-    def changes(control: Control) -> Iterator[Change]:
-        inputs = {"target": Input(latest.scan(version=target.snapshot_version))}
-        old = None
-        if (published := control.published) and not rewrite:
-            inputs["published"] = before = Input(latest.scan(version=published.snapshot_version))
-            if not set(use_case.spec.predictions.columns) <= set(before.scan.schema().names):
-                raise InputError(f"Generation {published.number} of {use_case.name} lacks columns declared since.")
-            old = documents_sql(use_case, "published", Stamp.of(published.as_of, published.model_version, timezone))
-        new = documents_sql(use_case, "target", Stamp.of(target.as_of, target.model_version, timezone))
-        stride = max(target.rows // VERIFIED_UNCHANGED, 1)
-        for batch in platform.engine.stream(Query(changes_sql(old, new, stride), inputs)):
-            yield from map(Change, *(column.to_pylist() for column in batch.columns))
-
-    return changes
-
-
-def record_publication(
-    platform: Platform, table: LakeTable, control: Control | None, report: PublishReport | None = None
-) -> None:
-    """Keep who was served what from when on, once per generation."""
-    active = control.published if control else None
-    if active is None or active.number in table.partitions("generation"):
-        return
-    written = (report.changed, report.removed) if report and report.generation == active.number else (None, None)
-    sql = """
-        SELECT CAST($number AS BIGINT) AS generation, CAST($published_at AS TIMESTAMPTZ) AS published_at,
-               CAST($as_of AS TIMESTAMPTZ) AS as_of, CAST($model_version AS VARCHAR) AS model_version,
-               CAST($snapshot_version AS BIGINT) AS snapshot_version, CAST($rows AS BIGINT) AS rows,
-               CAST($changed AS BIGINT) AS changed, CAST($removed AS BIGINT) AS removed,
-               CAST($digest AS VARCHAR) AS digest, CAST($run_id AS VARCHAR) AS run_id
-    """
-    parameters = {
-        "number": active.number,
-        "published_at": datetime.fromisoformat(active.published_at),
-        "as_of": datetime.fromisoformat(active.as_of),
-        "model_version": active.model_version,
-        "snapshot_version": active.snapshot_version,
-        "rows": active.rows,
-        "changed": written[0],
-        "removed": written[1],
-        "digest": str(active.digest),
-        "run_id": active.run_id,
-    }
-    platform.engine.transform(
-        [Query(sql, {}, parameters)], Target(table, {"generation": active.number}, ("generation",))
-    )
+from serving_assets.store import Control, Occasion, PinnedError
 
 
 def online_asset(use_case: BoundUseCase, platform: Platform) -> dg.AssetsDefinition:
     """The asset `<use_case>/online`."""
-    return stage_asset(
-        dg.AssetKey([use_case.name, "online"]),
-        partial(_publish, use_case),
-        group="online",
+
+    def newest(step: Step, collection: Collection) -> Snapshot:
+        step.refuse_failed("latest", CHECKS)
+        return newest_snapshot(collection, step.platform.engine, step.platform.lake)
+
+    return published_asset(
+        use_case,
+        platform,
+        predictions_of(use_case),
+        newest,
+        upstream="latest",
         description="What readers get: latest, published as one generation, all of it or nothing.",
-        owners=use_case.spec.owners,
-        kinds={platform.settings.store.partition(":")[0]},
-        deps=[dg.AssetKey([use_case.name, "latest"])],
-        checks=(STORE_PARITY,),
-        metadata=described(use_case.name, use_case.folder / "use_case.py"),
-        pool=f"{use_case.name}_online",
     )
 
 
-def _publish(use_case: BoundUseCase, step: Step) -> dg.MaterializeResult[Any]:
+def published_asset(
+    use_case: BoundUseCase,
+    platform: Platform,
+    collection: Collection,
+    newest: Callable[[Step, Collection], Snapshot],
+    *,
+    upstream: str,
+    description: str,
+) -> dg.AssetsDefinition:
+    """The asset that keeps `collection` at what `newest` says, made of the stage `upstream`."""
+    return stage_asset(
+        dg.AssetKey([use_case.name, collection.asset]),
+        partial(_publish, collection, newest),
+        group="online",
+        description=description,
+        owners=use_case.spec.owners,
+        kinds={platform.settings.store.partition(":")[0]},
+        deps=[dg.AssetKey([use_case.name, upstream])],
+        checks=(STORE_PARITY, NOT_PINNED),
+        metadata=described(collection.name, use_case.folder / "use_case.py"),
+        pool=f"{use_case.name}_{collection.asset}",
+    )
+
+
+def _publish(
+    collection: Collection, newest: Callable[[Step, Collection], Snapshot], step: Step
+) -> dg.MaterializeResult[Any]:
     p = step.platform
-    step.refuse_failed("latest", CHECKS)
-    latest = p.lake.table(use_case.lake_name("latest"))
-    publications = p.lake.table(use_case.lake_name("publications"))
-    record_publication(p, publications, p.store.control(use_case.name))  # a killed run may have left it to us
+    snapshot = newest(step, collection)
+    told = _progress(step, snapshot.scan.rows())
+    publisher = Publisher(p, collection, step.run_id, step.run_id, told=told, warned=step.context.log.warning)
+    published = None
     with measured() as cost:
-        target = describe_target(p, use_case, latest, step.run_id)
-        report = _publish_target(use_case, step, latest, target)
-    failpoint("online.before_publication_row")
-    record_publication(p, publications, p.store.control(use_case.name), report)
-    found = parity(p.store, use_case.name, target.rows, target.digest)
-    verdict = check_store_parity(found, p.store, use_case.name, partial(_documents, p, use_case, latest, target))
-    return step.result(_facts(report, target) | cost.metadata(), [verdict])
+        occasion = Occasion("publish", step.run_id, _recover(publisher, step))
+        try:
+            published = publisher.publish(snapshot, occasion, distrust=_distrust(step))
+        except PinnedError as error:
+            step.context.log.warning(str(error))
+    control = p.store.control(collection.name)
+    if published is None and control and control.published:
+        snapshot = snapshot_of(collection, control.published, p.lake)
+    facts = _facts(snapshot, published, control) | cost.metadata()
+    return step.result(facts, _verdicts(snapshot, published, control, step))
 
 
-def _publish_target(use_case: BoundUseCase, step: Step, latest: LakeTable, target: StoreTarget) -> PublishReport:
-    """Write what has changed; all of it when the store is not what the lake says was published.
-
-    That is so after damage, when the lake has forgotten the snapshot that was published, and when the declaration of
-    the documents (their columns, their precision) has changed.
-    """
-    p = step.platform
-
-    def write(rewrite: bool) -> PublishReport:
-        changes = changes_to(p, use_case, latest, target, rewrite=rewrite)
-        told = _progress(step, target.rows)
-        return publish(p.store, use_case.name, changes, target, writer=step.run_id, rewrite=rewrite, progress=told)
-
-    if step.failed(STORE_PARITY):
-        return write(rewrite=True)
-    try:
-        return write(rewrite=False)
-    except (StoreError, InputError) as error:
-        step.context.log.warning(f"{error} Every document is written anew.")
-        return write(rewrite=True)
+def _recover(publisher: Publisher, step: Step) -> str:
+    """What to remember of a store that came back empty; what was pinned there is brought back first, and pinned."""
+    control, log = publisher.platform.store.control(publisher.collection.name), publisher.log.entries()
+    if not is_lost(control, log):
+        return ""
+    lost = f"the store had lost generation {log[-1].generation.number}"
+    step.context.log.warning(f"{publisher.collection.name}: {lost}.")
+    if pin := pin_of(log):
+        publisher.bring_back(log[-1].generation, Occasion("restore", step.run_id, lost, pin=pin))
+    return lost
 
 
-def _documents(
-    platform: Platform, use_case: BoundUseCase, latest: LakeTable, target: StoreTarget
-) -> Iterator[tuple[Entity, str]]:
-    """The documents that readers must get."""
-    stamp = Stamp.of(target.as_of, target.model_version, use_case.domain.timezone)
-    snapshot = Input(latest.scan(version=target.snapshot_version))
-    query = Query(documents_sql(use_case, "snapshot", stamp), {"snapshot": snapshot})
-    for batch in platform.engine.stream(query):
-        yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
+def _distrust(step: Step) -> str | None:
+    return "the last publish left the store other than the lake" if step.failed(STORE_PARITY) else None
 
 
-def _facts(report: PublishReport, target: StoreTarget) -> dict[str, Any]:
+def _verdicts(snapshot: Snapshot, published: Published | None, control: Control | None, step: Step) -> list[Verdict]:
+    p, name = step.platform, snapshot.collection.name
+    found = parity_with(p, snapshot, published.total if published else None)
+    return [
+        check_store_parity(found, p.store, name, partial(snapshot.documents, p.engine)),
+        check_not_pinned(control, f"serving-assets resume {step.asset.path[0]}"),
+    ]
+
+
+def _facts(snapshot: Snapshot, published: Published | None, control: Control | None) -> dict[str, Any]:
+    facts = {"as_of": snapshot.as_of, "model_version": snapshot.stamp.model_version, "pinned": published is None}
+    if published is None:
+        return facts | {"generation": control.active if control else None, "changed": 0, "removed": 0}
+    report = published.report
     written = report.changed + report.removed
-    return {
+    return facts | {
         "generation": report.generation,
         "rows": report.rows,
         "changed": report.changed,
         "removed": report.removed,
         "unchanged": report.unchanged,
         "repaired": report.repaired,
+        "rewritten": published.rewritten or "no",
         "documents_per_second": round(written / report.seconds) if report.seconds else 0,
+        "bytes": published.written_bytes,
         "digest": f"{report.digest:016x}",
-        "as_of": target.as_of,
-        "model_version": target.model_version,
     }
 
 

@@ -25,6 +25,9 @@ from serving_assets.pipeline.stages.features import CHECKS as FEATURES_CHECKS
 from serving_assets.pipeline.stages.step import Step, stage_asset
 from serving_assets.pipeline.windows import read_window
 
+SCORED_DAY, FEATURES_VERSION = "day", "features_version"
+"""Commit metadata of `predictions`: which partition the commit wrote, and the version of `features` that it read."""
+
 VALID_SCORES = Check("valid_scores", "Every score is there, finite and within its declared range, one row per entity.")
 CHECKS = (VALID_SCORES, COVERAGE)
 
@@ -84,7 +87,9 @@ def _score(use_case: BoundUseCase, step: Step) -> dg.MaterializeResult[Any]:
     table = p.lake.table(use_case.lake_name("predictions"))
     with measured() as cost:
         constants = {DAY: day, "model_version": version}
-        written = p.engine.score(features, scorer, key, constants, Target(table, {DAY: day}, (DAY,)))
+        read = {SCORED_DAY: str(day), FEATURES_VERSION: str(features.scan.version)}
+        target = Target(table, {DAY: day}, (DAY,), metadata=read)
+        written = p.engine.score(features, scorer, key, constants, target)
     rows = Input(table.scan({DAY: day}, version=written.version))
     population = spec.features.population
     due = read_window(p.catalog.tables[population], spec.features.inputs[population], day, p.lake)

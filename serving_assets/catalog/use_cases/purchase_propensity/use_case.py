@@ -17,6 +17,7 @@ from serving_assets.catalog.spec import (
     LastDays,
     Model,
     NextDays,
+    OnlineFeatures,
     Predictions,
     UseCase,
     Weekly,
@@ -41,6 +42,16 @@ USE_CASE = UseCase(
         ),
     ),
     predictions=Predictions(columns={"score": Between(0, 1)}, precision=4, expire_after_days=90),
+    online_features=OnlineFeatures(
+        columns={
+            "days_since_last_purchase": None,
+            "shopping_days_28d": None,
+            "shopping_days_91d": None,
+            "spend_28d": 2,
+            "spend_91d": 2,
+            "mean_gap_91d": 3,
+        }
+    ),
     schedule=Daily(at="05:00", timezone="America/New_York"),
     training_schedule=Weekly(day="monday", at="06:00", timezone="America/New_York"),
 )

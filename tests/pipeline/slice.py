@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property
@@ -13,7 +14,8 @@ import dagster as dg
 import duckdb
 
 from serving_assets.catalog.discovery import BoundUseCase, Catalog, load_catalog
-from serving_assets.lake import DayRange
+from serving_assets.engines.query import Input, Query
+from serving_assets.lake import DayRange, Where
 from serving_assets.pipeline.build import build_defs
 from serving_assets.pipeline.operations import backfill
 from serving_assets.pipeline.operations.jobs import TRAINING_STAGES, stage_keys
@@ -42,6 +44,10 @@ def land_slice(landing: Path) -> None:
                 f"COPY (SELECT * FROM (SELECT *, {day} AS dt FROM '{data}/{source}.parquet') WHERE {wanted}) "
                 f"TO '{landing}/{source}' (FORMAT parquet, PARTITION_BY (dt))"
             )
+            for folder in (landing / source / f"dt={day}" for day in DAYS.days()):
+                if not folder.exists():
+                    folder.mkdir()
+                    connection.execute(f"COPY (FROM '{data}/{source}.parquet' LIMIT 0) TO '{folder}/none.parquet'")
     for source in SNAPSHOTS:
         (landing / source).mkdir()
         shutil.copy(data / f"{source}.parquet", landing / source)
@@ -63,6 +69,7 @@ class Bench:
 
     root: Path
     catalog: Catalog
+    name: str = NAME
 
     @cached_property
     def settings(self) -> Settings:
@@ -86,12 +93,51 @@ class Bench:
         """A persistent instance, so that a copy of the folder remembers its runs."""
         home = self.root / "dagster"
         home.mkdir(parents=True, exist_ok=True)
-        return dg.DagsterInstance.local_temp(str(home))
+        return dg.DagsterInstance.local_temp(str(home), overrides={"telemetry": {"enabled": False}})
 
     @property
     def use_case(self) -> BoundUseCase:
-        """The shipped use case."""
-        return self.catalog.use_cases[NAME]
+        """The use case that the stages below are of."""
+        return self.catalog.use_cases[self.name]
+
+    def asset(self, stage: str) -> dg.AssetKey:
+        """Key of one of the use case's assets."""
+        return dg.AssetKey([self.name, stage])
+
+    def with_catalog(self, catalog: Catalog, name: str = NAME) -> Bench:
+        """The same folder under other declarations."""
+        return Bench(self.root, catalog, name)
+
+    def landed(self, source: str, day: date = DAY) -> Path:
+        """The file of a daily source for a day."""
+        (file,) = (self.settings.landing / source / f"dt={day}").iterdir()
+        return file
+
+    def rewrite(
+        self, table: str, sql: str, where: Where | None = None, metadata: Mapping[str, str] | None = None
+    ) -> None:
+        """Put the rows of `sql` over `t` in place of the partitions `where` of a table, behind the pipeline's back."""
+        stored = self.platform.lake.table(table)
+        query = Query(sql, {"t": Input(stored.scan(where))}, timezone=self.use_case.domain.timezone)
+        rows = self.platform.engine.collect(query)
+        stored.replace(rows.to_reader(), where=where, metadata=metadata)
+
+    def verdict(self, asset: dg.AssetKey, check: str) -> dg.AssetCheckEvaluation:
+        """What a check said last."""
+        key = dg.AssetCheckKey(asset, check)
+        record = self.instance.event_log_storage.get_latest_asset_check_execution_by_key([key])[key]
+        assert record.evaluation is not None
+        return record.evaluation
+
+    def examples(self, asset: dg.AssetKey, check: str) -> list[Mapping[str, object]]:
+        """The offending rows that a check showed last."""
+        shown = self.verdict(asset, check).metadata["examples"]
+        assert isinstance(shown, dg.TableMetadataValue)
+        return [record.data for record in shown.records]
+
+    def documents(self) -> dict[int | str, str]:
+        """What readers get."""
+        return dict(self.platform.store.scan(self.name))
 
     def tables(self, days: DayRange = DAYS) -> list[Outcome]:
         """Run raw and mapped tables over a range."""
@@ -119,8 +165,6 @@ class Bench:
 
     def table_rows(self, table: str, columns: str = "*", where: str = "true") -> list[dict[str, object]]:
         """Rows of any table of the lake, in a fixed order."""
-        from serving_assets.engines.query import Input, Query
-
         query = Query(
             f"SELECT {columns} FROM t WHERE {where} ORDER BY ALL", {"t": Input(self.platform.lake.table(table).scan())}
         )
@@ -130,4 +174,4 @@ class Bench:
 def copy_of(bench: Bench, root: Path) -> Bench:
     """The same workspace in another folder, to be changed freely."""
     shutil.copytree(bench.root, root, dirs_exist_ok=True)
-    return Bench(root, bench.catalog)
+    return Bench(root, bench.catalog, bench.name)

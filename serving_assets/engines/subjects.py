@@ -43,11 +43,10 @@ class Subjects:
         `secret` is SQL, too: a parameter that the query is given, so that no error message can show it.
         """
         hashes = ", ".join(map(literal, sorted(self.hashes)))
-        prefix = f"{secret} || chr({ord(SEPARATOR)}) || {literal(self.key)} || chr({ord(SEPARATOR)})"
-        tests = (f"sha256({prefix} || {self._text(expression)}) IN ({hashes})" for expression in expressions)
-        return "(" + " OR ".join(tests) + ")"
+        return "(" + " OR ".join(f"{self.hash_sql(each, secret)} IN ({hashes})" for each in expressions) + ")"
 
-    def _text(self, expression: str) -> str:
-        if self.dtype == "string":
-            return f"CAST({expression} AS VARCHAR)"
-        return f"CAST(TRY_CAST({expression} AS BIGINT) AS VARCHAR)"
+    def hash_sql(self, expression: str, secret: str = PARAMETER) -> str:
+        """SQL of the hash of a key; null where `expression` is none."""
+        text = f"TRY_CAST({expression} AS BIGINT)" if self.dtype == "int64" else expression
+        parts = (secret, literal(self.key), f"CAST({text} AS VARCHAR)")
+        return f"sha256({f' || chr({ord(SEPARATOR)}) || '.join(parts)})"

@@ -1,6 +1,6 @@
 # Needs Python 3.11 to 3.13 and make; everything else is installed into .venv, pinned and checked by hash.
 .DEFAULT_GOAL := help
-.PHONY: help demo ui test lint lock clean
+.PHONY: help demo ui api test lint lock clean
 
 PYTHON ?=
 WORKERS ?= 2
@@ -22,6 +22,9 @@ ui: export DAGSTER_HOME := $(CURDIR)/dagster_home
 ui: export PYTHONWARNINGS := ignore:Function `dev_command` is superseded
 ui: $(READY) ## the Dagster UI on 127.0.0.1:3000, with everything the demo ran
 	@$(BIN)/dagster dev --workspace workspace.yaml --host 127.0.0.1 --port 3000
+
+api: $(READY) ## the prediction API on 127.0.0.1:8000; /docs shows it, serving-assets api --help its options
+	@$(BIN)/serving-assets api
 
 test: $(READY) ## every test; WORKERS=4 to use more processes, TESTS=tests/unit for some of them
 	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(TESTS)

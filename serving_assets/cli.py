@@ -8,12 +8,14 @@ Exit codes: 0 done; 1 failed, with what, where and the mend on standard error; 2
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from serving_assets.commands.screen import console, print_json, progress_bar, told_errors
-from serving_assets.pipeline.workspace import Workspace
+
+if TYPE_CHECKING:
+    from serving_assets.pipeline.workspace import Workspace
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -97,7 +99,7 @@ def show(
     from serving_assets.commands.show import as_record, look_up, print_predictions
 
     with told_errors():
-        workspace = Workspace()
+        workspace = _workspace()
         found = look_up(workspace, use_case, [entity])[0]
         if as_json:
             print_json(as_record(found) if found else None)
@@ -121,7 +123,7 @@ def status(
     from serving_assets.pipeline.operations.status import gather
 
     with told_errors():
-        workspace = Workspace()
+        workspace = _workspace()
         names = [use_case] if use_case else sorted(workspace.catalog.use_cases)
         states = [gather(workspace, workspace.catalog.use_case(name)) for name in names]
         if as_json:
@@ -149,7 +151,7 @@ def train(
     from serving_assets.commands.train import print_training, run_training
 
     with told_errors():
-        workspace = Workspace()
+        workspace = _workspace()
         found = run_training(workspace, workspace.catalog.use_case(use_case), _day(through))
         if as_json:
             print_json(found)
@@ -176,7 +178,7 @@ def backfill(
     from serving_assets.lake import DayRange
 
     with told_errors():
-        workspace = Workspace()
+        workspace = _workspace()
         days = DayRange(first.date(), last.date())
         names = [use_case] if use_case else sorted(workspace.catalog.use_cases)
         cases = [workspace.catalog.use_case(name) for name in names]
@@ -187,6 +189,26 @@ def backfill(
             for found in summaries:
                 print_summary(found)
         raise typer.Exit(1 if any(found["failed"] for found in summaries) else 0)
+
+
+@app.command()
+def api(
+    host: Annotated[str, typer.Option(help="Address to serve on; any but loopback needs API keys.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to serve on.")] = 8000,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Processes; each has its own cache.")] = 1,
+) -> None:
+    """Serve predictions over HTTP until a signal says otherwise; see [bold]/docs[/] on the server."""
+    from serving_assets.commands.api import run_api
+
+    with told_errors():
+        run_api(host, port, workers)
+
+
+def _workspace() -> Workspace:
+    """Loaded only by the commands that need it: it imports Dagster, and the API must not."""
+    from serving_assets.pipeline.workspace import Workspace
+
+    return Workspace()
 
 
 def _day(given: datetime | None) -> date | None:

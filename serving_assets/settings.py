@@ -41,6 +41,13 @@ class Settings(BaseSettings):
     engine_threads: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1, description="threads of one query")
     engine_memory: str = Field("1GB", description="memory of one query; what is more goes to disk")
     batch_rows: int = Field(65_536, ge=1, description="rows that are in flight at once between the parts")
+    api_cache_mb: int = Field(256, ge=0, description="memory of the API's cache, in each worker")
+    api_concurrency: int = Field(256, ge=1, description="requests at a time in each worker; more get 503 at once")
+    api_request_seconds: float = Field(2.0, gt=0, description="time that one request to the API may take")
+    api_store_seconds: float = Field(0.5, gt=0, description="time that one read of the store may take")
+    api_body_bytes: int = Field(1 << 20, ge=1, description="largest body of a request")
+    api_batch_ids: int = Field(1_000, ge=1, description="most ids in one batchGet")
+    api_cors_origins: str = Field("", description="origins whose pages may read answers, separated by commas")
     rollback_days: int = Field(30, ge=0, description="how far back a rollback may go; older versions are removed")
     rejected_days: int = Field(90, ge=0, description="how long rejected rows are kept")
     orphan_hours: int = Field(24, ge=1, description="after how long a file that nobody has finished is nobody's")
@@ -78,6 +85,11 @@ class Settings(BaseSettings):
     def bundles_dir(self) -> Path:
         """Folder in which downloaded model bundles are kept, by model and version."""
         return self.data_dir / "bundles"
+
+    @property
+    def api_keys_file(self) -> Path:
+        """File of the API's keys, hashed."""
+        return self.data_dir / "api-keys.json"
 
     @property
     def scratch_dir(self) -> Path:

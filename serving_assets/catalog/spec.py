@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AfterValidator, Field, PositiveInt, model_validator
 
 from serving_assets.catalog.columns import Bounds, Column, Spec
+from serving_assets.catalog.serve import Serve
 
 
 def _name(value: str) -> str:
@@ -295,3 +296,4 @@ class UseCase(Spec):
     training_schedule: Weekly
     checks: Checks = Checks()
     online_features: OnlineFeatures | None = None
+    serve: Serve = Serve()

@@ -1,0 +1,53 @@
+"""The words in which a team declares how the prediction API answers.
+
+Here: look-up, scoring in the request, the fallback, and what a front end may keep. Not here: the rest of a use case
+(spec.py), or the API (serving/).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import PositiveInt
+
+from serving_assets.catalog.columns import Spec
+
+
+class OnTheFly(Spec):
+    """Scoring in the request, by the champion.
+
+    Features that the request does not bring come from the online store (where `stored_features`), then from
+    `defaults`, and are missing otherwise; a feature that the model requires must come from one of them.
+    """
+
+    stored_features: bool = False
+    defaults: dict[str, float | str] = {}
+
+
+class Fallback(Spec):
+    """Who answers for an entity without a published prediction: the champion of another use case, scored on the fly.
+
+    A prediction older than `max_age_days` counts as none. While the store is out of reach, `stale` answers from what
+    the process still holds and with the fallback for the rest, `fallback` answers with the fallback for all, and
+    `unavailable` gives no answer for what it does not hold.
+    """
+
+    use_case: str
+    max_age_days: PositiveInt | None = None
+    when_store_is_down: Literal["stale", "fallback", "unavailable"] = "stale"
+
+
+class Serve(Spec):
+    """How the prediction API answers for a use case.
+
+    A front end may keep a looked-up prediction until the next publish is due, but no longer than `max_age_seconds`, so
+    that a rollback reaches it; for how much longer it may show it while it asks again, or while the API is down, say
+    the two others.
+    """
+
+    lookup: bool = True
+    on_the_fly: OnTheFly | None = None
+    fallback: Fallback | None = None
+    max_age_seconds: PositiveInt = 3_600
+    stale_while_revalidate_seconds: PositiveInt = 60
+    stale_if_error_seconds: PositiveInt = 86_400

@@ -1,0 +1,8 @@
+"""The prediction API: what was published, and what can be scored in the request, for the services that ask.
+
+Here: one ASGI application and the server that runs it. Not here: making predictions ahead of time (pipeline/), the
+protocol of the online store (store/), how a model scores (models/).
+
+Start with app.py (the way of a request), collection.py (what a process knows of a published collection), lookup.py and
+scoring.py (the answers).
+"""

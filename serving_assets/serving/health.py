@@ -1,0 +1,66 @@
+"""Whether this process lives, is ready, and how it does.
+
+Here: /livez, /readyz and /metrics, and the pulse that keeps the gauges current. Not here: counting (metrics.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from serving_assets.serving.http import JSON, NO_STORE, Answer, Problem, Request
+from serving_assets.serving.metrics import Metrics
+from serving_assets.serving.service import Served
+
+PULSE_SECONDS = 1.0
+METRICS_SCOPE = "metrics"
+
+
+class Health:
+    """The handlers, over the served use cases."""
+
+    def __init__(self, use_cases: Mapping[str, Served], metrics: Metrics) -> None:
+        self._use_cases, self._metrics = use_cases, metrics
+
+    async def live(self, request: Request) -> Answer:
+        """The process answers; whoever restarts it needs to know no more."""
+        return Answer(200, b'{"status":"ok"}', (JSON, NO_STORE))
+
+    async def ready(self, request: Request) -> Answer:
+        """Whether requests should come here: every collection is in reach, or has a cache to answer from.
+
+        A store that is down takes no warm process out of rotation: all would leave at once, with what they hold.
+        """
+        states = {name: self._state(served) for name, served in self._use_cases.items()}
+        usable = all(state["status"] != "unavailable" for state in states.values())
+        body = {"status": "ok" if usable else "unavailable", "use_cases": states}
+        return Answer(200 if usable else 503, orjson.dumps(body), (JSON, NO_STORE))
+
+    async def metrics(self, request: Request) -> Answer:
+        """The metrics in Prometheus' format."""
+        if not request.allows(METRICS_SCOPE):
+            raise Problem(403, "forbidden", "The key does not cover metrics")
+        text, kind = self._metrics.text()
+        return Answer(200, text, ((b"content-type", kind), NO_STORE))
+
+    async def pulse(self) -> None:
+        """Set the gauges once a second, for ever."""
+        while True:
+            for name, served in self._use_cases.items():
+                collection, metrics = served.lookup.collection, self._metrics
+                metrics.up.labels(name).set(collection.down is None)
+                metrics.cache_bytes.labels(name).set(collection.cached_bytes)
+                if version := collection.version:
+                    metrics.generation.labels(name).set(version.number)
+                    metrics.as_of.labels(name).set(datetime.fromisoformat(version.as_of).timestamp())
+            await asyncio.sleep(PULSE_SECONDS)
+
+    def _state(self, served: Served) -> dict[str, Any]:
+        collection = served.lookup.collection
+        if collection.down is None:
+            return {"status": "ok", "generation": collection.version.number if collection.version else None}
+        return {"status": "stale" if collection.cached_bytes else "unavailable", "reason": collection.down}

@@ -1,0 +1,62 @@
+"""How the API asks an online store without ever making other requests wait.
+
+Here: the asynchronous interface, and threads for a store that has only a synchronous one. Not here: what is done with
+the answers (collection.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
+
+from serving_assets.store import Control, Entity, OnlineStore, Reading, open_store
+
+READS = 4
+"""Reads of one collection at a time. What is asked meanwhile is read together, in the next one."""
+
+
+class Reader(Protocol):
+    """A store that can be read while other requests go on. Both reads raise ServingAssetsError when it is unable."""
+
+    async def control(self, collection: str) -> Control | None:
+        """See OnlineStore.control."""
+
+    async def read(self, collection: str, entities: Sequence[Entity]) -> Reading:
+        """See OnlineStore.read."""
+
+    async def close(self) -> None:
+        """Release what is held open."""
+
+
+class ThreadReader:
+    """A Reader over a synchronous store. The control record has a thread of its own, so slow reads do not hide it."""
+
+    def __init__(self, store: OnlineStore) -> None:
+        self._store = store
+        self._reads = ThreadPoolExecutor(READS, thread_name_prefix="store-read")
+        self._watch = ThreadPoolExecutor(1, thread_name_prefix="store-watch")
+
+    async def control(self, collection: str) -> Control | None:
+        """The control record, read in the watching thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._watch, self._store.control, collection)
+
+    async def read(self, collection: str, entities: Sequence[Entity]) -> Reading:
+        """One read, in one of the reading threads."""
+        return await asyncio.get_running_loop().run_in_executor(self._reads, self._store.read, collection, entities)
+
+    async def close(self) -> None:
+        """Close the store; a read that hangs is left behind."""
+        for pool in (self._reads, self._watch):
+            pool.shutdown(wait=False, cancel_futures=True)
+        self._store.close()
+
+
+def open_reader(uri: str) -> Reader:
+    """A reader of the store at `uri`.
+
+    Raises:
+        InputError: no store is known for `uri`.
+    """
+    return ThreadReader(open_store(uri))

@@ -1,0 +1,99 @@
+"""The handlers of /v1: from a request to the use case that answers it.
+
+Here: finding the use case, whether the key covers it, the shape of bodies. Not here: the answers (lookup.py,
+scoring.py), the table of routes (build.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from serving_assets.catalog.spec import UseCase
+from serving_assets.serving.http import JSON, NO_STORE, Answer, Problem, Request, bad_request
+from serving_assets.serving.lookup import Lookup
+from serving_assets.serving.metrics import Metrics
+
+BODY_SECONDS = 10.0
+_BATCH_MEMBERS = frozenset({"ids"})
+
+
+@dataclass(frozen=True)
+class Served:
+    """One use case as the API serves it."""
+
+    spec: UseCase
+    lookup: Lookup
+
+    def facts(self) -> dict[str, Any]:
+        """What is told of it: its declaration in short, and what is active."""
+        version = self.lookup.collection.version
+        entity = self.spec.entity
+        return {
+            "use_case": self.spec.name,
+            "description": self.spec.description,
+            "entity": {"key": entity.key, "type": entity.dtype},
+            "predictions": sorted(self.spec.predictions.columns),
+            "lookup": self.spec.serve.lookup,
+            "on_the_fly": self.spec.serve.on_the_fly is not None,
+            "fallback": self.spec.serve.fallback.use_case if self.spec.serve.fallback else None,
+            "generation": version.number if version else None,
+            "as_of": version.as_of if version else None,
+            "model_version": version.model_version if version else None,
+            "published_at": version.published_at if version else None,
+        }
+
+
+class Service:
+    """The handlers of /v1 over the served use cases."""
+
+    def __init__(self, use_cases: Mapping[str, Served], metrics: Metrics, *, body_bytes: int) -> None:
+        self._use_cases, self._metrics, self._body_bytes = use_cases, metrics, body_bytes
+
+    async def list_use_cases(self, request: Request) -> Answer:
+        """Every use case that the caller's key covers."""
+        covered = [self._use_cases[name] for name in sorted(self._use_cases) if request.allows(name)]
+        return Answer(200, orjson.dumps({"use_cases": [served.facts() for served in covered]}), (JSON, NO_STORE))
+
+    async def describe(self, request: Request) -> Answer:
+        """One use case."""
+        return Answer(200, orjson.dumps(self._served(request).facts()), (JSON, NO_STORE))
+
+    async def lookup(self, request: Request) -> Answer:
+        """The published prediction of one entity."""
+        served = self._looked_up(request)
+        answer = await served.lookup.one(request, request.params[1])
+        self._metrics.counted(served.spec.name, answer.source)()
+        return answer
+
+    async def batch_get(self, request: Request) -> Answer:
+        """The published predictions of many entities."""
+        served = self._looked_up(request)
+        body = await request.json_object(self._body_bytes, BODY_SECONDS, _BATCH_MEMBERS)
+        ids = body.get("ids")
+        if type(ids) is not list:
+            raise bad_request("ids must be an array.")
+        answer = await served.lookup.many(ids)
+        self._metrics.counted(served.spec.name, answer.source)(len(ids))
+        request.facts["ids"] = len(ids)
+        return answer
+
+    def _served(self, request: Request) -> Served:
+        """The use case that the path names; a key that does not cover it does not learn whether it exists."""
+        name = request.params[0]
+        if not request.allows(name):
+            raise Problem(403, "forbidden", "The key does not cover this use case")
+        served = self._use_cases.get(name)
+        if served is None:
+            raise Problem(404, "no-such-use-case", "There is no such use case")
+        request.facts["use_case"] = name
+        return served
+
+    def _looked_up(self, request: Request) -> Served:
+        served = self._served(request)
+        if not served.spec.serve.lookup:
+            raise Problem(404, "not-offered", "The use case does not offer look-ups")
+        return served

@@ -1,0 +1,50 @@
+"""Names of a request: its id, and its place in a distributed trace.
+
+Here: request ids and the W3C `traceparent`. Not here: exporting spans.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from itertools import count
+from typing import NamedTuple
+
+_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+_TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
+_number = count(1)
+
+
+class Trace(NamedTuple):
+    """The trace a request belongs to: its id, and the span that called; both empty for a request that names none."""
+
+    id: str = ""
+    parent: str = ""
+
+
+NO_TRACE = Trace()
+
+
+def request_id(given: bytes | None) -> str:
+    """The caller's id if it is one, or a new one: unique among processes and restarts."""
+    if given is not None and _ID.fullmatch(given):
+        return given.decode()
+    return f"{_prefix()}-{next(_number):x}"
+
+
+def trace_of(traceparent: bytes | None) -> Trace:
+    """What a `traceparent` header says; nothing when it is absent, malformed, or all zeros."""
+    found = _TRACEPARENT.fullmatch(traceparent) if traceparent else None
+    if found is None or not found[1].strip(b"0") or not found[2].strip(b"0"):
+        return NO_TRACE
+    return Trace(found[1].decode(), found[2].decode())
+
+
+_prefixes: dict[int, str] = {}
+
+
+def _prefix() -> str:
+    process = os.getpid()
+    if process not in _prefixes:
+        _prefixes[process] = os.urandom(6).hex()
+    return _prefixes[process]

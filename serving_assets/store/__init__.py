@@ -30,7 +30,7 @@ from serving_assets.store.records import (
     Target,
 )
 from serving_assets.store.sqlite import SqliteStore
-from serving_assets.store.upkeep import parity
+from serving_assets.store.upkeep import parity, release
 
 __all__ = [
     "Activation",
@@ -58,6 +58,7 @@ __all__ = [
     "open_store",
     "parity",
     "publish",
+    "release",
     "total_digest",
 ]
 

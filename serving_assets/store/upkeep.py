@@ -1,4 +1,4 @@
-"""What is done to a published collection apart from publishing and reading: rollback, retention of tombstones, parity.
+"""What is done to a published collection apart from publishing and reading: rollback, dead leases, tombstones, parity.
 
 Here: one-write operations on what is published, and the full comparison with the lake. Not here: anything that
 changes a value.
@@ -30,6 +30,21 @@ def held_by(collection: str, lease: Lease) -> ConflictError:
     return ConflictError(
         f"{collection}: {lease.writer} publishes generation {lease.generation} and holds the collection until {until}.",
         mend="Wait for it to end; if it is dead, its lease runs out at that time and a retry takes over.",
+    )
+
+
+def release(store: OnlineStore, collection: str, lease: Lease) -> bool:
+    """Take the lease from a writer that is known to be dead, so that the next one need not wait for it to run out.
+
+    Its generation is void, as if it had abandoned it; should it live after all, it is fenced out. Returns whether it
+    still held the lease.
+    """
+    control = store.control(collection)
+    if control is None or control.lease != lease:
+        return False
+    void = with_void(control.void, lease.generation)
+    return store.swap(
+        collection, control.revision, replace(control, revision=control.revision + 1, void=void, lease=None)
     )
 
 

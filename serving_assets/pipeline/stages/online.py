@@ -16,6 +16,7 @@ from serving_assets.catalog.discovery import BoundUseCase
 from serving_assets.pipeline.checks.pinned import NOT_PINNED, check_not_pinned
 from serving_assets.pipeline.checks.store_parity import STORE_PARITY, check_store_parity
 from serving_assets.pipeline.checks.verdict import Verdict
+from serving_assets.pipeline.leases import release_dead_lease
 from serving_assets.pipeline.platform import Platform
 from serving_assets.pipeline.publications import is_lost, pin_of
 from serving_assets.pipeline.publishing import Published, Publisher, parity_with
@@ -72,6 +73,8 @@ def _publish(
 ) -> dg.MaterializeResult[Any]:
     p = step.platform
     snapshot = newest(step, collection)
+    if lease := release_dead_lease(step.context.instance, p.store, collection.name):
+        step.context.log.info(f"Run {lease.writer}, which is over, still held the lease of {collection.name}.")
     told = _progress(step, snapshot.scan.rows())
     publisher = Publisher(p, collection, step.run_id, step.run_id, told=told, warned=step.context.log.warning)
     published = None
@@ -109,7 +112,7 @@ def _verdicts(snapshot: Snapshot, published: Published | None, control: Control 
     found = parity_with(p, snapshot, published.total if published else None)
     return [
         check_store_parity(found, p.store, name, partial(snapshot.documents, p.engine)),
-        check_not_pinned(control, f"serving-assets resume {step.asset.path[0]}"),
+        check_not_pinned(control, f"serving-assets resume {snapshot.collection.use_case}"),
     ]
 
 

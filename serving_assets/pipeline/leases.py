@@ -1,0 +1,33 @@
+"""Leases of the online store that killed runs still hold.
+
+Here: who may be known to be dead, by what Dagster knows of its runs. Not here: the lease itself, which keeps two living
+writers apart (store/publication.py).
+"""
+
+from __future__ import annotations
+
+import dagster as dg
+from dagster._core.storage.tags import ROOT_RUN_ID_TAG
+
+from serving_assets.store import Lease, OnlineStore, release
+
+RUNNING = (dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING)
+
+
+def release_dead_lease(instance: dg.DagsterInstance, store: OnlineStore, collection: str) -> Lease | None:
+    """Release the lease on `collection` if the run that holds it is over, and return it.
+
+    Without this, whoever repairs a killed publish would wait until the lease runs out, which takes minutes.
+    """
+    control = store.control(collection)
+    lease = control.lease if control else None
+    if lease is None or not _is_over(instance, lease.writer) or not release(store, collection, lease):
+        return None
+    return lease
+
+
+def _is_over(instance: dg.DagsterInstance, run_id: str) -> bool:
+    """Whether this instance knows the run, and neither it nor a retry, which publishes in its name, is running."""
+    run = instance.get_run_by_id(run_id)
+    retries = instance.get_runs(dg.RunsFilter(tags={ROOT_RUN_ID_TAG: run_id}))
+    return run is not None and all(each.status not in RUNNING for each in (run, *retries))

@@ -211,5 +211,45 @@ def _workspace() -> Workspace:
     return Workspace()
 
 
+@app.command()
+def retention(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be removed.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Remove old versions, rejected rows, tombstones and leftovers that no rollback needs any more, as every night."""
+    from serving_assets.commands.retention import print_removed
+    from serving_assets.pipeline.operations.retention import retain
+
+    with told_errors():
+        removed = retain(_workspace().platform, dry_run=dry_run)
+        print_json([vars(found) for found in removed]) if as_json else print_removed(removed, dry_run=dry_run)
+
+
+@app.command()
+def forget(
+    key: Annotated[str, typer.Argument(metavar="ENTITY_KEY", help="Name of the key, such as household_id.")],
+    entity: Annotated[str, typer.Argument(metavar="VALUE", help="Key of the person.")],
+    verify: Annotated[bool, typer.Option("--verify", help="Only look for what is left of an erased person.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask: this cannot be undone.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Erase one person from every version of every table and from the online store, and keep them from coming back.
+
+    Ends the window for rollbacks of what held the person. Safe to repeat. With --verify, exits with 1 if anything is
+    left; without, when the erasure could not be completed.
+    """
+    from serving_assets.commands import forget as command
+
+    with told_errors():
+        if verify:
+            left = command.left_of(_workspace(), key, entity)
+            print_json([vars(found) for found in left]) if as_json else command.print_left(left)
+            raise typer.Exit(1 if left else 0)
+        if not yes:
+            typer.confirm(f"Erase this {key} for good?", abort=True)
+        request = command.forget(_workspace(), key, entity)
+        print_json(command.receipt(request)) if as_json else command.print_receipt(request)
+
+
 def _day(given: datetime | None) -> date | None:
     return given.date() if given else None

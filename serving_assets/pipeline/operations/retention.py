@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import zip_longest
 from pathlib import Path
 
 from serving_assets.catalog.discovery import BoundUseCase
@@ -19,6 +20,8 @@ from serving_assets.engines.rows import count_rows, delete_rows
 from serving_assets.failpoints import failpoint
 from serving_assets.lake import LakeTable, remove_files, stale_files
 from serving_assets.pipeline.platform import Platform
+from serving_assets.pipeline.publications import Publications
+from serving_assets.pipeline.snapshot import Collection, collections_of, predictions_of
 from serving_assets.store import OnlineStore
 from serving_assets.store.reading import TOMBSTONE_GRACE_SECONDS
 
@@ -72,23 +75,17 @@ def retain(platform: Platform, *, dry_run: bool = False, now: datetime | None = 
     return [found for found in removed if found.rows or found.files]
 
 
-def served_versions(platform: Platform, use_case: BoundUseCase, since: datetime) -> set[int]:
-    """The versions of `latest` that the store builds on, or served at `since` or after it: a rollback reads them."""
-    control = platform.store.control(use_case.name)
-    generations = (control.published, control.before) if control else ()
-    versions = {generation.snapshot_version for generation in generations if generation}
-    publications = platform.lake.table(use_case.lake_name("publications"))
-    schema = publications.schema()
-    if schema is None:
-        return versions
-    moment = next(name for name in ("activated_at", "published_at") if name in schema.names)
-    sql = f"""
-        SELECT snapshot_version FROM (
-            SELECT snapshot_version, lead({moment}) OVER (ORDER BY {moment}, generation) AS until FROM publications
-        ) AS served WHERE until IS NULL OR until >= CAST($since AS TIMESTAMPTZ)
+def served_versions(platform: Platform, collection: Collection, since: datetime) -> set[int]:
+    """The versions of a collection's table that the store builds on, or that were served at `since` or after it.
+
+    A rollback reads the latter, and the difference to what is published next is found from the former.
     """
-    found = platform.engine.collect(Query(sql, {"publications": Input(publications.scan())}, {"since": since}))
-    return versions | {version for version in found.column("snapshot_version").to_pylist() if version is not None}
+    log = Publications(platform, collection).entries()
+    ends = [datetime.fromisoformat(entry.at) for entry in log[1:]]
+    served = {e.generation for e, end in zip_longest(log, ends) if end is None or end >= since}
+    control = platform.store.control(collection.name)
+    built_on = (control.published, control.before) if control else ()
+    return {generation.snapshot_version for generation in (*served, *built_on) if generation}
 
 
 def _rejected_rows(platform: Platform, horizon: Horizon, dry_run: bool) -> Iterator[Removed]:
@@ -103,10 +100,12 @@ def _rejected_rows(platform: Platform, horizon: Horizon, dry_run: bool) -> Itera
 
 
 def _versions(platform: Platform, horizon: Horizon, dry_run: bool) -> Iterator[Removed]:
-    latest = {use_case.lake_name("latest"): use_case for use_case in platform.catalog.use_cases.values()}
+    published: dict[str, set[int]] = {}
+    for collection in _collections(platform):
+        kept = served_versions(platform, collection, horizon.rollback)
+        published.setdefault(collection.table, set()).update(kept)
     for name in platform.lake.tables():
-        table = platform.lake.table(name)
-        keep = served_versions(platform, latest[name], horizon.rollback) if name in latest else set()
+        table, keep = platform.lake.table(name), published.get(name, set())
         _check_whole(table, keep)
         stale = stale_files(table, keep=keep, since=horizon.rollback, orphans_before=horizon.orphans)
         if not dry_run:
@@ -157,10 +156,11 @@ def _models_in_use(platform: Platform, use_case: BoundUseCase, since: datetime) 
     from serving_assets.models.registry import CANDIDATE, CHAMPION
 
     versions = {platform.registry.alias(use_case.name, alias) for alias in (CHAMPION, CANDIDATE)}
-    latest = platform.lake.table(use_case.lake_name("latest"))
-    readable = {entry["version"] for entry in latest.history()}
-    for version in served_versions(platform, use_case, since) & readable:
-        query = Query("SELECT DISTINCT model_version FROM t", {"t": Input(latest.scan(version=version))})
+    collection = predictions_of(use_case)
+    table = platform.lake.table(collection.table)
+    readable = {entry["version"] for entry in table.history()}
+    for version in served_versions(platform, collection, since) & readable:
+        query = Query("SELECT DISTINCT model_version FROM t", {"t": Input(table.scan(version=version))})
         versions |= set(platform.engine.collect(query).column("model_version").to_pylist())
     return {version for version in versions if version}
 
@@ -174,6 +174,10 @@ def _leftovers(platform: Platform, horizon: Horizon, dry_run: bool) -> Iterator[
         for path in _children(folder):
             if path.name[0] == "." and _modified(path) < horizon.orphans:
                 yield _removed("unfinished download", path, platform, dry_run)
+
+
+def _collections(platform: Platform) -> list[Collection]:
+    return [collection for use_case in platform.catalog.use_cases.values() for collection in collections_of(use_case)]
 
 
 def _children(folder: Path) -> list[Path]:

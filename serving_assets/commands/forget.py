@@ -1,0 +1,76 @@
+"""`forget`: the erasure of one person, its receipt, and the proof that nothing is left.
+
+Here: the order of question, erasure and receipt, and their screens. Not here: the erasure
+(pipeline/operations/erasure.py).
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.table import Table
+
+from serving_assets.commands.screen import console
+from serving_assets.commands.show import entity_id
+from serving_assets.errors import InputError
+from serving_assets.pipeline import erasures
+from serving_assets.pipeline.erasures import Request
+from serving_assets.pipeline.operations import erasure
+from serving_assets.pipeline.operations.traces import Left
+from serving_assets.pipeline.workspace import Workspace
+
+
+def forget(workspace: Workspace, key: str, text: str) -> Request:
+    """Enter the request, and carry it out if it is due; a repetition goes on where a killed one stopped."""
+    platform = workspace.platform
+    request = erasures.ask(platform, key, entity_id(erasures.entity_of(platform, key), text))
+    if request.due_at > datetime.now(UTC):
+        return request
+    return erasure.erase(platform, [request])[0]
+
+
+def left_of(workspace: Workspace, key: str, text: str) -> list[Left]:
+    """What still names the person.
+
+    Raises:
+        InputError: when nobody asked to erase this person.
+    """
+    platform = workspace.platform
+    request = erasures.request_of(platform, key, entity_id(erasures.entity_of(platform, key), text))
+    if request is None:
+        raise InputError(f"Nobody has asked to erase this {key}.", mend="Run the command without --verify first.")
+    return erasure.remains(platform, key, erasures.subjects(platform, key, {request.subject}))
+
+
+def receipt(request: Request) -> dict[str, Any]:
+    """A request as plain values; it names nobody."""
+    return {name: value for name, value in asdict(request).items() if name != "secret_id"}
+
+
+def print_receipt(request: Request) -> None:
+    """What was removed from where, or when it will be."""
+    if request.erased_at is None:
+        console.print(f"Entered. The legal delay ends {_moment(request.due_at)}; the nightly housekeeping erases then.")
+        return
+    console.print(f"[bold]Erased[/] {_moment(request.erased_at)}, requested {_moment(request.requested_at)}.")
+    console.print(f"Receipt {request.subject}, which names nobody without the secret.")
+    table = Table("from", box=None, header_style="bold", padding=(0, 2))
+    table.add_column("rows or documents", justify="right")
+    for place, count in request.removed.items():
+        table.add_row(place, f"{count:,}")
+    console.print(table if request.removed else "There was nothing to remove.")
+
+
+def print_left(left: list[Left]) -> None:
+    """What a verification found."""
+    if not left:
+        console.print("[green]Nothing is left[/] in any version of any table, in its log, or in the online store.")
+        return
+    for found in left:
+        console.print(f"  [red]left[/] {found.count:,} {found.what} of {found.where}  [dim]{found.mend}[/]")
+
+
+def _moment(instant: datetime) -> str:
+    return instant.astimezone(UTC).isoformat(sep=" ", timespec="seconds")

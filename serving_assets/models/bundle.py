@@ -16,16 +16,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+import pyarrow as pa
 from pydantic import ValidationError
 
 from serving_assets.catalog.columns import Spec
 from serving_assets.errors import InputError
-from serving_assets.models.parity import Parity
+from serving_assets.models.parity import TOLERANCE, Parity
 from serving_assets.models.profile import Profile
-from serving_assets.models.scorer import Scorer, compiled, original
+from serving_assets.models.scorer import Run, Scorer, compiled, original
 from serving_assets.models.signature import Signature
 
 MANIFEST = "bundle.json"
+SAMPLE = "sample.arrow"
+EXPECTED = "expected score"
 FILES = {"onnx": "scorer.onnx", "original": "estimator.pickle"}
 Form = Literal["onnx", "original"]
 
@@ -71,9 +75,27 @@ class Bundle:
         """Whether the compiled scorer serves, or the original estimator."""
         return self.manifest.form
 
+    def prove(self, scorer: Scorer) -> None:
+        """Score the bundle's sample, rows alone and together: `scorer` works on this machine as where it was made.
+
+        Raises:
+            Damaged: when a score is further from the estimator's than the parity certificate allows.
+        """
+        if SAMPLE not in self.manifest.files:
+            return
+        with pa.ipc.open_file(self.path / SAMPLE) as file:
+            sample = file.read_all().combine_chunks().to_batches()[0]
+        expected = sample.column(EXPECTED).to_numpy()
+        rows = sample.drop_columns([EXPECTED])
+        alone = scorer.score_rows([list(rows.slice(0, 1).to_pylist()[0].values())])[0, 0]
+        found = scorer.score(rows)[scorer.columns[0]]
+        if not np.allclose(found, expected, rtol=0, atol=TOLERANCE) or alone != found[0]:
+            raise _damaged(self.path, "its scorer does not give the scores of its own sample")
+
     def scorer(self, threads: int = 1) -> Scorer:
         """A new scorer of this bundle, that works on `threads` slices of a batch at once."""
         file = self.path / FILES[self.form]
+        run: Run
         if self.form == "onnx":
             run = compiled(file.read_bytes(), self.signature)
         else:
@@ -93,6 +115,7 @@ def write_bundle(
     signature: Signature,
     profile: Profile,
     parity: Parity | None,
+    sample: pa.Table | None = None,
 ) -> Bundle:
     """Write a bundle as the folder `path`, which appears whole or not at all.
 
@@ -105,11 +128,14 @@ def write_bundle(
         signature: of the model.
         profile: the reference profile.
         parity: the certificate; None where nothing was compiled.
+        sample: some rows of features in the signature's order, and the estimator's scores of them as EXPECTED; None
+            leaves whoever loads the bundle without a proof.
     """
     contents = {
         FILES[form]: model,
         "signature.json": _json(signature),
         "profile.json": _json(profile),
+        **({SAMPLE: _arrow(sample)} if sample is not None else {}),
         **({"parity.json": _json(parity)} if parity else {}),
     }
     manifest = Manifest(name=name, created=datetime.now(UTC), form=form, reason=reason, files=_digests(contents))
@@ -177,6 +203,13 @@ def _damaged(path: Path, what: str) -> Damaged:
 
 def _digests(contents: Mapping[str, bytes]) -> dict[str, str]:
     return {file: hashlib.sha256(content).hexdigest() for file, content in contents.items()}
+
+
+def _arrow(table: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table)
+    return bytes(sink.getvalue())
 
 
 def _json(spec: Spec) -> bytes:

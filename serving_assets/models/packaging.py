@@ -7,13 +7,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from serving_assets.models.bundle import Bundle, Form, write_bundle
+import numpy as np
+import pyarrow as pa
+
+from serving_assets.models.bundle import EXPECTED, Bundle, Form, write_bundle
 from serving_assets.models.compile import NotCompilable, compile_onnx
 from serving_assets.models.estimator import pickled
 from serving_assets.models.parity import TOLERANCE, Parity, certify
 from serving_assets.models.profile import profile
 from serving_assets.models.scorer import Scorer, compiled
 from serving_assets.models.training import Candidate
+
+SAMPLE_ROWS = 64
 
 
 def package(candidate: Candidate, folder: Path, *, tolerance: float = TOLERANCE) -> Bundle:
@@ -32,7 +37,16 @@ def package(candidate: Candidate, folder: Path, *, tolerance: float = TOLERANCE)
         signature=candidate.signature,
         profile=profile(candidate.signature, candidate.training_set, candidate.scores),
         parity=parity,
+        sample=_sample(candidate),
     )
+
+
+def _sample(candidate: Candidate) -> pa.Table:
+    """Rows spread over the held-out ones, with the estimator's own scores: who loads the bundle can prove it."""
+    rows = candidate.holdout.num_rows
+    picked = np.unique(np.linspace(0, rows - 1, min(SAMPLE_ROWS, rows)).astype(np.int64))
+    features = candidate.holdout.select(list(candidate.signature.names)).take(pa.array(picked))
+    return features.append_column(EXPECTED, pa.array(candidate.scores[picked]))
 
 
 def _form(candidate: Candidate, tolerance: float) -> tuple[Form, str, bytes, Parity | None]:

@@ -18,6 +18,7 @@ from typing import Any
 from serving_assets.errors import ConflictError, InputError, ServingAssetsError
 from serving_assets.failpoints import failpoint
 from serving_assets.models.bundle import Bundle, Damaged, appearing, load_bundle, stamp
+from serving_assets.models.champion import point_to_champion
 from serving_assets.models.estimator import frame
 from serving_assets.models.training import Candidate
 
@@ -129,10 +130,14 @@ class Registry:
                 raise
 
     def set_alias(self, name: str, alias: str, version: str) -> None:
-        """Point `alias` to `version`, in one step."""
+        """Point `alias` to `version`, in one step; a champion's bundle is here before it, its pointer follows."""
         failpoint("model.before_alias")
+        if alias == CHAMPION:
+            self.bundle(name, version)
         with self._client() as client:
             client.set_registered_model_alias(name, alias, version)
+        if alias == CHAMPION:
+            point_to_champion(self.bundles_dir, name, version)
 
     def metrics(self, name: str, version: str) -> dict[str, float]:
         """The metrics of the run that made `version`."""

@@ -12,7 +12,7 @@ certificate proves it for each compiled model.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 
@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from serving_assets.models.compile import MATRIX
 from serving_assets.models.estimator import Estimator, in_one_thread, predict
-from serving_assets.models.signature import Signature
+from serving_assets.models.signature import Signature, Value
 
 Run = Callable[[pa.RecordBatch], np.ndarray]
 """Two or more rows to their scores: float64 (rows, outputs)."""
@@ -71,6 +71,21 @@ class Scorer:
         scores = self._scores(batch.select(list(self.signature.names)))
         return {name: scores[:, index] for index, name in enumerate(self.columns)}
 
+    def score_rows(self, rows: Sequence[Sequence[Value]]) -> np.ndarray:
+        """The scores of a few rows of plain values, float64 (rows, outputs): bit for bit those of a batch.
+
+        Each row has the features in the signature's order, None for missing. A batch costs ten times as much to build
+        as a row to score, which is what a request would wait for.
+
+        Raises:
+            InputError: when a feature is missing although the model requires it.
+        """
+        if isinstance(self._run, Compiled) and self._run.by_matrix:
+            matrix = self.signature.matrix_of(rows)
+            return self._run.matrix(np.repeat(matrix, 2, axis=0))[:1] if len(rows) == 1 else self._run.matrix(matrix)
+        scores = self.score(self.signature.batch_of(rows))
+        return np.column_stack([scores[name] for name in self.columns])
+
     def _scores(self, batch: pa.RecordBatch) -> np.ndarray:
         rows = batch.num_rows
         slices = max(1, min(self.threads, rows // _SMALLEST_SLICE))
@@ -92,26 +107,42 @@ class Scorer:
         return ThreadPoolExecutor(self.threads, thread_name_prefix=f"score-{self.name}")
 
 
-def compiled(onnx: bytes, signature: Signature) -> Run:
-    """The compiled form: an ONNX graph, run on the CPU, in the thread that asks."""
-    import onnxruntime
+class Compiled:
+    """The compiled form: an ONNX graph, run on the CPU, in the thread that asks.
 
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
-    by_matrix = [entry.name for entry in session.get_inputs()] == [MATRIX]
-    outputs = list(signature.outputs)
+    Args:
+        onnx: the graph.
+        signature: of the model.
+    """
 
-    def run(batch: pa.RecordBatch) -> np.ndarray:
-        if by_matrix:
-            feed = {MATRIX: signature.matrix(batch)}
-        else:
-            feed = {name: values.reshape(-1, 1) for name, values in signature.columns(batch).items()}
-        return np.concatenate(session.run(outputs, feed), axis=1, dtype=np.float64)
+    def __init__(self, onnx: bytes, signature: Signature) -> None:
+        import onnxruntime
 
-    return run
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        self._session = onnxruntime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
+        self._signature, self._outputs = signature, list(signature.outputs)
+        self.by_matrix = [entry.name for entry in self._session.get_inputs()] == [MATRIX]
+
+    def __call__(self, batch: pa.RecordBatch) -> np.ndarray:
+        """The scores of a batch."""
+        if self.by_matrix:
+            return self.matrix(self._signature.matrix(batch))
+        return self._of({name: values.reshape(-1, 1) for name, values in self._signature.columns(batch).items()})
+
+    def matrix(self, values: np.ndarray) -> np.ndarray:
+        """The scores of rows that are a float32 matrix already."""
+        return self._of({MATRIX: values})
+
+    def _of(self, feed: dict[str, np.ndarray]) -> np.ndarray:
+        return np.concatenate(self._session.run(self._outputs, feed), axis=1, dtype=np.float64)
+
+
+def compiled(onnx: bytes, signature: Signature) -> Compiled:
+    """The compiled form of a model."""
+    return Compiled(onnx, signature)
 
 
 def original(estimator: Estimator, signature: Signature) -> Run:

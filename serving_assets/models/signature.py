@@ -7,6 +7,7 @@ scoring (scorer.py), or ranges of values (the catalog's contracts).
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from typing import Annotated, Any
 
 import numpy as np
@@ -25,6 +26,13 @@ _ARROW: dict[DType, pa.DataType] = {
     "float64": pa.float64(),
     "string": pa.string(),
 }
+
+
+Value = float | int | bool | str | None
+"""A feature of a request; None is missing."""
+
+_EXACT = 1 << 53
+"""Integers up to here are float64 exactly, so that they are rounded to float32 once."""
 
 
 class Feature(Spec):
@@ -80,6 +88,10 @@ class Signature(Spec):
         """The features' names, in order."""
         return tuple(feature.name for feature in self.features)
 
+    @cached_property
+    def _required_numbers(self) -> tuple[int, ...]:
+        return tuple(i for i, feature in enumerate(self.features) if feature.required)
+
     @property
     def all_numeric(self) -> bool:
         """Whether no feature is a string, so that one float32 matrix holds a batch."""
@@ -134,6 +146,26 @@ class Signature(Spec):
     def arrow_schema(self) -> pa.Schema:
         """The schema of a batch built from scratch (a request, an adversarial row): exactly the features, in order."""
         return pa.schema([(feature.name, _ARROW[feature.dtype]) for feature in self.features])
+
+    def batch_of(self, rows: Sequence[Sequence[Value]]) -> pa.RecordBatch:
+        """A batch of plain values, each row in the features' order; whole numbers stay integers."""
+        columns = [pa.array(column) for column in zip(*rows, strict=True)]
+        return pa.RecordBatch.from_arrays(columns, names=list(self.names))
+
+    def matrix_of(self, rows: Sequence[Sequence[Value]]) -> np.ndarray:
+        """What `matrix` makes of `batch_of` these rows of numbers, at a tenth of the cost.
+
+        Raises:
+            InputError: when a required feature is missing.
+        """
+        for row in rows:
+            if any(type(value) is int and abs(value) > _EXACT for value in row):
+                return self.matrix(self.batch_of(rows))
+        wide = np.array(rows, dtype=np.float64)
+        for index in self._required_numbers:
+            if np.isnan(wide[:, index]).any():
+                self.check_rows(self.batch_of(rows))
+        return wide.astype(np.float32)
 
     def matrix(self, batch: pa.RecordBatch) -> np.ndarray:
         """The numeric features of `batch`: float32 (rows, numeric features), C order, NaN for missing."""

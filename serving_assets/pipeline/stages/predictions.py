@@ -15,6 +15,7 @@ from serving_assets.catalog.discovery import BoundUseCase
 from serving_assets.catalog.spec import DAY
 from serving_assets.engines.query import Engine, Input, Query, Target
 from serving_assets.models.bundle import Bundle
+from serving_assets.models.champion import point_to_champion
 from serving_assets.models.plots import score_histogram
 from serving_assets.pipeline.checks.contract import check_contract
 from serving_assets.pipeline.checks.coverage import COVERAGE, check_coverage
@@ -81,6 +82,7 @@ def _score(use_case: BoundUseCase, step: Step) -> dg.MaterializeResult[Any]:
     step.refuse_failed("features", FEATURES_CHECKS, step.days)
     version = p.registry.serving_champion(use_case.name)
     bundle = p.registry.bundle(use_case.name, version)
+    point_to_champion(p.registry.bundles_dir, use_case.name, version)  # again: a promotion may have been killed before
     scorer = bundle.scorer(threads=p.settings.engine_threads)
     features = Input(p.lake.table(use_case.lake_name("features")).scan({DAY: day}))
     scorer.signature.check(features.scan.schema())

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from serving_assets.catalog.spec import UseCase
+from serving_assets.errors import InputError
 from serving_assets.models.bundle import FILES, Damaged, appearing, load_bundle
+from serving_assets.models.champion import champion_version, point_to_champion
 from serving_assets.models.packaging import package
 from serving_assets.models.profile import quantile_bins
 from serving_assets.models.training import Candidate, train_candidate
@@ -148,3 +150,26 @@ def test_profile_counts_every_value_once(values: list[float], edges: int, nulls:
     assert len(found.edges) == edges
     assert found.null_rate == nulls
     assert sum(found.counts) == round(len(values) * (1 - nulls))
+
+
+def test_a_scorer_proves_itself_on_the_bundles_sample(candidate: Candidate, tmp_path: Path) -> None:
+    """A bundle carries rows with the estimator's scores; a scorer that gives others is not that bundle's."""
+    bundle = package(candidate, tmp_path / "bundle")
+    scorer = bundle.scorer()
+    bundle.prove(scorer)
+    run = scorer._run
+    scorer._run = lambda batch: run(batch) + 1e-5
+    with pytest.raises(Damaged, match="scores of its own sample"):
+        bundle.prove(scorer)
+
+
+def test_the_pointer_names_the_champion(tmp_path: Path) -> None:
+    """The champion's version is told by a file; none before the first promotion, and a broken one is named."""
+    assert champion_version(tmp_path, "synthetic") is None
+    (tmp_path / "synthetic").mkdir()
+    for version in ("1", "2", "2"):
+        point_to_champion(tmp_path, "synthetic", version)
+        assert champion_version(tmp_path, "synthetic") == version
+    (tmp_path / "synthetic" / "champion.json").write_text("{")
+    with pytest.raises(InputError, match=r"champion\.json cannot be understood"):
+        champion_version(tmp_path, "synthetic")

@@ -18,7 +18,7 @@ from serving_assets.models.estimator import frame, predict
 from serving_assets.models.packaging import package
 from serving_assets.models.parity import certify
 from serving_assets.models.scorer import Scorer, compiled, original
-from serving_assets.models.signature import Signature
+from serving_assets.models.signature import Feature, Signature
 from serving_assets.models.training import Candidate
 from tests.unit.models import samples
 
@@ -154,3 +154,31 @@ def test_bundle_scores_without_heavy_libraries(candidate: Candidate, tmp_path: P
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert (done.stdout.strip(), done.stderr) == ("[]", "")
+
+
+@pytest.mark.parametrize("trainer", ["boosting", "network"])
+def test_rows_score_as_the_batch_does(trainer: str, rows: pa.Table) -> None:
+    """A few rows of plain values get bit for bit the scores of the same rows in a batch."""
+    scorer = scorer_of(*fitted(trainer, rows))
+    batch = rows.select(list(scorer.signature.names)).combine_chunks().to_batches()[0]
+    expected = scorer.score(batch)["score"]
+    values = [list(row.values()) for row in batch.to_pylist()]
+    alone = np.array([scorer.score_rows([value])[0, 0] for value in values])
+    assert alone.tobytes() == expected.tobytes()
+    assert scorer.score_rows(values)[:, 0].tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize("value", [2**53 + 1, 2**62 + 1, -(2**53) - 3, True, 0.1, None])
+def test_a_plain_value_is_rounded_as_its_column_is(value: float | None) -> None:
+    """Integers beyond what float64 holds are rounded to float32 once, in a row as in a batch."""
+    features = (Feature(name="x", dtype="float64"), Feature(name="y", dtype="float64"))
+    signature = Signature(features=features, outputs=("score",))
+    rows = [[value, 1.5]]
+    np.testing.assert_array_equal(signature.matrix_of(rows), signature.matrix(signature.batch_of(rows)))
+
+
+def test_a_row_without_a_required_feature_is_refused() -> None:
+    """A required feature that is missing is named, whichever way the row came."""
+    features = (Feature(name="x", dtype="float64", required=True),)
+    with pytest.raises(InputError, match="'x' is missing in 1 of 1 rows"):
+        Signature(features=features, outputs=("score",)).matrix_of([[None]])

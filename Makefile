@@ -1,6 +1,6 @@
 # Needs Python 3.11 to 3.13 and make; everything else is installed into .venv, pinned and checked by hash.
 .DEFAULT_GOAL := help
-.PHONY: help demo ui api test lint lock clean
+.PHONY: help demo ui api mongodb test lint lock clean
 
 PYTHON ?=
 WORKERS ?= 2
@@ -26,6 +26,9 @@ ui: $(READY) ## the Dagster UI on 127.0.0.1:3000, with everything the demo ran
 api: $(READY) ## the prediction API on 127.0.0.1:8000; /docs shows it, serving-assets api --help its options
 	@$(BIN)/serving-assets api
 
+mongodb: ## a MongoDB for development on 127.0.0.1:27017, in memory; needs Java and Maven
+	@scripts/mongodb-server
+
 test: $(READY) ## every test; WORKERS=4 to use more processes, TESTS=tests/unit for some of them
 	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(TESTS)
 
@@ -47,7 +50,7 @@ lock: ## write the requirements*.lock files anew; UPGRADE=--upgrade to move to t
 	| "$$uv/bin/uv" $(COMPILE) $(UPGRADE) -c requirements-dev.lock -o requirements-build.lock -
 
 clean: ## delete what demo, ui, test and lint made; .venv stays
-	@rm -rf data dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf data dist .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find dagster_home -mindepth 1 ! -name dagster.yaml -delete
 	@find serving_assets tests -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -14,7 +14,7 @@ import pytest
 
 from serving_assets.settings import Settings
 
-pytest_plugins = ["pytester"]
+pytest_plugins = ["pytester", "tests.mongo_server"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -10,7 +10,7 @@ import os
 from datetime import date
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -33,7 +33,13 @@ class Settings(BaseSettings):
     lake_uri: str = Field("", description="Delta Lake tables; default DATA_DIR/lake")
     landing_uri: str = Field("", description="where upstream systems drop files; default DATA_DIR/landing")
     mlflow_tracking_uri: str = Field("", description="MLflow server or database; default SQLite in DATA_DIR/mlflow")
-    store_uri: str = Field("", description="online store; default sqlite:///DATA_DIR/online.db")
+    store_uri: str = Field("", description="online store; default MONGODB_URI, or else sqlite:///DATA_DIR/online.db")
+    mongodb_uri: SecretStr = Field(SecretStr(""), description="MongoDB as the online store, unless STORE_URI is set")
+    mongodb_database: str = Field("", description="its database; default is the URI's, or else serving_assets")
+    mongodb_write_concern: str = Field("majority", description="members that confirm a write: majority, or a number")
+    mongodb_read_preference: str = Field("primary", description="members that answer reads, by the manual's names")
+    mongodb_writers: int = Field(4, ge=1, description="batches of one publish that are under way at once")
+    mongodb_timeout_seconds: float = Field(30, gt=0, description="how long to look for a server, or for a new primary")
     first_day: date | None = Field(None, description="first daily partition; default is what the domain declares")
     executor: Literal["multiprocess", "in_process"] = Field(
         "multiprocess", description="how the steps of a run execute"
@@ -78,8 +84,24 @@ class Settings(BaseSettings):
 
     @property
     def store(self) -> str:
-        """URI of the online store."""
-        return self.store_uri or f"sqlite:///{self.data_dir / 'online.db'}"
+        """URI of the online store; it may hold a password."""
+        return self.store_uri or self.mongodb_uri.get_secret_value() or f"sqlite:///{self.data_dir / 'online.db'}"
+
+    @property
+    def store_kind(self) -> str:
+        """What the online store is: `mongodb` or `sqlite`."""
+        return self.store.partition(":")[0].removesuffix("+srv")
+
+    @property
+    def mongodb(self) -> dict[str, Any]:
+        """How MongoDB is used, besides its URI."""
+        return {
+            "database": self.mongodb_database,
+            "write_concern": self.mongodb_write_concern,
+            "read_preference": self.mongodb_read_preference,
+            "writers": self.mongodb_writers,
+            "timeout_seconds": self.mongodb_timeout_seconds,
+        }
 
     @property
     def bundles_dir(self) -> Path:

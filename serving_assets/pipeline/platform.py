@@ -54,7 +54,7 @@ class Platform:
         """The online store."""
         from serving_assets.store import open_store
 
-        return open_store(self.settings.store)
+        return open_store(self.settings.store, self.settings.mongodb)
 
     def partitions(self, timezone: str) -> dg.DailyPartitionsDefinition:
         """The daily partitions of every table that follows `timezone`."""

@@ -8,7 +8,9 @@ Start with protocol.py (the interface), reading.py (which slot counts) and publi
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from serving_assets.errors import InputError
 from serving_assets.store.control import Activation, Control, Generation, Lease, Occasion, Pin
@@ -63,18 +65,26 @@ __all__ = [
 ]
 
 SQLITE = "sqlite:///"
+MONGODB = ("mongodb://", "mongodb+srv://")
 
 
-def open_store(uri: str) -> OnlineStore:
-    """The store at `uri`: `sqlite:///relative/path` or `sqlite:////absolute/path`.
+def open_store(uri: str, mongodb: Mapping[str, Any] | None = None) -> OnlineStore:
+    """The store at `uri`: `sqlite:///relative/path`, `sqlite:////absolute/path`, `mongodb://` or `mongodb+srv://`.
+
+    Args:
+        mongodb: what MongoStore is told besides its URI; other stores have no use for it.
 
     Raises:
         InputError: no store is known for `uri`.
     """
+    if uri.startswith(MONGODB):
+        from serving_assets.store.mongo import MongoStore
+
+        return MongoStore(uri, **(mongodb or {}))
     path = uri.removeprefix(SQLITE)
     if not uri.startswith(SQLITE) or not path:
         raise InputError(
             f"No online store is known for the uri scheme {uri.partition(':')[0]!r}.",
-            mend="Use sqlite:///relative/path or sqlite:////absolute/path.",
+            mend="Use sqlite:///relative/path or sqlite:////absolute/path, or mongodb://host/ as MONGODB_URI.",
         )
     return SqliteStore(Path(path))

@@ -230,12 +230,18 @@ class Publication:
             raise self._fenced_out(self.store.control(self.collection))
         self.control = control
 
-    def _fenced_out(self, control: Control | None) -> ConflictError:
-        if control and control.lease:
+    def _fenced_out(self, control: Control | None) -> ConflictError | StoreError:
+        if control is None:
+            return StoreError(
+                f"{self.collection}: the store has lost its control record while generation {self.generation} was"
+                f" published; readers are told that nothing is available.",
+                mend="Find out why it is empty, then publish again: everything in it comes from the lake.",
+            )
+        if control.lease:
             return held_by(self.collection, control.lease)
-        active = control.active if control else None
         return ConflictError(
-            f"{self.collection}: another writer took over from generation {self.generation}; active is now {active}.",
+            f"{self.collection}: another writer took over from generation {self.generation};"
+            f" active is now {control.active}.",
             mend="Nothing of this publish is visible. Publish again if what is active is not what you want.",
         )
 

@@ -59,13 +59,32 @@ def read(store: OnlineStore, collection: str, entities: Sequence[Entity]) -> Rea
             return Reading(control, [None] * len(entities))
         began = time.monotonic()
         documents = store.documents(collection, list(dict.fromkeys(entities)))
-        if time.monotonic() - began > TOMBSTONE_GRACE_SECONDS / 2:
-            continue
-        try:
-            return Reading(control, resolve(collection, control, control.published, documents, entities))
-        except Stale:
-            continue
-    raise StoreError(
+        reading = answer(collection, control, documents, entities, time.monotonic() - began)
+        if reading and (None not in reading.values or not was_lost(control, store.control(collection))):
+            return reading
+    raise restless(collection)
+
+
+def answer(
+    collection: str, control: Control, documents: dict[Entity, Document], entities: Sequence[Entity], seconds: float
+) -> Reading | None:
+    """What a reader that knows `control` answers, having waited `seconds` for `documents`; None: it must ask again."""
+    if control.published is None or seconds > TOMBSTONE_GRACE_SECONDS / 2:
+        return None
+    try:
+        return Reading(control, resolve(collection, control, control.published, documents, entities))
+    except Stale:
+        return None
+
+
+def was_lost(known: Control, now: Control | None) -> bool:
+    """Whether the store was emptied since `known` was read, so that an absent document says nothing."""
+    return now is None or now.revision < known.revision
+
+
+def restless(collection: str) -> StoreError:
+    """The error of a reader that asked again and again."""
+    return StoreError(
         f"{collection}: {ATTEMPTS} reads in a row met documents that belong to no generation known to be active.",
         mend=f"If this repeats while nobody publishes, the store is damaged. {REWRITE}",
     )

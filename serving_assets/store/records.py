@@ -107,6 +107,11 @@ class Reading:
     control: Control | None
     values: list[Found | None]
 
+    @property
+    def available(self) -> bool:
+        """Whether a generation is active; if none is, `values` say nothing of any entity."""
+        return self.control is not None and self.control.published is not None
+
 
 @dataclass(frozen=True, slots=True)
 class PublishReport:

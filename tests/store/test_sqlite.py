@@ -56,7 +56,7 @@ def test_a_uri_names_a_file(absolute: bool, path: Path, monkeypatch: pytest.Monk
     assert path.exists()
 
 
-@pytest.mark.parametrize("uri", ["", "sqlite:", "sqlite:///", "sqlite://online.db", "mongodb://host/db", "/online.db"])
+@pytest.mark.parametrize("uri", ["", "sqlite:", "sqlite:///", "sqlite://online.db", "mongo://host/db", "/online.db"])
 def test_an_unknown_uri_says_which_are_known(uri: str) -> None:
     """A uri without a store behind it is refused with the forms that have one."""
     with pytest.raises(InputError, match="Use sqlite:///relative/path or sqlite:////absolute/path"):

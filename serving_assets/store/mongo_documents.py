@@ -1,0 +1,266 @@
+"""What a document and a control record look like in MongoDB, and back.
+
+Here: the mapping, pure and lossless, and the queries on a document's generations. Not here: any command (mongo.py).
+
+A slot holds what the protocol's text says as a sub-document, `{g: 7, v: {score: 0.1}}`, so that people and other
+programs can read it; a tombstone is `{g: 7, gone: true}`. Reading renders the same text again, byte for byte, because
+the digest is taken of it: a text that a sub-document could not carry (no JSON, or JSON written in another way than
+ours) is kept as it is, `{g: 7, text: "..."}`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict
+from decimal import Decimal
+from functools import lru_cache
+from json.encoder import encode_basestring
+from typing import Any
+
+from serving_assets.errors import InputError
+from serving_assets.store.control import Control, Ranges
+from serving_assets.store.reading import REWRITE
+from serving_assets.store.records import Document, Entity, StoreError
+
+Fields = dict[str, Any]
+
+GONE: Fields = {"gone": True}
+"""The content of a tombstone."""
+
+INT64 = 1 << 63
+FORMS = {("v",), ("v", "as_of"), ("v", "model_version"), ("v", "as_of", "model_version")}
+"""The fields of a text that becomes a sub-document; any other is kept as text."""
+
+CONTENT = ("gone", "text", "v", "as_of", "model_version")
+
+NOT_A_NAME = re.compile(r"^$|^\$|\.|\0")
+DEPTH = 20
+"""How deep a text may be nested to become a sub-document; MongoDB refuses documents nested deeper than 100."""
+
+
+def slot(generation: int, text: str | None) -> Fields:
+    """The slot that holds `text` at `generation`."""
+    return {"g": generation, **content(text)}
+
+
+def content(text: str | None) -> Fields:
+    """What a slot holds besides its generation."""
+    if text is None:
+        return GONE
+    try:
+        fields = json.loads(text)
+        if _has_a_form(fields) and render(fields) == text:
+            return dict(fields)
+    except (ValueError, RecursionError):
+        pass
+    return {"text": text}
+
+
+def _has_a_form(fields: Any) -> bool:
+    if not isinstance(fields, dict) or tuple(fields) not in FORMS or not isinstance(fields["v"], dict):
+        return False
+    return all(isinstance(value, str) for name, value in fields.items() if name != "v")
+
+
+def text_of(held: Mapping[str, Any]) -> str | None:
+    """The text in a slot, None for a tombstone.
+
+    Raises:
+        ValueError, TypeError: somebody else wrote there what no slot can hold.
+    """
+    if "gone" in held:
+        return None
+    if "text" in held:
+        return str(held["text"])
+    return render(without_generation(held))
+
+
+def render(value: Any, depth: int = 0) -> str:
+    """Canonical JSON: no spaces, the order given, the shortest digits, exponents as DuckDB and JavaScript place them.
+
+    Raises:
+        ValueError: MongoDB would not keep it, or not in a way that renders the same again.
+    """
+    kind = type(value)
+    if kind is str:
+        value.encode()  # a lone surrogate is a ValueError
+        return encode_basestring(value)
+    if kind is float:
+        return _float(value)
+    if kind is bool or value is None:
+        return "null" if value is None else "true" if value else "false"
+    if isinstance(value, int) and -INT64 <= value < INT64:
+        return str(int(value))
+    if isinstance(value, dict) and depth < DEPTH:
+        return "{" + ",".join([f"{_name(name)}:{render(inner, depth + 1)}" for name, inner in value.items()]) + "}"
+    if isinstance(value, list) and depth < DEPTH:
+        return "[" + ",".join([render(inner, depth + 1) for inner in value]) + "]"
+    raise ValueError(f"{kind.__name__} is not kept")
+
+
+@lru_cache(maxsize=1_000)
+def _name(name: str) -> str:
+    if NOT_A_NAME.search(name):
+        raise ValueError("not a field name that MongoDB takes everywhere")
+    return encode_basestring(name)
+
+
+def _float(value: float) -> str:
+    text = repr(value)
+    if "e" not in text and "n" not in text:
+        return text
+    if value - value != 0:
+        raise ValueError("JSON has no such number")
+    if 1e-6 <= abs(value) < 1e21:
+        plain = format(Decimal(text), "f")
+        return plain if "." in plain else plain + ".0"
+    mantissa, _, exponent = text.partition("e")
+    return f"{mantissa}e{int(exponent)}"
+
+
+# Whole documents
+
+
+def to_document(entity: Entity, cur: Fields, base: int | None, prev: Fields) -> Fields:
+    """The stored form; `prev` is the content at `base`, and there is none before the first generation."""
+    return {"_id": entity, "cur": cur, "prev": None if base is None else {"g": base, **prev}}
+
+
+def from_document(collection: str, stored: Mapping[str, Any]) -> Document:
+    """The protocol's form of a stored document.
+
+    Raises:
+        StoreError: somebody else wrote it.
+    """
+    try:
+        entity, cur, prev = stored["_id"], stored["cur"], stored["prev"]
+        return Document(
+            entity if type(entity) is str else int(entity),
+            int(cur["g"]),
+            text_of(cur),
+            None if prev is None else int(prev["g"]),
+            None if prev is None else text_of(prev),
+        )
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise StoreError(
+            f"{collection}: a document is not one that this project wrote: {type(error).__name__}.", mend=REWRITE
+        ) from error
+
+
+def at_base(stored: Mapping[str, Any], base: int | None, void: Ranges) -> Fields:
+    """What a stored document says at `base`, as the content of a slot.
+
+    Of one that somebody else wrote it is a text that readers of `base` report as damaged, as they did before.
+    """
+    try:
+        cur, prev = stored["cur"], stored["prev"]
+        taken = cur if base is not None and cur["g"] <= base and not _among(cur["g"], void) else prev
+        return GONE if taken is None else without_generation(taken)
+    except (TypeError, KeyError, AttributeError):
+        return {"text": "damaged"}
+
+
+def without_generation(held: Mapping[str, Any]) -> Fields:
+    """The content of a slot."""
+    return {name: value for name, value in held.items() if name != "g"}
+
+
+def is_newer(stored: Mapping[str, Any], generation: int) -> bool:
+    """Whether a newer writer than `generation` was there."""
+    try:
+        return bool(stored["cur"]["g"] > generation)
+    except (TypeError, KeyError):
+        return False
+
+
+def is_done(stored: Mapping[str, Any], generation: int, text: str | None) -> bool:
+    """Whether `generation` has written `text` already."""
+    try:
+        return bool(stored["cur"]["g"] == generation) and text_of(stored["cur"]) == text
+    except (ValueError, TypeError, KeyError):
+        return False
+
+
+def _among(generation: int, ranges: Ranges) -> bool:
+    return any(first <= generation <= last for first, last in ranges)
+
+
+# Queries
+
+
+def shown_in_cur(generation: int, void: Ranges) -> Fields:
+    """The documents whose `cur` a reader of `generation` takes."""
+    query: Fields = {"cur.g": {"$lte": generation}}
+    return {**query, "$nor": _in(void)} if void else query
+
+
+def strays(generation: int, base: int | None, void: Ranges) -> Fields:
+    """The documents that void or unfinished generations before `generation` wrote."""
+    if base is None:
+        return {"cur.g": {"$lt": generation}}
+    above = {"cur.g": {"$gt": base, "$lt": generation}}
+    below = [{"cur.g": {"$gte": first, "$lte": min(last, generation - 1)}} for first, last in void]
+    return {"$or": [above, *below]}
+
+
+def visible(generation: int, void: Ranges) -> Fields:
+    """The documents that a reader finds if `generation` is active."""
+    in_cur = {**shown_in_cur(generation, void), "cur.gone": {"$exists": False}}
+    in_prev = {"prev.g": {"$exists": True}, "prev.gone": {"$exists": False}}
+    return {"$or": [in_cur, {"$or": [{"cur.g": {"$gt": generation}}, *_in(void)], **in_prev}]}
+
+
+def guessed(entity: Entity, held: Fields, base: int, void: Ranges) -> Fields:
+    """The document of `entity` if a reader of `base` finds the content `held` in its `cur`.
+
+    MongoDB calls numbers equal that differ in type alone, so 1 finds a stored 1.0.
+    """
+    fields = {f"cur.{name}": held.get(name) for name in CONTENT}
+    return {"_id": entity, **fields, **shown_in_cur(base, void)}
+
+
+def _in(ranges: Ranges) -> list[Fields]:
+    return [{"cur.g": {"$gte": first, "$lte": last}} for first, last in ranges]
+
+
+# Control records
+
+
+def to_record(collection: str, control: Control) -> Fields:
+    """The stored form of a control record; digests as text, because they have 64 bits without a sign."""
+    return {"_id": collection, **_with_digests(asdict(control), str)}
+
+
+def from_record(collection: str, record: Mapping[str, Any]) -> Control:
+    """The control record in its stored form.
+
+    Raises:
+        StoreError: it cannot be understood.
+    """
+    try:
+        return Control.from_record(_with_digests({name: value for name, value in record.items() if name != "_id"}, int))
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise StoreError(
+            f"{collection}: the control record cannot be understood: {type(error).__name__}.",
+            mend="It was damaged, or written by a newer version of this project: restore it or upgrade.",
+        ) from error
+
+
+def _with_digests(value: Any, kind: type) -> Any:
+    if isinstance(value, dict):
+        return {name: kind(held) if name == "digest" else _with_digests(held, kind) for name, held in value.items()}
+    return [_with_digests(held, kind) for held in value] if isinstance(value, list | tuple) else value
+
+
+def check_name(collection: str) -> None:
+    """Refuse a name that cannot be one of MongoDB's collections, or is our own.
+
+    Raises:
+        InputError: it is.
+    """
+    if not collection or collection.startswith(("system.", "_")) or "$" in collection or "\0" in collection:
+        raise InputError(
+            f"{collection!r} cannot be the name of a collection.", mend="Begin it with a letter, without $ or system."
+        )

@@ -237,6 +237,10 @@ class LakeTable:
             for version, info in commits
         ]
 
+    def unlearn(self) -> None:
+        """Read the log anew from here on: for whoever has removed versions that were known."""
+        self._states.clear()
+
     def _latest(self) -> Snapshot | None:
         opened = log.open_table(self.storage)
         return None if opened is None else self._remember(log.snapshot(self.storage, opened))

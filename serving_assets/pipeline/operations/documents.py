@@ -14,7 +14,7 @@ from serving_assets.engines.subjects import Subjects
 from serving_assets.errors import ConflictError, InputError
 from serving_assets.pipeline.operations.traces import documents_naming
 from serving_assets.pipeline.platform import Platform
-from serving_assets.pipeline.publications import Publications, is_lost, origin
+from serving_assets.pipeline.publications import Publications, origin, refuse_lost
 from serving_assets.pipeline.snapshot import Collection, snapshot_of
 from serving_assets.store import (
     Change,
@@ -22,7 +22,6 @@ from serving_assets.store import (
     Generation,
     Occasion,
     OnlineStore,
-    StoreError,
     Target,
     publish,
     total_digest,
@@ -47,13 +46,11 @@ def erase_documents(platform: Platform, collection: Collection, subjects: Subjec
     store, name = platform.store, collection.name
     control = store.control(name)
     known = Publications(platform, collection).record(control)
-    if is_lost(control, known):
-        raise StoreError(
-            f"{name}: the online store has lost what was published, so nobody can be erased from it.",
-            mend="Restore it first: serving-assets restore. Then run the erasure again.",
-        )
+    if control is None and not known:
+        return
+    control = refuse_lost(collection, control, known)
     full, empty = documents_naming(store, name, subjects)
-    if control is None or control.published is None or not (full or empty):
+    if control.published is None or not (full or empty):
         return
     rested = datetime.now(UTC) - datetime.fromisoformat(control.since or control.published.published_at)
     if full:

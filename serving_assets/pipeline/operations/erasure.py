@@ -39,6 +39,9 @@ SWEPT_AGAIN = timedelta(days=7)
 written them after."""
 
 
+WHY_TOMBSTONES = "They hold the key alone; retention removes them when no read that began before can need them."
+
+
 def due(platform: Platform, now: datetime | None = None) -> list[Request]:
     """The requests that wait for nothing any more: begun or not, and those erased lately, to be proven once more."""
     instant = now or datetime.now(UTC)
@@ -73,7 +76,7 @@ def remains(platform: Platform, key: str, subjects: Subjects) -> list[Left]:
     for collection in _collections(platform, key):
         full, empty = documents_naming(platform.store, collection.name, subjects)
         left.append(Left("documents", collection.name, len(full)))
-        left.append(Left("empty tombstones", collection.name, len(empty), "Retention removes them within the hour."))
+        left.append(Left("empty tombstones", collection.name, len(empty), WHY_TOMBSTONES))
     return [found for found in left if found.count]
 
 

@@ -60,7 +60,7 @@ def published_asset(
         group="online",
         description=description,
         owners=use_case.spec.owners,
-        kinds={platform.settings.store.partition(":")[0]},
+        kinds={platform.settings.store_kind},
         deps=[dg.AssetKey([use_case.name, upstream])],
         checks=(STORE_PARITY, NOT_PINNED),
         metadata=described(collection.name, use_case.folder / "use_case.py"),

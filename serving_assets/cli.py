@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from serving_assets.commands.on_call import on_call
+from serving_assets.commands.options import DAY_FORMAT, EntityArgument, JsonOption, UseCaseArgument
 from serving_assets.commands.screen import console, print_json, progress_bar, told_errors
 
 if TYPE_CHECKING:
@@ -27,12 +29,7 @@ app = typer.Typer(
 )
 demo_app = typer.Typer(invoke_without_command=True, rich_markup_mode="rich")
 app.add_typer(demo_app, name="demo")
-
-UseCaseArgument = Annotated[
-    str, typer.Argument(metavar="USE_CASE", help="Name of the use case, such as purchase_propensity.")
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts instead of a screen.")]
-DAY_FORMAT = ["%Y-%m-%d"]
+app.add_typer(on_call)
 
 
 @demo_app.callback()
@@ -89,7 +86,7 @@ def land(
 @app.command()
 def show(
     use_case: UseCaseArgument,
-    entity: Annotated[str, typer.Argument(metavar="ENTITY", help="Key of the entity, such as a household id.")],
+    entity: EntityArgument,
     as_json: JsonOption = False,
 ) -> None:
     """The published prediction of one entity, with its generation, as-of instant and model version.

@@ -12,6 +12,8 @@ from rich.table import Table
 from serving_assets.catalog.spec import Entity
 from serving_assets.commands.screen import console
 from serving_assets.errors import InputError
+from serving_assets.pipeline.publications import Publications, refuse_lost
+from serving_assets.pipeline.snapshot import predictions_of
 from serving_assets.pipeline.workspace import Workspace
 from serving_assets.store import Found
 
@@ -35,14 +37,12 @@ def look_up(workspace: Workspace, use_case: str, texts: list[str]) -> list[Found
 
     Raises:
         InputError: when nothing of the use case was ever published, or an id has the wrong type.
+        StoreError: when the store has lost what was published.
     """
-    spec = workspace.catalog.use_case(use_case).spec
-    reading = workspace.platform.store.read(use_case, [entity_id(spec.entity, text) for text in texts])
-    if reading.control is None or reading.control.published is None:
-        raise InputError(
-            f"Nothing of {use_case} has been published yet.",
-            mend="Materialize its online asset: make demo, or serving-assets backfill.",
-        )
+    bound = workspace.catalog.use_case(use_case)
+    platform, collection = workspace.platform, predictions_of(bound)
+    reading = platform.store.read(collection.name, [entity_id(bound.spec.entity, text) for text in texts])
+    refuse_lost(collection, reading.control, Publications(platform, collection).entries(reading.control))
     return reading.values
 
 

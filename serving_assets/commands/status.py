@@ -15,13 +15,8 @@ from serving_assets.commands.screen import console
 def print_status(state: dict[str, Any]) -> None:
     """The state of one use case as a screen."""
     console.print(f"[bold]{state['use_case']}[/]")
-    if state["generation"] is None:
-        console.print("  readers get   nothing yet: nothing has been published")
-    else:
-        console.print(
-            f"  readers get   generation {state['generation']}, {state['documents']:,} predictions "
-            f"as of {state['as_of']}, published {state['published_at']}"
-        )
+    for asset, online in state["online"].items():
+        _print_online(asset, online, state["use_case"])
     console.print(f"  champion      {'version ' + state['champion'] if state['champion'] else 'none: train first'}")
     table = Table("stage", "newest", box=None, header_style="bold", padding=(0, 2))
     for stage, newest in state["stages"].items():
@@ -32,3 +27,29 @@ def print_status(state: dict[str, Any]) -> None:
         console.print(f"  [{color}]{check['severity']}[/] {check['asset']} {check['check']}: {check['said']}")
     if not state["failing_checks"]:
         console.print("  [green]no check fails[/]")
+
+
+def _print_online(asset: str, online: dict[str, Any], use_case: str) -> None:
+    what = "predictions" if asset == "online" else asset.replace("_", " ")
+    label = f"  {'readers get' if asset == 'online' else '':<14}"
+    if online["lost"]:
+        console.print(
+            f"{label}[red]no {what}: the store has lost generation {online['generation']}[/]; run: "
+            f"serving-assets restore {use_case}"
+        )
+        return
+    if online["generation"] is None:
+        console.print(f"{label}no {what} yet: nothing has been published")
+        return
+    repeats = f" (documents of {online['documents_of']})" if online["documents_of"] != online["generation"] else ""
+    console.print(
+        f"{label}generation {online['generation']}{repeats}, {online['documents']:,} {what} "
+        f"as of {online['as_of']}, active since {online['since']}"
+    )
+    if pin := online["pinned"]:
+        why = f": {pin['reason']}" if pin["reason"] else ""
+        console.print(f"{'':<16}[yellow]pinned[/] since {pin['at']} by {pin['by']}", end="")
+        console.print(f"{why}; nothing new until: serving-assets resume {use_case}", markup=False)
+    back = online["one_write_rollback_to"]
+    way = f"in one write to generation {back}" if back else "by publishing an older snapshot anew"
+    console.print(f"{'':<16}[dim]a rollback leads back {way}[/]")

@@ -10,6 +10,7 @@ import warnings
 import dagster as dg
 
 from serving_assets.catalog.discovery import Catalog, load_catalog
+from serving_assets.pipeline.operations.decisions import decision_jobs
 from serving_assets.pipeline.operations.housekeeping import housekeeping_job, housekeeping_schedule
 from serving_assets.pipeline.operations.jobs import use_case_jobs
 from serving_assets.pipeline.platform import Platform
@@ -47,7 +48,7 @@ def _assemble(platform: Platform) -> dg.Definitions:
     for table in platform.catalog.tables.values():
         assets.append((raw_asset if table.layer == "raw" else mapped_asset)(table, platform))
     housekeeping = housekeeping_job()
-    jobs: list[dg.JobDefinition | dg.UnresolvedAssetJobDefinition] = [housekeeping]
+    jobs: list[dg.JobDefinition | dg.UnresolvedAssetJobDefinition] = [housekeeping, *decision_jobs(platform)]
     schedules = [housekeeping_schedule(housekeeping)]
     for use_case in platform.catalog.use_cases.values():
         assets += [

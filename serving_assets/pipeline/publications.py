@@ -14,11 +14,11 @@ from typing import Any
 import pyarrow as pa
 
 from serving_assets.engines.query import Input, Query
-from serving_assets.errors import ConflictError
+from serving_assets.errors import ConflictError, InputError
 from serving_assets.lake import NO_TABLE, LakeTable
 from serving_assets.pipeline.platform import Platform
 from serving_assets.pipeline.snapshot import ISO, Collection
-from serving_assets.store import Activation, Control, Generation, Pin
+from serving_assets.store import Activation, Control, Generation, Pin, StoreError
 
 ATTEMPTS = 20
 INSTANT = pa.timestamp("us", tz="UTC")
@@ -27,7 +27,7 @@ SCHEMA = pa.schema(
         ("generation", pa.int64()),
         ("activated_at", INSTANT),
         ("kind", pa.string()),
-        ("by", pa.string()),
+        ("decided_by", pa.string()),
         ("reason", pa.string()),
         ("repeats", pa.int64()),
         ("published_at", INSTANT),
@@ -50,10 +50,11 @@ class Publications:
     platform: Platform
     collection: Collection
 
-    def entries(self) -> list[Activation]:
-        """All activations, oldest first; none before the first publish."""
+    def entries(self, control: Control | None = None) -> list[Activation]:
+        """All activations, oldest first, with those that `control` remembers and nobody has recorded yet."""
         table = self._table()
-        return self._read(table, table.version())
+        known = self._read(table, table.version())
+        return _merged(known, _unknown(known, control))
 
     def record(self, control: Control | None) -> list[Activation]:
         """Add what `control` remembers and the log does not know yet; returns the whole log.
@@ -68,11 +69,10 @@ class Publications:
         for attempt in range(1, ATTEMPTS + 1):
             version = table.version()
             known = self._read(table, version)
-            seen = {(entry.generation.number, entry.at) for entry in known}
-            new = [e for e in (control.activations if control else ()) if (e.generation.number, e.at) not in seen]
+            new = _unknown(known, control)
             if not new:
                 return known
-            whole = sorted([*known, *new], key=lambda entry: entry.at)
+            whole = _merged(known, new)
             rows = pa.Table.from_pylist([_row(entry) for entry in whole], schema=SCHEMA)
             try:
                 expected = NO_TABLE if version is None else version
@@ -94,6 +94,15 @@ class Publications:
         return [_entry(row) for row in self.platform.engine.collect(query).to_pylist()]
 
 
+def _unknown(known: Sequence[Activation], control: Control | None) -> list[Activation]:
+    seen = {(entry.generation.number, entry.at) for entry in known}
+    return [e for e in (control.activations if control else ()) if (e.generation.number, e.at) not in seen]
+
+
+def _merged(known: Sequence[Activation], new: Sequence[Activation]) -> list[Activation]:
+    return sorted([*known, *new], key=lambda entry: entry.at)
+
+
 def is_lost(control: Control | None, log: Sequence[Activation]) -> bool:
     """Whether the store does not know, or no longer knows, what the log says was activated last."""
     if not log:
@@ -101,6 +110,28 @@ def is_lost(control: Control | None, log: Sequence[Activation]) -> bool:
     if control is None or not control.activations:
         return True
     return control.activations[-1].at < log[-1].at
+
+
+def refuse_lost(collection: Collection, control: Control | None, log: Sequence[Activation]) -> Control:
+    """The control record of a collection that is what the log says.
+
+    Raises:
+        InputError: nothing was ever published.
+        StoreError: the store has lost what was published.
+    """
+    if is_lost(control, log):
+        lost = log[-1]
+        raise StoreError(
+            f"{collection.name} is unavailable: the store has lost generation {lost.generation.number}, active since "
+            f"{lost.at}.",
+            mend=f"Bring it back from the lake: serving-assets restore {collection.use_case}.",
+        )
+    if control is None or control.published is None:
+        raise InputError(
+            f"Nothing of {collection.name} has been published yet.",
+            mend="Materialize its online asset: make demo, or serving-assets backfill.",
+        )
+    return control
 
 
 def active_at(log: Sequence[Activation], instant: datetime) -> int | None:
@@ -154,7 +185,7 @@ def _row(entry: Activation) -> dict[str, Any]:
         "generation": generation.number,
         "activated_at": datetime.fromisoformat(entry.at),
         "kind": entry.kind,
-        "by": entry.by,
+        "decided_by": entry.by,
         "reason": entry.reason,
         "repeats": generation.repeats,
         "published_at": datetime.fromisoformat(generation.published_at),
@@ -181,7 +212,7 @@ def _entry(row: dict[str, Any]) -> Activation:
         published_at=_text(row["published_at"]),
         repeats=row["repeats"],
     )
-    return Activation(generation, _text(row["activated_at"]), row["kind"], row["by"], row["reason"])
+    return Activation(generation, _text(row["activated_at"]), row["kind"], row["decided_by"], row["reason"])
 
 
 def _text(instant: datetime) -> str:

@@ -46,6 +46,7 @@ class Collection:
     """One collection of the online store: which rows of the lake it serves, and what of each.
 
     Attributes:
+        use_case: to which it belongs.
         name: in the store.
         asset: the asset that publishes it, below the use case.
         table: the table of the lake that holds the rows.
@@ -58,6 +59,7 @@ class Collection:
         timezone: of `day`.
     """
 
+    use_case: str
     name: str
     asset: str
     table: str
@@ -74,6 +76,7 @@ def predictions_of(use_case: BoundUseCase) -> Collection:
     """The predictions of a use case: its table `latest`."""
     spec = use_case.spec
     return Collection(
+        use_case=use_case.name,
         name=use_case.name,
         asset="online",
         table=use_case.lake_name("latest"),
@@ -94,6 +97,7 @@ def features_of(use_case: BoundUseCase) -> Collection | None:
     if declared is None:
         return None
     return Collection(
+        use_case=use_case.name,
         name=use_case.features_collection,
         asset="online_features",
         table=use_case.lake_name("features"),

@@ -5,6 +5,7 @@ Here: gathering it from the Dagster instance, the store and the registry. Not he
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,26 +15,45 @@ from dagster._core.storage.asset_check_execution_record import AssetCheckExecuti
 from serving_assets.catalog.discovery import BoundUseCase
 from serving_assets.errors import ServingAssetsError
 from serving_assets.pipeline.operations.backfill import upstream_tables
-from serving_assets.pipeline.operations.jobs import DAILY_STAGES, TRAINING_STAGES, stage_keys
+from serving_assets.pipeline.operations.jobs import TRAINING_STAGES, daily_keys, stage_keys
+from serving_assets.pipeline.operations.rollback import one_write_to
+from serving_assets.pipeline.platform import Platform
+from serving_assets.pipeline.publications import Publications, is_lost, origin
+from serving_assets.pipeline.snapshot import Collection, collections_of
 from serving_assets.pipeline.workspace import Workspace
 
 
 def gather(workspace: Workspace, use_case: BoundUseCase) -> dict[str, Any]:
     """The state of one use case in plain values."""
     tables = upstream_tables(workspace.catalog, use_case)
-    keys = [*tables, *stage_keys(use_case, DAILY_STAGES), *stage_keys(use_case, TRAINING_STAGES)]
-    control = workspace.platform.store.control(use_case.name)
-    published = control.published if control else None
+    keys = [*tables, *daily_keys(use_case), *stage_keys(use_case, TRAINING_STAGES)]
     return {
         "use_case": use_case.name,
         "stages": {key.to_user_string(): _newest(workspace, key) for key in keys},
-        "generation": published.number if published else None,
+        "online": {c.asset: _online(workspace.platform, c) for c in collections_of(use_case)},
+        "champion": _champion(workspace, use_case),
+        "failing_checks": _failing(workspace, set(keys)),
+    }
+
+
+def _online(platform: Platform, collection: Collection) -> dict[str, Any]:
+    """What readers get of one collection, and which way leads back."""
+    control = platform.store.control(collection.name)
+    log = Publications(platform, collection).entries(control)
+    published = control.published if control else None
+    lost = is_lost(control, log)
+    return {
+        "lost": lost,
+        "generation": published.number if published else log[-1].generation.number if lost else None,
+        "documents_of": origin(published) if published else None,
+        "since": control.since if control else None,
         "as_of": published.as_of if published else None,
         "published_at": published.published_at if published else None,
         "documents": published.rows if published else None,
         "served_model": published.model_version if published else None,
-        "champion": _champion(workspace, use_case),
-        "failing_checks": _failing(workspace, set(keys)),
+        "pinned": asdict(control.pinned) if control and control.pinned else None,
+        "previous": control.previous if control else None,
+        "one_write_rollback_to": one_write_to(control) if control else None,
     }
 
 

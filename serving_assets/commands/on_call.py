@@ -1,0 +1,130 @@
+"""The commands of whoever is called at night: rollback, resume, restore, trace.
+
+Here: their options and exit codes; cli.py adds them to its own. Not here: what they do (pipeline/operations/).
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import datetime
+from typing import Annotated
+
+import typer
+
+from serving_assets.commands.options import DAY_FORMAT, EntityArgument, JsonOption, UseCaseArgument
+from serving_assets.commands.screen import print_json, told_errors
+
+on_call = typer.Typer(rich_markup_mode="rich")
+ReasonOption = Annotated[str, typer.Option(help="Why, for whoever looks later.")]
+
+
+@on_call.command()
+def rollback(
+    use_case: UseCaseArgument,
+    to: Annotated[int | None, typer.Option(help="The generation to go back to; default: the one before.")] = None,
+    to_date: Annotated[
+        datetime | None, typer.Option(formats=DAY_FORMAT, help="Go back to what readers got at the end of this day.")
+    ] = None,
+    reason: ReasonOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Give readers the predictions of an older generation again, at once, and pin them.
+
+    One write where possible; otherwise the older snapshot is published anew from the lake. It says which, and why.
+    Pinned means that no run publishes anything new until [bold]resume[/]. Asks for nothing; may be repeated.
+    """
+    from serving_assets.commands.rollback import print_rolled_back, who
+    from serving_assets.pipeline.operations.rollback import Wish, roll_back
+    from serving_assets.pipeline.snapshot import predictions_of
+    from serving_assets.pipeline.workspace import Workspace
+
+    if to is not None and to_date is not None:
+        raise typer.BadParameter("give either --to or --to-date")
+    with told_errors():
+        workspace = Workspace()
+        collection = predictions_of(workspace.catalog.use_case(use_case))
+        wish = Wish(who(), to, to_date.date() if to_date else None, reason)
+        told = roll_back(workspace.platform, collection, wish)
+        if as_json:
+            print_json(asdict(told))
+        else:
+            print_rolled_back(told)
+
+
+@on_call.command()
+def resume(
+    use_case: UseCaseArgument,
+    publish: Annotated[bool, typer.Option("--publish", help="Publish the newest predictions now.")] = False,
+    reason: ReasonOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """End a rollback: the next run publishes the newest predictions again.
+
+    With --publish, exits with 1 when the publish fails; it is unpinned all the same.
+    """
+    from serving_assets.commands.rollback import print_resumed, publish_newest, who
+    from serving_assets.pipeline.operations.rollback import resume as unpin
+    from serving_assets.pipeline.snapshot import predictions_of
+    from serving_assets.pipeline.workspace import Workspace
+
+    with told_errors():
+        workspace = Workspace()
+        bound = workspace.catalog.use_case(use_case)
+        pin = unpin(workspace.platform, predictions_of(bound), who(), reason)
+        generation = publish_newest(workspace, bound) if publish else None
+        if as_json:
+            print_json({"use_case": use_case, "was_pinned": asdict(pin) if pin else None, "published": generation})
+        else:
+            print_resumed(use_case, pin, generation)
+
+
+@on_call.command()
+def restore(use_case: UseCaseArgument, reason: ReasonOption = "", as_json: JsonOption = False) -> None:
+    """Bring back from the lake what the online store has lost: all of it, a part, or the newest generations.
+
+    Changes nothing when nothing is missing. Exits with 1 unless the store holds exactly what the lake says.
+    """
+    from serving_assets.commands.restore import print_restored
+    from serving_assets.commands.rollback import who
+    from serving_assets.pipeline.operations.restore import restore_all
+    from serving_assets.pipeline.workspace import Workspace
+
+    with told_errors():
+        workspace = Workspace()
+        told = restore_all(workspace.platform, workspace.catalog.use_case(use_case), who(), reason)
+        if as_json:
+            print_json([asdict(one) for one in told])
+        else:
+            for one in told:
+                print_restored(one)
+        raise typer.Exit(0 if all(one.parity.equal for one in told) else 1)
+
+
+@on_call.command()
+def trace(
+    use_case: UseCaseArgument,
+    entity: EntityArgument,
+    at: Annotated[
+        str | None, typer.Option(help="ISO 8601, local time of the use case unless it says otherwise; default: now.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Which prediction was served of an entity at a moment, and from which generation, model, run and feature row.
+
+    Exits with 1 when nothing was served then, or when the lake's history no longer tells what.
+    """
+    from serving_assets.commands.show import entity_id
+    from serving_assets.commands.trace import moment, print_trace
+    from serving_assets.pipeline.operations.trace import trace as find_out
+    from serving_assets.pipeline.workspace import Workspace
+
+    with told_errors():
+        workspace = Workspace()
+        bound = workspace.catalog.use_case(use_case)
+        instant = moment(at, bound.domain.timezone)
+        told = find_out(workspace.platform, bound, entity_id(bound.spec.entity, entity), instant)
+        if as_json:
+            print_json(asdict(told))
+        else:
+            print_trace(told)
+        raise typer.Exit(0 if told.made else 1)

@@ -1,0 +1,72 @@
+"""`rollback` and `resume`: their screens.
+
+Here: what a person is told, and the publish after a resume. Not here: the rest (pipeline/operations/rollback.py).
+"""
+
+from __future__ import annotations
+
+import getpass
+import platform
+
+from serving_assets.catalog.discovery import BoundUseCase
+from serving_assets.commands.screen import console
+from serving_assets.errors import ServingAssetsError
+from serving_assets.pipeline.operations import backfill
+from serving_assets.pipeline.operations.rollback import RolledBack
+from serving_assets.pipeline.workspace import Workspace
+from serving_assets.store import Pin
+
+
+def who() -> str:
+    """Whoever sits at this terminal."""
+    return f"{getpass.getuser()}@{platform.node()}"
+
+
+def publish_newest(workspace: Workspace, use_case: BoundUseCase) -> int:
+    """Publish the newest predictions through Dagster; returns the generation that readers get then.
+
+    Raises:
+        ServingAssetsError: when the run failed.
+    """
+    outcome = backfill.publish(workspace.defs, workspace.instance, use_case)
+    if not outcome.success:
+        raise ServingAssetsError(
+            f"Publishing {use_case.name} failed: {'; '.join(outcome.failures)}",
+            mend=f"Look at run {outcome.run_id} in the UI. Readers get what they got before.",
+        )
+    control = workspace.platform.store.control(use_case.name)
+    assert control is not None
+    assert control.active is not None
+    return control.active
+
+
+def print_rolled_back(told: RolledBack) -> None:
+    """What was done, in which way and why, and how to end it."""
+    if told.how == "nothing to do":
+        console.print(f"[bold]{told.use_case}[/] stays at generation {told.generation}: {told.why}.")
+    else:
+        documents = f" with the documents of {told.documents_of}" if told.documents_of != told.generation else ""
+        console.print(
+            f"[bold]{told.use_case}[/]: generation {told.was} -> {told.generation}{documents}, "
+            f"{told.how} in {told.seconds:.2f} s, because {told.why}."
+        )
+    console.print(f"  readers get   {told.rows:,} predictions as of {told.as_of}, model version {told.model_version}")
+    equal = "[green]the same, document by document[/]" if told.equal else "[red]different: serving-assets restore[/]"
+    console.print(f"  store, lake   {equal}")
+    console.print(f"  pinned        since {told.pin.at} by {told.pin.by}", end="")
+    console.print(f": {told.pin.reason}" if told.pin.reason else "", markup=False)
+    console.print(f"Nothing new is published until: [bold]serving-assets resume {told.use_case}[/]")
+
+
+def print_resumed(use_case: str, pin: Pin | None, published: int | None) -> None:
+    """Whether anything was pinned, and what happens next."""
+    if pin is None:
+        console.print(f"[bold]{use_case}[/] was not pinned.")
+    else:
+        console.print(f"[bold]{use_case}[/] is no longer pinned; it was since {pin.at} by {pin.by}.")
+    if published is not None:
+        console.print(f"Readers get generation {published}, the newest predictions.")
+    elif pin is not None:
+        console.print(
+            "The next run of its online asset publishes the newest predictions; with --publish, this command."
+        )

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC
 from functools import partial
-from itertools import takewhile
+from itertools import chain, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,6 +49,7 @@ class DuckDBEngine:
         }
         with duckdb.connect(config=bounds) as connection:
             connection.execute(f"SET TimeZone = '{timezone}'")
+            connection.execute("SET enable_progress_bar = false")  # it draws over a command's own bar, and into logs
             yield connection
 
     @contextmanager
@@ -79,10 +80,9 @@ class DuckDBEngine:
         """See `Engine.transform`."""
         import pyarrow as pa
 
-        with self._relation(queries[0]) as relation:
-            schema = relation.limit(0).to_arrow_table().schema
-        rows = (batch for query in queries for batch in self.stream(query))
-        return into.write(pa.RecordBatchReader.from_batches(schema, rows))
+        with self._reader(queries[0]) as first:
+            others = (batch for query in queries[1:] for batch in self.stream(query))
+            return into.write(pa.RecordBatchReader.from_batches(first.schema, chain(first, others)))
 
     def stream(self, query: Query) -> Iterator[pa.RecordBatch]:
         """See `Engine.stream`."""

@@ -1,0 +1,321 @@
+"""Every check that gates: made to fail for real, and mended.
+
+Not here: point_in_time (test_point_in_time.py), or what a landing tells of broken rows (test_landing.py).
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+import dagster as dg
+import duckdb
+import numpy as np
+import pytest
+
+from serving_assets.lake import DayRange
+from serving_assets.models.bundle import stamp, write_bundle
+from serving_assets.models.estimator import pickled
+from serving_assets.pipeline.operations.backfill import upstream_tables
+from serving_assets.pipeline.operations.runs import Outcome, run_assets
+from serving_assets.settings import PROJECT
+from tests.pipeline.slice import DAY, NAME, Bench, small_catalog
+
+
+class Wild:
+    """A model gone wild: gives `value` for every third row, and otherwise a half."""
+
+    classes_ = np.array([0.0, 1.0])
+
+    def __init__(self, value: float) -> None:
+        self.value = value
+
+    def predict_proba(self, features: np.ndarray) -> np.ndarray:
+        """(rows, 2)."""
+        scores = np.where(np.arange(len(features)) % 3 == 0, self.value, 0.5)
+        return np.column_stack([1 - scores, scores])
+
+
+def spoil_lines(bench: Bench, every: int) -> None:
+    """A negative amount in one of `every` lines of DAY's transactions."""
+    replace_lines(bench, f"CASE WHEN rowid % {every} = 0 THEN -1 ELSE sales_value END AS sales_value")
+
+
+def replace_lines(bench: Bench, expression: str) -> None:
+    """Deliver DAY's transactions again with a column replaced."""
+    file = bench.landed("transactions")
+    with duckdb.connect() as connection:
+        connection.execute(f"CREATE TABLE lines AS FROM read_parquet('{file}', hive_partitioning = false)")
+        connection.execute(f"COPY (SELECT * REPLACE ({expression}) FROM lines) TO '{file}' (FORMAT parquet)")
+
+
+def split_baskets(bench: Bench) -> None:
+    """Let the lines of a basket come from two stores, so that mapping it gives two rows of one key."""
+    replace_lines(bench, "CASE WHEN rowid % 2 = 0 THEN store_id + 1000 ELSE store_id END AS store_id")
+
+
+def spend_infinitely(bench: Bench) -> None:
+    """Amounts that no till knows, for 20 households of DAY."""
+    some = "household_id IN (SELECT household_id FROM t ORDER BY household_id LIMIT 20)"
+    spend = f"CASE WHEN {some} THEN CAST('inf' AS DOUBLE) ELSE spend END AS spend"
+    bench.rewrite("mapped/household_days", f"SELECT * REPLACE ({spend}) FROM t", {"day": DAY})
+
+
+def go_wild(bench: Bench, value: float) -> None:
+    """Let the champion's bundle hold a wild model."""
+    bundle = bench.platform.registry.bundle(NAME, "1")
+    shutil.rmtree(bundle.path)
+    described = {"signature": bundle.signature, "profile": bundle.profile, "parity": None}
+    write_bundle(bundle.path, name=NAME, form="original", reason="a test", model=pickled(Wild(value)), **described)
+    stamp(bundle.path, "1")
+
+
+def score_anew(bench: Bench) -> None:
+    """Give latest something to merge."""
+    assert bench.score().success
+
+
+def forget_history(bench: Bench) -> None:
+    """Have a history of two days, published, and lose the newer one."""
+    assert bench.score(DAY - timedelta(days=1)).success
+    assert bench.publish().success
+    bench.rewrite(f"{NAME}/historic", "FROM t LIMIT 0", {"scored_for": DAY})
+
+
+def alter_latest(bench: Bench) -> None:
+    """Change scores of latest behind the back of the history."""
+    table = bench.platform.lake.table(f"{NAME}/latest")
+    half = "SELECT * REPLACE (CASE WHEN household_id % 8 = 0 THEN score / 2 ELSE score END AS score) FROM t"
+    bench.rewrite(f"{NAME}/latest", half, metadata=table.commit_metadata())
+
+
+def alter_documents(bench: Bench) -> None:
+    """Change 12 documents, remove one and add one in the store's file, behind the protocol's back."""
+    with sqlite3.connect(bench.settings.store.removeprefix("sqlite:///")) as connection:
+        ids = [row[0] for row in connection.execute("SELECT entity FROM documents ORDER BY entity LIMIT 13")]
+        few = f"IN ({', '.join(map(str, ids[:12]))})"
+        connection.execute(f"UPDATE documents SET cur = replace(cur, 'score', 'scored') WHERE entity {few}")
+        connection.execute("INSERT INTO documents SELECT collection, -1, cur_g, cur, NULL, NULL FROM documents LIMIT 1")
+        connection.execute("DELETE FROM documents WHERE entity = ?", ids[12:])
+
+
+def lose_entities(bench: Bench) -> Bench:
+    """The same workspace with a features.sql that loses whoever is not in the customer database."""
+    root = bench.root / "catalog"
+    shutil.copytree(PROJECT / "serving_assets" / "catalog", root)
+    sql = root / "use_cases" / NAME / "features.sql"
+    sql.write_text(sql.read_text().replace("LEFT JOIN households ON", "JOIN households ON"))
+    return bench.with_catalog(small_catalog(root))
+
+
+def tables_of_day(bench: Bench) -> Outcome:
+    """Raw and mapped tables of DAY."""
+    return run_assets(bench.defs, bench.instance, upstream_tables(bench.catalog, bench.use_case), DAY)
+
+
+def tables_again(bench: Bench, built: Bench) -> None:
+    """Deliver what was delivered at first, and take it in."""
+    shutil.copy(built.landed("transactions"), bench.landed("transactions"))
+    assert tables_of_day(bench).success
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A way to break the line at one check, how far it gets, and the mend."""
+
+    asset: str
+    check: str
+    spoil: Callable[[Bench], Bench | None]
+    run: Callable[[Bench], Outcome]
+    said: str
+    measured: float
+    threshold: float
+    stopped: str | None
+    mend: Callable[[Bench, Bench], None] = lambda bench, built: None
+
+    @property
+    def key(self) -> dg.AssetKey:
+        """Of the asset that the check is on."""
+        return dg.AssetKey(self.asset.split("/"))
+
+
+FAULTS = [
+    Fault(
+        "raw/transactions",
+        "rejected_share",
+        lambda bench: spoil_lines(bench, 20),
+        tables_of_day,
+        r"\d+ of 1,\d+ rows rejected \(5\.\d+%\): sales_value is outside \[0, inf\)",
+        pytest.approx(0.05, rel=0.02),
+        0.01,
+        "mapped/baskets",
+        tables_again,
+    ),
+    Fault(
+        "mapped/baskets",
+        "contract",
+        split_baskets,
+        tables_of_day,
+        r"the key \(day, basket_id\) is not unique: \d+ values occur more than once",
+        1,
+        0,
+        "mapped/household_days",
+        tables_again,
+    ),
+    Fault(
+        f"{NAME}/features",
+        "contract",
+        spend_infinitely,
+        Bench.score,
+        r"spend_7d is not finite in 20 of \d+ rows",
+        1,
+        0,
+        f"{NAME}/predictions",
+        tables_again,
+    ),
+    *(
+        Fault(
+            f"{NAME}/predictions",
+            "valid_scores",
+            lambda bench, value=value: go_wild(bench, value),
+            Bench.score,
+            rf"score is {said} in \d+ of \d+ rows",
+            1,
+            0,
+            f"{NAME}/historic",
+            lambda bench, built: shutil.rmtree(bench.settings.bundles_dir),
+        )
+        for value, said in ((np.nan, "not finite"), (1.5, "out of range"), (-1e-9, "out of range"))
+    ),
+    Fault(
+        f"{NAME}/predictions",
+        "coverage",
+        lose_entities,
+        Bench.score,
+        r"\d+ of \d+ entities are scored \(3\d\.\d+%\)",
+        pytest.approx(0.35, abs=0.05),
+        0.97,
+        f"{NAME}/historic",
+    ),
+    Fault(
+        f"{NAME}/latest",
+        "agrees_with_history",
+        alter_latest,
+        Bench.publish,
+        r"\d+ entities disagree",
+        1,
+        0,
+        f"{NAME}/online",
+        lambda bench, built: score_anew(bench),
+    ),
+    Fault(
+        f"{NAME}/latest",
+        "never_regresses",
+        forget_history,
+        Bench.publish,
+        r"\d+ entities regressed",
+        1,
+        0,
+        f"{NAME}/online",
+        lambda bench, built: score_anew(bench),
+    ),
+    Fault(
+        f"{NAME}/online",
+        "store_parity",
+        alter_documents,
+        Bench.publish,
+        r"Generation 1 holds \d+ documents, the lake \d+; 14 differ",
+        14,
+        0,
+        None,
+    ),
+]
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=[f"{f.asset.split('/')[1]}-{f.check}-{i}" for i, f in enumerate(FAULTS)])
+def test_a_fault_stops_the_line_until_it_is_mended(bench: Bench, built: Bench, fault: Fault) -> None:
+    """A failed gate stops its run, later runs of what is downstream, and nothing else; mended, all passes."""
+    spoiled = fault.spoil(bench) or bench
+    published = spoiled.platform.store.control(NAME)
+    outcome = fault.run(spoiled)
+    failure = next(said for said in outcome.failures if said.startswith(f"{fault.asset} {fault.check}: "))
+    assert re.search(fault.said, failure)
+    verdict, made = spoiled.verdict(fault.key, fault.check), {one.asset for one in outcome.made}
+    assert (verdict.passed, verdict.blocking, verdict.severity) == (False, True, dg.AssetCheckSeverity.ERROR)
+    measured, threshold = (verdict.metadata[name].value for name in ("measured", "threshold"))
+    assert measured == fault.measured if fault.measured != 1 else measured >= 1
+    assert threshold == fault.threshold
+    assert 1 <= len(spoiled.examples(fault.key, fault.check)) <= 10
+    retries = spoiled.instance.all_logs(outcome.run_id, of_type=dg.DagsterEventType.STEP_UP_FOR_RETRY)
+    assert not retries
+    if fault.stopped:
+        assert fault.stopped not in made
+        _refused_alone(spoiled, fault)
+        assert spoiled.platform.store.control(NAME) == published
+    fault.mend(bench, built)
+    mended = fault.run(bench)
+    assert mended.success, mended.failures
+    assert bench.verdict(fault.key, fault.check).passed
+
+
+def _refused_alone(bench: Bench, fault: Fault) -> None:
+    """What reads the failed asset refuses to, also in a run of its own."""
+    assert fault.stopped is not None
+    asset = dg.AssetKey(fault.stopped.split("/"))
+    day = None if fault.stopped.endswith("/online") else DAY
+    (refusal,) = run_assets(bench.defs, bench.instance, [asset], day).failures
+    where = f" of {DAY}" if day else ""
+    assert f"{fault.stopped} does not read {fault.asset}{where}: it failed its check {fault.check}." in refusal
+
+
+def test_a_wrong_store_is_written_anew(bench: Bench, built: Bench) -> None:
+    """After a failed parity the next publish trusts nothing: readers get every document as it should be."""
+    alter_documents(bench)
+    assert not bench.publish().success
+    shown = bench.examples(bench.asset("online"), "store_parity")
+    assert {tuple(row) for row in shown} == {("entity", "lake", "store")}
+    assert bench.publish().success
+    assert bench.documents() == built.documents()
+
+
+@pytest.mark.parametrize(
+    ("asset", "check", "spoil", "run"),
+    [
+        ("raw/transactions", "rejected_share", lambda bench: spoil_lines(bench, 200), tables_of_day),
+        (f"{NAME}/predictions", "coverage", lambda bench: lenient(lose_entities(bench)), Bench.score),
+    ],
+)
+def test_a_warning_stops_nothing(
+    bench: Bench, asset: str, check: str, spoil: Callable[[Bench], Bench | None], run: Callable[[Bench], Outcome]
+) -> None:
+    """Between the two thresholds a check warns, with the lower one, and the run goes on to its end."""
+    spoiled = spoil(bench) or bench
+    outcome = run(spoiled)
+    assert outcome.success
+    assert any(said.startswith(f"{asset} {check}: ") for said in outcome.warnings)
+    verdict = spoiled.verdict(dg.AssetKey(asset.split("/")), check)
+    assert (verdict.passed, verdict.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert verdict.metadata["threshold"].value in (0.001, 0.9)
+
+
+def lenient(bench: Bench) -> Bench:
+    """The workspace with a coverage of 10 % allowed."""
+    bound = bench.use_case
+    checks = bound.spec.checks.model_copy(update={"coverage_warn": 0.9, "coverage_error": 0.1})
+    spec = bound.spec.model_copy(update={"checks": checks})
+    return bench.with_catalog(replace(bench.catalog, use_cases={NAME: replace(bound, spec=spec)}))
+
+
+def test_the_worst_day_of_a_range_decides(bench: Bench) -> None:
+    """One bad day among good ones in a run fails the run, although hardly any row of the range is bad."""
+    spoil_lines(bench, 20)
+    transactions = dg.AssetKey(["raw", "transactions"])
+    days = DayRange(DAY - timedelta(days=20), DAY)
+    outcome = run_assets(bench.defs, bench.instance, [transactions], days)
+    assert f"of {DAY} rejected (5." in outcome.failures[0]
+    (made,) = outcome.made
+    assert made.numbers["rejected_rows"] / made.numbers["rows"] < 0.01

@@ -15,6 +15,7 @@ from typing import TypeVar
 from serving_assets.catalog.binding import BoundUseCase, bind_use_case
 from serving_assets.catalog.columns import Spec
 from serving_assets.catalog.modules import load_module
+from serving_assets.catalog.serve import check_fallback
 from serving_assets.catalog.spec import Domain, UseCase
 from serving_assets.catalog.tables import Table, bind_tables
 from serving_assets.errors import DeclarationError
@@ -60,6 +61,10 @@ def load_catalog(root: Path) -> Catalog:
         spec.name: bind_use_case(spec, path, tables)
         for spec, path in _declarations(root / "use_cases", "use_case.py", "USE_CASE", UseCase)
     }
+    serving = {name: bound.spec.serve for name, bound in use_cases.items()}
+    for name, bound in use_cases.items():
+        if wrong := check_fallback(name, bound.spec.serve, serving):
+            raise DeclarationError(f"{bound.folder / 'use_case.py'}: {wrong}.")
     return Catalog(root, {name: domain for name, (domain, _) in domains.items()}, tables, use_cases)
 
 

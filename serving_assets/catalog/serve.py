@@ -6,6 +6,7 @@ Here: look-up, scoring in the request, the fallback, and what a front end may ke
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import PositiveInt
@@ -17,11 +18,14 @@ class OnTheFly(Spec):
     """Scoring in the request, by the champion.
 
     Features that the request does not bring come from the online store (where `stored_features`), then from
-    `defaults`, and are missing otherwise; a feature that the model requires must come from one of them.
+    `defaults`, and are missing otherwise; a feature that the model requires must come from one of them. While the store
+    is out of reach, features that the process still holds are used; without them `defaults` scores without, and
+    `unavailable` gives no answer.
     """
 
     stored_features: bool = False
     defaults: dict[str, float | str] = {}
+    when_store_is_down: Literal["defaults", "unavailable"] = "unavailable"
 
 
 class Fallback(Spec):
@@ -51,3 +55,15 @@ class Serve(Spec):
     max_age_seconds: PositiveInt = 3_600
     stale_while_revalidate_seconds: PositiveInt = 60
     stale_if_error_seconds: PositiveInt = 86_400
+
+
+def check_fallback(name: str, serve: Serve, others: Mapping[str, Serve]) -> str | None:
+    """What is wrong with the fallback of the use case `name`; None when nothing is."""
+    if serve.fallback is None:
+        return None
+    other = serve.fallback.use_case
+    if other == name or other not in others:
+        return f"serve.fallback.use_case: {other!r} is no other use case; name one of {', '.join(sorted(others))}"
+    if others[other].on_the_fly is None:
+        return f"serve.fallback.use_case: {other!r} does not declare serve.on_the_fly; declare it there"
+    return None

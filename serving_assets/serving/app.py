@@ -54,8 +54,7 @@ class Api:
         self._router, self._guard, self._background = Router(routes), guard, background
         self._metrics, self._log = metrics, log
         self._most, self._seconds, self._origins = most, seconds, origins
-        self._in_flight = 0
-        metrics.in_flight.set_function(lambda: self._in_flight)
+        self.in_flight = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
@@ -88,9 +87,9 @@ class Api:
     async def _admitted(self, route: Route, request: Request) -> Answer:
         if not route.open:
             self._guard.admit(request)
-        if self._in_flight >= self._most and not route.vital:
+        if self.in_flight >= self._most and not route.vital:
             raise Problem(503, "too-busy", "The server has too much to do", retry_after=1)
-        self._in_flight += 1
+        self.in_flight += 1
         try:
             async with asyncio.timeout(self._seconds):
                 return await route.handler(request)
@@ -99,7 +98,7 @@ class Api:
                 504, "too-slow", "No answer in time", f"It took longer than {self._seconds:g} s.", retry_after=1
             ) from None
         finally:
-            self._in_flight -= 1
+            self.in_flight -= 1
 
     def _told(self, request: Request, route: Route | None, answer: Answer, seconds: float) -> None:
         template = route.template if route else "none"

@@ -8,24 +8,31 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from serving_assets.catalog.discovery import Catalog
 from serving_assets.catalog.spec import UseCase
 from serving_assets.serving.app import Api
 from serving_assets.serving.collection import Collection
 from serving_assets.serving.docs_page import Docs
+from serving_assets.serving.features import keep_features
 from serving_assets.serving.guard import Guard
 from serving_assets.serving.health import Health
+from serving_assets.serving.live_model import LiveModel
 from serving_assets.serving.logs import JsonLog
 from serving_assets.serving.lookup import Lookup, fragment
 from serving_assets.serving.metrics import Metrics
 from serving_assets.serving.reader import Reader, open_reader
 from serving_assets.serving.routes import Route
+from serving_assets.serving.scoring import Model, Scoring
 from serving_assets.serving.service import Served, Service
 from serving_assets.settings import Settings
+from serving_assets.store import Found
+
+T = TypeVar("T")
 
 FIRST_LOOK_SECONDS = 2.0
 MEGABYTE = 1 << 20
@@ -39,24 +46,25 @@ def build_api(settings: Settings, catalog: Catalog, *, public: bool, workers: in
     """
     reader, metrics = open_reader(settings.store), Metrics()
     specs = {name: bound.spec for name, bound in catalog.use_cases.items()}
-    share = settings.api_cache_mb * MEGABYTE // max(len(specs), 1)
-    use_cases = {name: _served(spec, reader, metrics, settings, share) for name, spec in specs.items()}
-    guard = Guard(settings.api_keys_file, public=public, workers=workers)
+    models = {name: LiveModel(name, settings.bundles_dir, log.write) for name in _scored(specs.values())}
+    parts = Parts(settings, reader, metrics, models, specs)
+    use_cases = {name: parts.served(spec) for name, spec in specs.items()}
     health = Health(use_cases, metrics)
-    service = Service(use_cases, metrics, body_bytes=settings.api_body_bytes)
     docs = Docs(specs, settings)
-    routes = table(service, health, docs)
-    docs.routes = routes
-    return Api(
-        routes,
-        guard=guard,
-        background=_background(reader, use_cases, health, log),
+    docs.routes = table(Service(use_cases, metrics, body_bytes=settings.api_body_bytes), health, docs)
+    watched = [collection.watch for served in use_cases.values() for collection in served.collections]
+    api = Api(
+        docs.routes,
+        guard=Guard(settings.api_keys_file, public=public, workers=workers),
+        background=_background(reader, use_cases, models.values(), [*watched, health.pulse], log),
         metrics=metrics,
         log=log,
         most=settings.api_concurrency,
         seconds=settings.api_request_seconds,
         origins=frozenset(origin.strip().encode() for origin in settings.api_cors_origins.split(",") if origin),
     )
+    health.in_flight = lambda: api.in_flight
+    return api
 
 
 def table(service: Service, health: Health, docs: Docs) -> tuple[Route, ...]:
@@ -65,6 +73,7 @@ def table(service: Service, health: Health, docs: Docs) -> tuple[Route, ...]:
     return (
         Route("GET", f"{one}/predictions/{{entity_id}}", service.lookup, "lookup"),
         Route("POST", f"{one}/predictions:batchGet", service.batch_get, "batch_get"),
+        Route("POST", f"{one}/score", service.score, "score"),
         Route("GET", one, service.describe, "describe"),
         Route("GET", "/v1/use-cases", service.list_use_cases, "list_use_cases"),
         Route("GET", "/livez", health.live, "live", open=True, vital=True),
@@ -77,25 +86,68 @@ def table(service: Service, health: Health, docs: Docs) -> tuple[Route, ...]:
     )
 
 
-def _served(spec: UseCase, reader: Reader, metrics: Metrics, settings: Settings, cache_bytes: int) -> Served:
-    collection = Collection(
-        spec.name,
-        reader,
-        fragment,
-        cache_bytes=cache_bytes,
-        seconds=settings.api_store_seconds,
-        event=lambda event: metrics.event(spec.name, event)(),
-    )
-    return Served(spec, Lookup(spec, collection, most_ids=settings.api_batch_ids))
+def features_collection(use_case: str) -> str:
+    """The collection that holds the stored features of a use case."""
+    return f"{use_case}.features"
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the served use cases are made from."""
+
+    settings: Settings
+    reader: Reader
+    metrics: Metrics
+    models: Mapping[str, LiveModel]
+    specs: Mapping[str, UseCase]
+
+    def served(self, spec: UseCase) -> Served:
+        """One use case with all that it declares to serve."""
+        lookup = Lookup(spec, self._collection(spec.name, fragment), most_ids=self.settings.api_batch_ids)
+        serve = spec.serve
+        if serve.on_the_fly is None and serve.fallback is None:
+            return Served(spec, lookup)
+        stored = None
+        if serve.on_the_fly is not None and serve.on_the_fly.stored_features:
+            stored = self._collection(features_collection(spec.name), keep_features)
+        champion = self._model(spec.name) if serve.on_the_fly else None
+        fallback = self._model(serve.fallback.use_case) if serve.fallback else None
+        return Served(spec, lookup, Scoring(spec, lookup, stored, champion, fallback))
+
+    def _model(self, name: str) -> Model:
+        declared = self.specs[name].serve.on_the_fly
+        return Model(self.models[name], declared.defaults if declared else {})
+
+    def _collection(self, name: str, keep: Callable[[Found], tuple[T, int]]) -> Collection[T]:
+        return Collection(
+            name,
+            self.reader,
+            keep,
+            cache_bytes=self.settings.api_cache_mb * MEGABYTE // max(len(self.specs), 1),
+            seconds=self.settings.api_store_seconds,
+            event=lambda event: self.metrics.event(name, event)(),
+        )
+
+
+def _scored(specs: Iterable[UseCase]) -> set[str]:
+    """The models that are scored on the fly."""
+    own = {spec.name for spec in specs if spec.serve.on_the_fly}
+    return own | {spec.serve.fallback.use_case for spec in specs if spec.serve.fallback}
 
 
 @asynccontextmanager
 async def _background(
-    reader: Reader, use_cases: Mapping[str, Served], health: Health, log: JsonLog
+    reader: Reader,
+    use_cases: Mapping[str, Served],
+    models: Iterable[LiveModel],
+    watched: Sequence[Callable[[], Coroutine[Any, Any, None]]],
+    log: JsonLog,
 ) -> AsyncIterator[None]:
-    """Follow every collection; the first look is waited for, so that the first request finds it done."""
-    collections = [served.lookup.collection for served in use_cases.values()]
-    tasks = [_forever(collection.watch(), log) for collection in collections] + [_forever(health.pulse(), log)]
+    """Follow models and collections; the first look is waited for, so that the first request finds it done."""
+    for model in models:
+        await model.look()
+    tasks = [_forever(watch(), log) for watch in (*watched, *(model.watch for model in models))]
+    collections = [collection for served in use_cases.values() for collection in served.collections]
     deadline = asyncio.get_running_loop().time() + FIRST_LOOK_SECONDS
     while any(c.version is None for c in collections) and asyncio.get_running_loop().time() < deadline:
         await asyncio.sleep(0.01)

@@ -6,7 +6,7 @@ Here: /livez, /readyz and /metrics, and the pulse that keeps the gauges current.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -21,7 +21,9 @@ METRICS_SCOPE = "metrics"
 
 
 class Health:
-    """The handlers, over the served use cases."""
+    """The handlers, over the served use cases. `in_flight` counts the requests that are being answered."""
+
+    in_flight: Callable[[], int] = staticmethod(lambda: 0)
 
     def __init__(self, use_cases: Mapping[str, Served], metrics: Metrics) -> None:
         self._use_cases, self._metrics = use_cases, metrics
@@ -31,7 +33,7 @@ class Health:
         return Answer(200, b'{"status":"ok"}', (JSON, NO_STORE))
 
     async def ready(self, request: Request) -> Answer:
-        """Whether requests should come here: every collection is in reach, or has a cache to answer from.
+        """Whether requests should come here: every model is loaded, every collection in reach or held in part.
 
         A store that is down takes no warm process out of rotation: all would leave at once, with what they hold.
         """
@@ -51,16 +53,27 @@ class Health:
         """Set the gauges once a second, for ever."""
         while True:
             for name, served in self._use_cases.items():
-                collection, metrics = served.lookup.collection, self._metrics
-                metrics.up.labels(name).set(collection.down is None)
-                metrics.cache_bytes.labels(name).set(collection.cached_bytes)
-                if version := collection.version:
-                    metrics.generation.labels(name).set(version.number)
-                    metrics.as_of.labels(name).set(datetime.fromisoformat(version.as_of).timestamp())
+                self._gauge(name, served)
+            self._metrics.in_flight.set(self.in_flight())
             await asyncio.sleep(PULSE_SECONDS)
 
+    def _gauge(self, name: str, served: Served) -> None:
+        metrics = self._metrics
+        metrics.up.labels(name).set(all(collection.down is None for collection in served.collections))
+        metrics.cache_bytes.labels(name).set(sum(collection.cached_bytes for collection in served.collections))
+        if version := served.lookup.collection.version:
+            metrics.generation.labels(name).set(version.number)
+            metrics.as_of.labels(name).set(datetime.fromisoformat(version.as_of).timestamp())
+        for model in served.scoring.models if served.scoring else ():
+            if model.current is not None:
+                metrics.model.labels(model.name, model.current.version).set(1)
+
     def _state(self, served: Served) -> dict[str, Any]:
-        collection = served.lookup.collection
-        if collection.down is None:
-            return {"status": "ok", "generation": collection.version.number if collection.version else None}
-        return {"status": "stale" if collection.cached_bytes else "unavailable", "reason": collection.down}
+        for model in served.scoring.models if served.scoring else ():
+            if model.current is None:
+                return {"status": "unavailable", "reason": model.fault}
+        for collection in served.collections:
+            if collection.down is not None:
+                return {"status": "stale" if collection.cached_bytes else "unavailable", "reason": collection.down}
+        version = served.lookup.collection.version
+        return {"status": "ok", "generation": version.number if version else None}

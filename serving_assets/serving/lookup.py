@@ -68,7 +68,7 @@ class Lookup:
         age = max(int(time.time() - entry.as_of), 0)
         if entry.content is None or age > self._expires_after:
             raise self._absent(entry)
-        etag, tail = self._parts(entry.version)
+        etag, _ = self._parts(entry.version)
         headers = (
             JSON,
             (b"cache-control", STALE if stale else self._freshness.header(entry.version)),
@@ -76,14 +76,16 @@ class Lookup:
         )
         if not stale and request.headers.get(b"if-none-match") and self._matches(request, etag):
             return Answer(304, b"", headers[1:], BATCH)
-        body = b'%b%b%b,"age_seconds":%d,"stale":%b}' % (
-            self._head,
-            entry.content,
-            tail,
-            age,
-            b"true" if stale else b"false",
-        )
+        body = self.body(entry, stale)
         return Answer(200, body, headers[:2] if stale else headers, BATCH)
+
+    def body(self, entry: Entry[bytes], stale: bool, more: bytes = b"") -> bytes:
+        """The answer for an entry that has a document, with `more` members in JSON, each with a comma before it."""
+        age = max(int(time.time() - entry.as_of), 0)
+        told = b"true" if stale else b"false"
+        _, tail = self._parts(entry.version)
+        text = entry.content or b""
+        return b'%b%b%b,"age_seconds":%d,"stale":%b%b}' % (self._head, text, tail, age, told, more)
 
     async def many(self, ids: list[Any]) -> Answer:
         """The predictions of `ids`, in their order, all of one generation.

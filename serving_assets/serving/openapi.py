@@ -54,6 +54,8 @@ def document(routes: Sequence[Route], use_cases: Sequence[UseCase], settings: Se
 
 
 def _offered(route: Route, spec: UseCase) -> bool:
+    if route.doc == "score":
+        return spec.serve.on_the_fly is not None or spec.serve.fallback is not None
     return spec.serve.lookup or route.doc not in ("lookup", "batch_get")
 
 
@@ -152,6 +154,28 @@ def _batch_get(spec: UseCase | None, settings: Settings) -> Operation:
     }
 
 
+def _score(spec: UseCase | None, settings: Settings) -> Operation:
+    assert spec is not None
+    example = {
+        "use_case": spec.name,
+        "source": "fallback",
+        "reason": "unknown_entity",
+        **_example(spec),
+        "age_seconds": 0,
+        "model": spec.serve.fallback.use_case if spec.serve.fallback else spec.name,
+        "generation": None,
+        "stale": False,
+    }
+    body = {"schema": schemas.score_request(spec), "example": {"entity_id": _example_id(spec), "features": {}}}
+    return {
+        "summary": "A prediction for what the request brings",
+        "description": "The answer says which way it took (source), and why (reason).",
+        "requestBody": {"required": True, "content": {"application/json": body}},
+        "responses": {"200": _json("The prediction, with where it came from.", schemas.scored(spec), example)},
+        "problems": (*WITH_BODY, "unscorable", "unavailable"),
+    }
+
+
 def _describe(spec: UseCase | None, settings: Settings) -> Operation:
     return {
         "summary": "What is served, and since when",
@@ -204,6 +228,7 @@ def _asset(spec: UseCase | None, settings: Settings) -> Operation:
 _DESCRIBED: dict[str, Callable[[UseCase | None, Settings], Operation]] = {
     "lookup": _lookup,
     "batch_get": _batch_get,
+    "score": _score,
     "describe": _describe,
     "list_use_cases": _list,
     "live": _live,

@@ -13,6 +13,17 @@ from serving_assets.serving.ids import MOST_CHARACTERS
 
 Schema = dict[str, Any]
 
+REASONS = {
+    "published": "It has a published prediction, and that is fresh enough.",
+    "requested": "The request brings features, or the use case is always scored on the fly.",
+    "no_entity": "The request names nobody.",
+    "unknown_entity": "It has no published prediction.",
+    "too_old": "Its published prediction is older than declared.",
+    "no_stored_features": "It has no stored features.",
+    "store_down": "The store is out of reach, and this is what the declaration says of that.",
+}
+"""Why an answer took the way it took."""
+
 TEXT: Schema = {"type": "string"}
 INSTANT: Schema = {"type": "string", "format": "date-time"}
 COUNT: Schema = {"type": "integer", "minimum": 0}
@@ -93,6 +104,35 @@ def batch(spec: UseCase) -> Schema:
             "items": {"type": "array", "items": {"oneOf": [found, absent]}},
         }
     )
+
+
+def score_request(spec: UseCase) -> Schema:
+    """The body of a score request; which features a model takes changes with it, so they are not listed here."""
+    value: Schema = {"type": ["number", "string", "boolean", "null"]}
+    features: Schema = {"type": "object", "additionalProperties": value}
+    explain: Schema = {"enum": ["features"]}
+    members = {"entity_id": nullable(entity_id(spec)), "features": nullable(features), "explain": nullable(explain)}
+    return closed(members, optional=tuple(members))
+
+
+def scored(spec: UseCase) -> Schema:
+    """The answer of a score request."""
+    value = closed(
+        {
+            "value": {"type": ["number", "string", "boolean", "null"]},
+            "origin": {"enum": ["request", "store", "stream", "default", "missing"]},
+        }
+    )
+    told: dict[str, Schema] = {
+        "use_case": {"const": spec.name},
+        "source": {"enum": ["batch", "on_the_fly", "fallback"]},
+        "reason": {"enum": list(REASONS)},
+        "model": TEXT,
+        "generation": nullable(COUNT),
+        "stale": BOOL,
+        "features": {"type": "object", "additionalProperties": value},
+    }
+    return closed(provenance(spec) | {"entity_id": nullable(entity_id(spec))} | told, optional=("features",))
 
 
 def use_case() -> Schema:

@@ -13,9 +13,11 @@ from typing import Any
 import orjson
 
 from serving_assets.catalog.spec import UseCase
+from serving_assets.serving.collection import Collection
 from serving_assets.serving.http import JSON, NO_STORE, Answer, Problem, Request, bad_request
 from serving_assets.serving.lookup import Lookup
 from serving_assets.serving.metrics import Metrics
+from serving_assets.serving.scoring import MEMBERS, Scoring
 
 BODY_SECONDS = 10.0
 _BATCH_MEMBERS = frozenset({"ids"})
@@ -27,6 +29,14 @@ class Served:
 
     spec: UseCase
     lookup: Lookup
+    scoring: Scoring | None = None
+
+    @property
+    def collections(self) -> list[Collection[Any]]:
+        """What it follows in the store."""
+        looked_up = self.spec.serve.lookup or self.spec.serve.fallback is not None
+        features = self.scoring.features if self.scoring else None
+        return [*([self.lookup.collection] if looked_up else []), *([features] if features else [])]
 
     def facts(self) -> dict[str, Any]:
         """What is told of it: its declaration in short, and what is active."""
@@ -79,6 +89,16 @@ class Service:
         answer = await served.lookup.many(ids)
         self._metrics.counted(served.spec.name, answer.source)(len(ids))
         request.facts["ids"] = len(ids)
+        return answer
+
+    async def score(self, request: Request) -> Answer:
+        """A prediction for what the request brings."""
+        served = self._served(request)
+        if served.scoring is None:
+            raise Problem(404, "not-offered", "The use case does not offer scoring")
+        body = await request.json_object(self._body_bytes, BODY_SECONDS, MEMBERS)
+        answer = await served.scoring.answer(body)
+        self._metrics.counted(served.spec.name, answer.source)()
         return answer
 
     def _served(self, request: Request) -> Served:

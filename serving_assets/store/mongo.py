@@ -131,7 +131,7 @@ class MongoStore(OnlineStore):
         """Bulk writes side by side. What `old` says is a guess that the query proves; where it fails, we look."""
 
         def write(some: Sequence[Change]) -> None:
-            pending = self._write(collection, [(c, _guess(c, generation, base, void)) for c in some])
+            pending = self._write(collection, [(c, _guess(c, generation, base, in_cur)) for c in some])
             for _ in range(ROUNDS):
                 if not pending:
                     return
@@ -140,6 +140,7 @@ class MongoStore(OnlineStore):
                 pending = self._write(collection, [(c, operation) for c, operation in planned if operation])
             raise _restless(collection)
 
+        in_cur = {} if base is None else shown_in_cur(base, void)
         with self._mongo.explained(), ThreadPoolExecutor(self._writers) as pool:
             list(pool.map(write, _parts(changes, WRITES)))
 
@@ -237,13 +238,14 @@ def _by_id(documents: Collection[Fields], entities: Sequence[Entity], session: C
     return list(documents.find(query, batch_size=len(entities) + 1, session=session))
 
 
-def _guess(change: Change, generation: int, base: int | None, void: Ranges) -> Operation:
-    """The operation that is right if the store holds `change.old` at `base`, and does nothing otherwise."""
-    cur = slot(generation, change.new)
-    if base is None or change.old is None:
-        return InsertOne(to_document(change.entity, cur, base, GONE))
-    held = content(change.old)
-    return ReplaceOne(guessed(change.entity, held, base, void), to_document(change.entity, cur, base, held))
+def _guess(change: Change, generation: int, base: int | None, in_cur: Fields) -> Operation:
+    """The operation that is right if the store shows `change.old` at `base`, and does nothing otherwise."""
+    entity, old, new = change
+    cur = slot(generation, new)
+    if base is None or old is None:
+        return InsertOne(to_document(entity, cur, base, GONE))
+    held = content(old)
+    return ReplaceOne(guessed(entity, held, in_cur), to_document(entity, cur, base, held))
 
 
 def _replacement(

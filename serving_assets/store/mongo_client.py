@@ -20,7 +20,7 @@ from pymongo import IndexModel, MongoClient
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 from pymongo.database import Database
-from pymongo.errors import PyMongoError
+from pymongo.errors import ConfigurationError, PyMongoError
 from pymongo.read_concern import ReadConcern
 from pymongo.read_preferences import ReadPreference
 from pymongo.uri_parser import parse_uri
@@ -91,7 +91,8 @@ class Deployment:
             "w": concern,
             "readPreference": self.read_preference,
             "serverSelectionTimeoutMS": milliseconds,
-            "connectTimeoutMS": min(milliseconds, 10_000),
+            # Less than the search, so that its error can tell why no server was found.
+            "connectTimeoutMS": min(milliseconds // 2, 10_000),
             "socketTimeoutMS": round(ANSWER_SECONDS * 1000),
             "appname": "serving-assets",
         }
@@ -186,4 +187,6 @@ class Connection:
             if self._client is None or self._process != os.getpid():
                 self._client = MongoClient(self._deployment.uri, **self._deployment.options())
                 self._process = os.getpid()
+                if not self._client.write_concern.acknowledged:
+                    raise ConfigurationError("writes that nobody confirms (w=0) cannot be published")
             return self._client

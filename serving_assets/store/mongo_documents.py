@@ -30,10 +30,11 @@ GONE: Fields = {"gone": True}
 """The content of a tombstone."""
 
 INT64 = 1 << 63
-FORMS = {("v",), ("v", "as_of"), ("v", "model_version"), ("v", "as_of", "model_version")}
-"""The fields of a text that becomes a sub-document; any other is kept as text."""
+STAMP = ("as_of", "model_version")
+CONTENT = tuple((name, f"cur.{name}") for name in ("gone", "text", "v", *STAMP))
+"""All fields that a slot may have besides `g`, and how queries name them."""
 
-CONTENT = ("gone", "text", "v", "as_of", "model_version")
+_decode = json.JSONDecoder().raw_decode
 
 NOT_A_NAME = re.compile(r"^$|^\$|\.|\0")
 DEPTH = 20
@@ -50,31 +51,32 @@ def content(text: str | None) -> Fields:
     if text is None:
         return GONE
     try:
-        fields = json.loads(text)
-        if _has_a_form(fields) and render(fields) == text:
+        fields, _ = _decode(text)
+        if _whole(fields) == text:
             return dict(fields)
-    except (ValueError, RecursionError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         pass
     return {"text": text}
-
-
-def _has_a_form(fields: Any) -> bool:
-    if not isinstance(fields, dict) or tuple(fields) not in FORMS or not isinstance(fields["v"], dict):
-        return False
-    return all(isinstance(value, str) for name, value in fields.items() if name != "v")
 
 
 def text_of(held: Mapping[str, Any]) -> str | None:
     """The text in a slot, None for a tombstone.
 
     Raises:
-        ValueError, TypeError: somebody else wrote there what no slot can hold.
+        ValueError, TypeError, KeyError: somebody else wrote there what no slot can hold.
     """
     if "gone" in held:
         return None
-    if "text" in held:
-        return str(held["text"])
-    return render(without_generation(held))
+    return str(held["text"]) if "text" in held else _whole(held)
+
+
+def _whole(fields: Mapping[str, Any]) -> str:
+    """The text of the fields that this project writes, in its order; other fields are not looked at."""
+    values = fields["v"]
+    if not isinstance(values, dict):
+        raise TypeError("v is not an object")
+    stamp = "".join([f',"{name}":{encode_basestring(fields[name])}' for name in STAMP if name in fields])
+    return f'{{"v":{render(values)}{stamp}}}'
 
 
 def render(value: Any, depth: int = 0) -> str:
@@ -84,19 +86,19 @@ def render(value: Any, depth: int = 0) -> str:
         ValueError: MongoDB would not keep it, or not in a way that renders the same again.
     """
     kind = type(value)
+    if kind is float:
+        return _float(value)
     if kind is str:
         value.encode()  # a lone surrogate is a ValueError
         return encode_basestring(value)
-    if kind is float:
-        return _float(value)
+    if kind is dict and depth < DEPTH:
+        return "{" + ",".join([f"{_name(name)}:{render(inner, depth + 1)}" for name, inner in value.items()]) + "}"
+    if kind is list and depth < DEPTH:
+        return "[" + ",".join([render(inner, depth + 1) for inner in value]) + "]"
     if kind is bool or value is None:
         return "null" if value is None else "true" if value else "false"
     if isinstance(value, int) and -INT64 <= value < INT64:
         return str(int(value))
-    if isinstance(value, dict) and depth < DEPTH:
-        return "{" + ",".join([f"{_name(name)}:{render(inner, depth + 1)}" for name, inner in value.items()]) + "}"
-    if isinstance(value, list) and depth < DEPTH:
-        return "[" + ",".join([render(inner, depth + 1) for inner in value]) + "]"
     raise ValueError(f"{kind.__name__} is not kept")
 
 
@@ -212,13 +214,15 @@ def visible(generation: int, void: Ranges) -> Fields:
     return {"$or": [in_cur, {"$or": [{"cur.g": {"$gt": generation}}, *_in(void)], **in_prev}]}
 
 
-def guessed(entity: Entity, held: Fields, base: int, void: Ranges) -> Fields:
-    """The document of `entity` if a reader of `base` finds the content `held` in its `cur`.
+def guessed(entity: Entity, held: Fields, in_cur: Fields) -> Fields:
+    """The document of `entity` if it holds the content `held` in its `cur`, and that is `shown_in_cur`.
 
     MongoDB calls numbers equal that differ in type alone, so 1 finds a stored 1.0.
     """
-    fields = {f"cur.{name}": held.get(name) for name in CONTENT}
-    return {"_id": entity, **fields, **shown_in_cur(base, void)}
+    query = {"_id": entity, **in_cur}
+    for name, path in CONTENT:
+        query[path] = held.get(name)
+    return query
 
 
 def _in(ranges: Ranges) -> list[Fields]:

@@ -58,7 +58,10 @@ def explained(where: str) -> Iterator[None]:
 def explain(error: Exception, where: str) -> ServingAssetsError:
     """The driver's `error` in our words."""
     if isinstance(error, ConfigurationError):
-        return InputError(f"MongoDB at {where}: {_short(error)}.", mend="Correct MONGODB_URI and MONGODB_*.")
+        return InputError(
+            f"MongoDB at {where}: {_short(error)}.",
+            mend="Correct MONGODB_URI, MONGODB_WRITE_CONCERN or MONGODB_READ_PREFERENCE.",
+        )
     if isinstance(error, OperationFailure):
         code, said = _refusal(error)
         found, mend = MENDS.get(code, ("the server refused", "Look the code up in MongoDB's manual."))

@@ -106,6 +106,10 @@ class Deployment:
         """The database, by setting, or by URI, or by default."""
         return self.database or self.parsed()["database"] or "serving_assets"
 
+    def reads_primary(self) -> bool:
+        """Whether all reads are answered by the primary, so that none needs a causal session."""
+        return str(self.parsed()["options"].get("readPreference", self.read_preference)).lower() == "primary"
+
 
 class Connection:
     """The client of this process, made at its first use, and anew in a forked child: sockets are not shared."""
@@ -126,10 +130,8 @@ class Connection:
         return self._deployment.where()
 
     @cached_property
-    def reads_primary(self) -> bool:
-        """Whether all reads are answered by the primary."""
-        said = self._deployment.parsed()["options"].get("readPreference", self._deployment.read_preference)
-        return str(said).lower() == "primary"
+    def _reads_primary(self) -> bool:
+        return self._deployment.reads_primary()
 
     def controls(self) -> Collection[Fields]:
         """The control records: what a majority has confirmed, from the primary."""
@@ -146,7 +148,7 @@ class Connection:
 
     def documents_for_readers(self, collection: str) -> Collection[Fields]:
         """The documents of `collection` from the members that are to answer reads."""
-        if self.reads_primary:
+        if self._reads_primary:
             return self.documents(collection)
         preference = self._of_this_process().read_preference
         return self._database()[collection].with_options(read_concern=MAJORITY, read_preference=preference)
@@ -158,7 +160,7 @@ class Connection:
         Without it a secondary might answer with documents older than the control record that says what they hold. The
         primary alone needs none.
         """
-        if self.reads_primary:
+        if self._reads_primary:
             yield None
             return
         with self._of_this_process().start_session(causal_consistency=True) as session:

@@ -37,6 +37,7 @@ CONTENT = tuple((name, f"cur.{name}") for name in ("gone", "text", "v", *STAMP))
 _decode = json.JSONDecoder().raw_decode
 
 NOT_A_NAME = re.compile(r"^$|^\$|\.|\0")
+ESCAPED = re.compile(r"\\(?:u00[01][0-9a-f]|.)")
 DEPTH = 20
 """How deep a text may be nested to become a sub-document; MongoDB refuses documents nested deeper than 100."""
 
@@ -89,8 +90,7 @@ def render(value: Any, depth: int = 0) -> str:
     if kind is float:
         return _float(value)
     if kind is str:
-        value.encode()  # a lone surrogate is a ValueError
-        return encode_basestring(value)
+        return _text(value)
     if kind is dict and depth < DEPTH:
         return "{" + ",".join([f"{_name(name)}:{render(inner, depth + 1)}" for name, inner in value.items()]) + "}"
     if kind is list and depth < DEPTH:
@@ -107,6 +107,15 @@ def _name(name: str) -> str:
     if NOT_A_NAME.search(name):
         raise ValueError("not a field name that MongoDB takes everywhere")
     return encode_basestring(name)
+
+
+def _text(value: str) -> str:
+    value.encode()  # a lone surrogate is a ValueError
+    quoted = encode_basestring(value)
+    if "\\u" not in quoted:
+        return quoted
+    # DuckDB writes the digits of a control character in capitals.
+    return ESCAPED.sub(lambda found: found[0][:2] + found[0][2:].upper(), quoted)
 
 
 def _float(value: float) -> str:

@@ -29,6 +29,8 @@ app = typer.Typer(
 )
 demo_app = typer.Typer(invoke_without_command=True, rich_markup_mode="rich")
 app.add_typer(demo_app, name="demo")
+keys_app = typer.Typer(no_args_is_help=True, help="API keys: who may ask for which use cases.")
+app.add_typer(keys_app, name="keys")
 app.add_typer(on_call)
 
 
@@ -199,6 +201,41 @@ def api(
 
     with told_errors():
         run_api(host, port, workers)
+
+
+@keys_app.command("create")
+def create_key(
+    client: Annotated[str, typer.Argument(metavar="CLIENT", help="Who will use it, such as web-shop.")],
+    use_case: Annotated[list[str], typer.Option(help="Use case it opens, repeatable; metrics, or * for everything.")],
+    rate: Annotated[float | None, typer.Option(min=0.01, help="Requests a second; default: no limit.")] = None,
+    days: Annotated[int | None, typer.Option(min=1, help="Days until it expires; default: never.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a key and print it, once. A client has at most two valid keys: create, deploy, revoke the old one."""
+    from serving_assets.commands.keys import make, print_made
+
+    with told_errors():
+        made = make(client, use_case, rate, days)
+    print_json(made) if as_json else print_made(made)
+
+
+@keys_app.command("list")
+def list_keys(as_json: JsonOption = False) -> None:
+    """Every key that was ever made, and whether it is valid; never the keys themselves."""
+    from serving_assets.commands.keys import every, print_keys
+
+    with told_errors():
+        found = every()
+    print_json(found) if as_json else print_keys(found)
+
+
+@keys_app.command("revoke")
+def revoke_key(key_id: Annotated[str, typer.Argument(metavar="KEY_ID", help="As list shows it.")]) -> None:
+    """Make a key open nothing any more; running servers learn it within two seconds."""
+    from serving_assets.commands.keys import print_keys, revoke
+
+    with told_errors():
+        print_keys([revoke(key_id)])
 
 
 def _workspace() -> Workspace:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
+from serving_assets.errors import ServingAssetsError
 from serving_assets.store import Control, Entity, OnlineStore, Reading, open_store
 
 READS = 4
@@ -40,7 +41,14 @@ class ThreadReader:
 
     async def control(self, collection: str) -> Control | None:
         """The control record, read in the watching thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._watch, self._store.control, collection)
+        return await asyncio.get_running_loop().run_in_executor(self._watch, self._control, collection)
+
+    def _control(self, collection: str) -> Control | None:
+        try:
+            return self._store.control(collection)
+        except ServingAssetsError:
+            self._store.close()  # a database that was mended by putting another file in its place is opened anew
+            raise
 
     async def read(self, collection: str, entities: Sequence[Entity]) -> Reading:
         """One read, in one of the reading threads."""

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from serving_assets.catalog.serve import Fallback, OnTheFly
+from serving_assets.catalog.serve import Fallback
 from serving_assets.catalog.spec import UseCase
 from serving_assets.errors import InputError
 from serving_assets.serving.cache import Entry
@@ -118,13 +118,12 @@ class Scoring:
         return not given.keys().isdisjoint(self._champion.live.loaded().scorer.signature.names)
 
     async def _scored(self, model: Model, asked: Asked) -> Answer:
-        declared = self.spec.serve.on_the_fly or OnTheFly()
         stored = Stored()
         if self.features is not None and asked.entity is not None:
             try:
                 stored = await self._stored(self.features, asked.entity)
             except Unavailable:
-                if declared.when_store_is_down == "unavailable":
+                if self._needs_store():
                     raise
                 stored = Stored(stale=True)
             if stored.values is None and self._fallback is not None:
@@ -132,6 +131,11 @@ class Scoring:
                 return await self._respond(self._fallback, asked, Stored(), FALLBACK, reason)
         reason = "requested" if stored.values is not None or self.features is None else "no_stored_features"
         return await self._respond(model, asked, stored, ON_THE_FLY, "store_down" if stored.stale else reason)
+
+    def _needs_store(self) -> bool:
+        """Whether there is to be no answer without stored features; a fallback's own word comes first."""
+        declared = self.spec.serve.fallback or self.spec.serve.on_the_fly
+        return declared is not None and declared.when_store_is_down == "unavailable"
 
     async def _stored(self, features: Collection[Values], entity: Entity) -> Stored:
         entry, stale = await features.get(entity)

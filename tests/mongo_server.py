@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from pymongo import MongoClient
@@ -50,6 +51,18 @@ def mongodb_uri() -> Iterator[str]:
         return
     with own_server() as process:
         yield process.uri
+
+
+@pytest.fixture
+def mongodb_database(mongodb_uri: str) -> Iterator[str]:
+    """The URI of a database of its own for one test; it is dropped afterwards."""
+    name = f"tests_{uuid4().hex[:16]}"
+    address, mark, options = mongodb_uri.partition("?")
+    names_one = address.rstrip("/").count("/") > 2
+    assert not names_one, "MONGODB_URI must name no database (but authSource): the tests make their own"
+    yield f"{address.rstrip('/')}/{name}{mark}{options}"
+    with MongoClient[dict[str, object]](mongodb_uri) as client:
+        client.drop_database(name)
 
 
 class ServerProcess:

@@ -1,4 +1,4 @@
-"""Processes that are killed, compete and read while others publish, on a real SQLite file."""
+"""Processes that are killed, compete and read while others publish, on a real SQLite file and a real MongoDB."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from signal import SIGKILL
 import pytest
 
 from serving_assets.failpoints import FAILPOINTS, VARIABLE
-from serving_assets.store import SqliteStore, parity
+from serving_assets.store import open_store, parity
 from tests.store.children import C, in_child, lake, publish_all, publish_version, read_all_the_time
 from tests.store.snapshots import target
 
@@ -24,6 +24,14 @@ KILLS = [
 JOIN_SECONDS = 120
 
 
+@pytest.fixture(params=["sqlite", pytest.param("mongodb", marks=pytest.mark.must_run)])
+def uri(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where an empty store is."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'online.db'}"
+    return str(request.getfixturevalue("mongodb_database"))
+
+
 def test_every_failpoint_of_the_store_has_a_kill() -> None:
     """No failpoint of the publish protocol stays untested."""
     assert {kill.partition(":")[0] for kill in KILLS} == {name for name in FAILPOINTS if name.startswith("store.")}
@@ -31,38 +39,36 @@ def test_every_failpoint_of_the_store_has_a_kill() -> None:
 
 @pytest.mark.parametrize("before", ["nothing", "published", "killed", "rolled back"])
 @pytest.mark.parametrize("kill", KILLS)
-def test_a_killed_publish_harms_nobody(kill: str, before: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_killed_publish_harms_nobody(kill: str, before: str, uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed anywhere, a publish shows readers the old generation or the new, and the re-run ends as if undisturbed."""
-    path = tmp_path / "killed.db"
-    active = _prepare(path, before, monkeypatch)
-    _killed(path, 9, kill, monkeypatch)
+    active = _prepare(uri, before, monkeypatch)
+    _killed(uri, 9, kill, monkeypatch)
 
-    with SqliteStore(path) as store:
+    with open_store(uri) as store:
         assert dict(store.scan(C)) == (lake(9) if kill.endswith("after_flip") else active)
 
-    publish_version(path, 9)
-    with SqliteStore(path) as store:
+    publish_version(uri, 9)
+    with open_store(uri) as store:
         control = store.control(C)
         assert control is not None
         assert (control.clean, control.lease) == (True, None)
         assert parity(store, C, len(lake(9)), target(lake(9)).digest).equal
         assert all(document.cur_g <= (control.active or 0) for document in store.every_document(C))
-    publish_version(path, 10)
-    with SqliteStore(path) as store:
+    publish_version(uri, 10)
+    with open_store(uri) as store:
         assert dict(store.scan(C)) == lake(10)
         store.rollback(C)
         assert dict(store.scan(C)) == lake(9)
 
 
-def test_readers_of_other_processes_see_whole_generations_only(tmp_path: Path) -> None:
+def test_readers_of_other_processes_see_whole_generations_only(uri: str) -> None:
     """While generations are published one after the other, reads of other processes never mix two, and never fail."""
-    path = tmp_path / "busy.db"
     context = get_context("spawn")
     stop, read, written = context.Event(), context.Queue(), context.Queue()
     alone = context.Barrier(1)
-    publish_version(path, 1)
-    readers = [in_child(read_all_the_time, path, stop, read) for _ in range(2)]
-    writer = in_child(publish_all, path, range(2, 80), "a writer", alone, written)
+    publish_version(uri, 1)
+    readers = [in_child(read_all_the_time, uri, stop, read) for _ in range(2)]
+    writer = in_child(publish_all, uri, range(2, 80), "a writer", alone, written)
     assert written.get(timeout=JOIN_SECONDS) == (78, 0)
     stop.set()
     for reads, generations, mixed in [read.get(timeout=JOIN_SECONDS) for _ in readers]:
@@ -74,14 +80,13 @@ def test_readers_of_other_processes_see_whole_generations_only(tmp_path: Path) -
         assert child.exitcode == 0
 
 
-def test_writers_of_other_processes_compete(tmp_path: Path) -> None:
+def test_writers_of_other_processes_compete(uri: str) -> None:
     """Of writers that publish at the same time each either publishes a whole generation or is told that another did."""
-    path = tmp_path / "contested.db"
     context = get_context("spawn")
     stop, read, written = context.Event(), context.Queue(), context.Queue()
     together = context.Barrier(3)
-    writers = [in_child(publish_all, path, range(n, 120, 3), f"writer {n}", together, written) for n in (1, 2, 3)]
-    reader = in_child(read_all_the_time, path, stop, read)
+    writers = [in_child(publish_all, uri, range(n, 120, 3), f"writer {n}", together, written) for n in (1, 2, 3)]
+    reader = in_child(read_all_the_time, uri, stop, read)
     outcomes = [written.get(timeout=JOIN_SECONDS) for _ in writers]
     stop.set()
     assert read.get(timeout=JOIN_SECONDS)[2] == []
@@ -90,7 +95,7 @@ def test_writers_of_other_processes_compete(tmp_path: Path) -> None:
         assert child.exitcode == 0
     assert sum(won + lost for won, lost in outcomes) == 119
     assert any(lost for _, lost in outcomes), "nobody ever competed"
-    with SqliteStore(path) as store:
+    with open_store(uri) as store:
         control = store.control(C)
         assert control is not None
         assert control.published is not None
@@ -98,25 +103,25 @@ def test_writers_of_other_processes_compete(tmp_path: Path) -> None:
         assert dict(store.scan(C)) == lake(control.published.snapshot_version)
 
 
-def _prepare(path: Path, before: str, monkeypatch: pytest.MonkeyPatch) -> dict[int, str]:
+def _prepare(uri: str, before: str, monkeypatch: pytest.MonkeyPatch) -> dict[int, str]:
     """Bring a store into a state in which a publish may be killed; returns what readers see."""
     if before == "nothing":
         return {}
-    publish_version(path, 1)
+    publish_version(uri, 1)
     if before == "published":
         return lake(1)
     if before == "killed":
-        _killed(path, 2, "store.publish.mid_write:2", monkeypatch)
+        _killed(uri, 2, "store.publish.mid_write:2", monkeypatch)
         return lake(1)
-    publish_version(path, 2)
-    with SqliteStore(path) as store:
+    publish_version(uri, 2)
+    with open_store(uri) as store:
         store.rollback(C)
     return lake(1)
 
 
-def _killed(path: Path, version: int, kill: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def _killed(uri: str, version: int, kill: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as armed:
         armed.setenv(VARIABLE, kill)
-        child = in_child(publish_version, path, version)
+        child = in_child(publish_version, uri, version)
         child.join(JOIN_SECONDS)
     assert child.exitcode == -SIGKILL

@@ -1,4 +1,4 @@
-"""What child processes do to a SQLite store: publish, be killed, read without pause.
+"""What child processes do to a store: publish, be killed, read without pause.
 
 Here: functions that a spawned process can import, and the lake they publish from. Not here: assertions about the
 outcome.
@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
-from pathlib import Path
 from typing import Any
 
 from serving_assets.errors import ConflictError
-from serving_assets.store import Change, Control, PublishReport, SqliteStore, publish
+from serving_assets.store import Change, Control, PublishReport, open_store, publish
 from tests.store.snapshots import changes, snapshot, target
 
 C = "collection"
@@ -32,18 +31,18 @@ def lake(version: int) -> dict[Any, str]:
     return snapshot({entity: version for entity in IDS if version and (entity + version) % 7})
 
 
-def publish_version(path: Path, version: int, writer: str = "a writer") -> PublishReport:
+def publish_version(uri: str, version: int, writer: str = "a writer") -> PublishReport:
     """Publish a snapshot over whatever is active, as a run of the pipeline does."""
 
     def since(control: Control) -> list[Change]:
         return changes(lake(control.published.snapshot_version if control.published else 0), lake(version))
 
     goal = target(lake(version), as_of=f"day {version}", version=version)
-    with SqliteStore(path) as store:
+    with open_store(uri) as store:
         return publish(store, C, since, goal, writer=writer, batch_rows=50)
 
 
-def publish_all(path: Path, versions: range, writer: str, together: Any, outcomes: Any) -> None:
+def publish_all(uri: str, versions: range, writer: str, together: Any, outcomes: Any) -> None:
     """Publish one version after the other, and report how many were published and how many another writer prevented.
 
     Begins when as many writers as the barrier `together` counts are ready.
@@ -52,17 +51,17 @@ def publish_all(path: Path, versions: range, writer: str, together: Any, outcome
     together.wait()
     for version in versions:
         try:
-            publish_version(path, version, writer)
+            publish_version(uri, version, writer)
             won += 1
         except ConflictError:
             lost += 1
     outcomes.put((won, lost))
 
 
-def read_all_the_time(path: Path, stop: Any, outcomes: Any) -> None:
+def read_all_the_time(uri: str, stop: Any, outcomes: Any) -> None:
     """Read batches and single ids until `stop`, and report how many reads and generations, and which were mixed."""
     reads, generations, mixed = 0, set(), []
-    with SqliteStore(path) as store:
+    with open_store(uri) as store:
         while not stop.is_set():
             ids = list(IDS) if reads % 2 else [reads % len(IDS)]
             reading = store.read(C, ids)

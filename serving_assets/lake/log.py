@@ -68,8 +68,9 @@ def open_table(storage: Storage, version: int | None = None) -> DeltaTable | Non
                 return None
             raise
         raise InputError(
-            f"Version {version} of {storage.uri} cannot be read ({error}).",
-            mend="Take a version that `history()` lists; older ones go with retention, or when a person is erased.",
+            f"Version {version} of {storage.uri} cannot be read: old versions go with retention, and all of them go "
+            f"when a person is erased ({error}).",
+            mend="Take a version that `history()` lists.",
         ) from error
 
 

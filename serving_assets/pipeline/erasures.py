@@ -150,7 +150,10 @@ def _change(platform: Platform, change: Callable[[Sequence[Request]], list[Reque
     table = platform.lake.table(REGISTER)
     for attempt in range(ATTEMPTS):
         version = table.version()
-        after = change(requests(platform))
+        known = requests(platform)
+        after = change(known)
+        if after == known:
+            return after
         rows = [{**asdict(request), "removed": json.dumps(dict(request.removed))} for request in after]
         reader = pa.Table.from_pylist(rows, schema=_SCHEMA).to_reader()
         try:

@@ -30,6 +30,7 @@ from serving_assets.store.digest import MODULUS
 from serving_assets.store.reading import TOMBSTONE_GRACE_SECONDS
 
 WRITER = "erasure"
+"""The same for every erasure: a repetition takes over at once from one that was killed."""
 REASON = "A person was erased."
 
 
@@ -69,18 +70,17 @@ def _publish_without(
     store = platform.store
     theirs = [(entity, text) for entity, text in store.scan(collection.name) if subjects.among(entity)]
     rows, digest = active.rows - len(theirs), (active.digest - total_digest(theirs)) % MODULUS
-    run_id = f"{WRITER}-{uuid4()}"
     target = Target(
         as_of=active.as_of,
         model_version=active.model_version,
         snapshot_version=_version_with(platform, collection, active, rows, digest),
         rows=rows,
         digest=digest,
-        run_id=run_id,
+        run_id=f"{WRITER}-{uuid4()}",
     )
     occasion = Occasion("restore", by=WRITER, reason=REASON, repeats=origin(active), pin=control.pinned)
     changes = [Change(entity, text, None) for entity, text in theirs]
-    publish(store, collection.name, changes, target, writer=run_id, occasion=occasion)
+    publish(store, collection.name, changes, target, writer=WRITER, occasion=occasion)
     Publications(platform, collection).record(store.control(collection.name))
 
 

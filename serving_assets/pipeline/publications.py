@@ -112,6 +112,15 @@ def is_lost(control: Control | None, log: Sequence[Activation]) -> bool:
     return control.activations[-1].at < log[-1].at
 
 
+LOST = "the store had lost generation"
+"""How the reason begins of whatever became active after a loss."""
+
+
+def loss(log: Sequence[Activation]) -> str:
+    """The reason of whatever becomes active after the store lost what the log says."""
+    return f"{LOST} {log[-1].generation.number}"
+
+
 def refuse_lost(collection: Collection, control: Control | None, log: Sequence[Activation]) -> Control:
     """The control record of a collection that is what the log says.
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from serving_assets.catalog.discovery import BoundUseCase
 from serving_assets.errors import InputError
 from serving_assets.pipeline.platform import Platform
-from serving_assets.pipeline.publications import Publications, is_lost, pin_of
+from serving_assets.pipeline.publications import Publications, is_lost, loss, pin_of
 from serving_assets.pipeline.publishing import Publisher, parity_with
 from serving_assets.pipeline.snapshot import Collection, collections_of, snapshot_of
 from serving_assets.store import Activation, Control, Generation, Occasion, Parity
@@ -94,5 +94,5 @@ def _loss(
             mend=f"Publish the newest instead: materialize {collection.use_case}/{collection.asset}.",
         ) from error
     if lost:
-        return f"the store had lost generation {active.number}", active
+        return loss(log), active
     return None if parity_with(platform, snapshot).equal else DAMAGED, active

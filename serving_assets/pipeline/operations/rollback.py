@@ -139,8 +139,10 @@ def _go_back(
     pin = Pin(wish.by, datetime.now(UTC).isoformat(timespec="microseconds"), wish.reason)
     occasion = Occasion("rollback", wish.by, wish.reason, pin=pin)
     if control.published and origin(control.published) == origin(earlier):
+        if control.pinned:
+            return "nothing to do", "readers get these documents already, and they are pinned"
         store.set_pin(name, occasion)
-        return "pinned as it is", "readers get its documents already"
+        return "pinned as it is", "readers get these documents already"
     if previous and control.before and origin(control.before) == origin(earlier):
         store.rollback(name, occasion=occasion, to=previous)
         return "one write", f"generation {previous} is the previous one, and no document was touched since"

@@ -16,7 +16,7 @@ from serving_assets.catalog.spec import DAY
 from serving_assets.engines.query import Input, Query
 from serving_assets.errors import InputError
 from serving_assets.pipeline.platform import Platform
-from serving_assets.pipeline.publications import Publications, active_at
+from serving_assets.pipeline.publications import LOST, Publications, active_at
 from serving_assets.pipeline.snapshot import Snapshot, predictions_of, snapshot_of
 from serving_assets.store import Activation, Entity
 
@@ -113,10 +113,10 @@ def _served(log: Sequence[Activation], index: int) -> Served:
 
 
 def _loss(log: Sequence[Activation], index: int) -> str:
-    """A restore says that the store had lost what it held, not since when."""
+    """What became active after a loss says that the store had lost this generation, not since when."""
     number = log[index].generation.number
     following = next((entry for entry in log[index:] if entry.generation.number != number), None)
-    if following and following.kind == "restore":
+    if following and following.reason.startswith(LOST):
         return f" At some time before {following.at} the store lost it, and served nothing until then."
     return ""
 

@@ -18,7 +18,7 @@ from serving_assets.pipeline.checks.store_parity import STORE_PARITY, check_stor
 from serving_assets.pipeline.checks.verdict import Verdict
 from serving_assets.pipeline.leases import release_dead_lease
 from serving_assets.pipeline.platform import Platform
-from serving_assets.pipeline.publications import is_lost, pin_of
+from serving_assets.pipeline.publications import is_lost, loss, pin_of
 from serving_assets.pipeline.publishing import Published, Publisher, parity_with
 from serving_assets.pipeline.report import described, measured
 from serving_assets.pipeline.snapshot import Collection, Snapshot, newest_snapshot, predictions_of, snapshot_of
@@ -96,11 +96,10 @@ def _recover(publisher: Publisher, step: Step) -> str:
     control, log = publisher.platform.store.control(publisher.collection.name), publisher.log.entries()
     if not is_lost(control, log):
         return ""
-    lost = f"the store had lost generation {log[-1].generation.number}"
-    step.context.log.warning(f"{publisher.collection.name}: {lost}.")
+    step.context.log.warning(f"{publisher.collection.name}: {loss(log)}.")
     if pin := pin_of(log):
-        publisher.bring_back(log[-1].generation, Occasion("restore", step.run_id, lost, pin=pin))
-    return lost
+        publisher.bring_back(log[-1].generation, Occasion("restore", step.run_id, loss(log), pin=pin))
+    return loss(log)
 
 
 def _distrust(step: Step) -> str | None:

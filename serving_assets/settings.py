@@ -37,7 +37,9 @@ class Settings(BaseSettings):
     mongodb_uri: SecretStr = Field(SecretStr(""), description="MongoDB as the online store, unless STORE_URI is set")
     mongodb_database: str = Field("", description="its database; default is the URI's, or else serving_assets")
     mongodb_write_concern: str = Field("majority", description="members that confirm a write: majority, or a number")
-    mongodb_read_preference: str = Field("primary", description="members that answer reads, by the manual's names")
+    mongodb_read_preference: Literal["primary", "primaryPreferred", "secondary", "secondaryPreferred", "nearest"] = (
+        Field("primary", description="members that answer reads of documents")
+    )
     mongodb_writers: int = Field(4, ge=1, description="batches of one publish that are under way at once")
     mongodb_timeout_seconds: float = Field(30, gt=0, description="how long to look for a server, or for a new primary")
     first_day: date | None = Field(None, description="first daily partition; default is what the domain declares")

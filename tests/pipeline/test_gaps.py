@@ -1,0 +1,90 @@
+"""What is missing is named with its mend; what a retry cannot cure is not retried, and what it can is.
+
+Not here: missing deliveries (test_unusable_deliveries.py), or checks that fail (test_gates.py).
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date
+
+import dagster as dg
+import pytest
+
+from serving_assets.pipeline.operations.runs import Outcome, run_assets
+from serving_assets.pipeline.stages import step
+from serving_assets.store import Publication
+from tests.pipeline.slice import DAY, NAME, Bench
+
+
+def retries(bench: Bench, outcome: Outcome) -> int:
+    """How often a step of the run was tried again."""
+    return len(bench.instance.all_logs(outcome.run_id, of_type=dg.DagsterEventType.STEP_UP_FOR_RETRY))
+
+
+def test_features_name_the_days_they_lack(bench: Bench) -> None:
+    """Features of a window with missing days are refused at once, with the days and the command that makes them."""
+    outcome = bench.score(date(2017, 6, 3))
+    assert outcome.failures == (
+        f"{NAME}/features: {NAME}/features reads mapped/household_days from 2017-03-05 to 2017-06-03; "
+        "it lacks 3 days: 2017-06-01, 2017-06-02, 2017-06-03. "
+        "Materialize them first: serving-assets backfill --from 2017-06-01 --to 2017-06-03.",
+    )
+    assert (outcome.made, retries(bench, outcome)) == ((), 0)
+
+
+def test_a_mapped_table_is_not_made_of_a_day_that_never_landed(bench: Bench) -> None:
+    """Without its raw day a mapped table is refused, instead of being empty."""
+    (failure,) = run_assets(bench.defs, bench.instance, [dg.AssetKey(["mapped", "baskets"])], date(2017, 6, 1)).failures
+    assert "mapped/baskets reads raw/transactions from 2017-06-01 to 2017-06-01; it lacks 2017-06-01." in failure
+
+
+def test_a_history_is_not_made_of_a_day_without_predictions(bench: Bench) -> None:
+    """Historic alone, for a day that was never scored, says what to make first."""
+    (failure,) = bench.run("historic", day=date(2017, 5, 1)).failures
+    assert f"{NAME} has no predictions for 2017-05-01. Materialize predictions for it first." in failure
+
+
+def test_without_a_champion_the_training_is_named(bench: Bench) -> None:
+    """Before the first promotion features are made, and scoring says what to do; it is not retried."""
+    for folder in (bench.settings.mlflow_dir, bench.settings.bundles_dir):
+        shutil.rmtree(folder)
+    outcome = bench.score()
+    assert [made.asset for made in outcome.made] == [f"{NAME}/features"]
+    (failure,) = outcome.failures
+    assert f"{NAME} has no champion. Train and promote first" in failure
+    assert retries(bench, outcome) == 0
+
+
+def test_training_says_how_much_history_it_needs(bench: Bench) -> None:
+    """A history too short for the declared holdout is refused with the number of as-of days that there are."""
+    config = {f"{NAME}__training_set": {"config": {"through": "2017-04-15"}}}
+    outcome = run_assets(bench.defs, bench.instance, [bench.asset("training_set")], config=config)
+    (failure,) = outcome.failures
+    assert "from 2017-01-01 to 2017-04-15 there are 1 as-of days" in failure
+    assert retries(bench, outcome) == 0
+
+
+@contextmanager
+def publishing(bench: Bench, lease_seconds: float) -> Iterator[None]:
+    """Somebody else holds the collection."""
+    other = Publication.begin(bench.platform.store, NAME, writer="somebody else", lease_seconds=lease_seconds)
+    yield
+    other.abandon()
+
+
+@pytest.mark.parametrize(("lease_seconds", "success", "tried_again"), [(2, True, 1), (300, False, 2)])
+def test_another_writer_is_waited_for(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, lease_seconds: float, success: bool, tried_again: int
+) -> None:
+    """A publish that meets another writer is retried: it passes once the lease has run out, or names the other."""
+    monkeypatch.setattr(step, "RETRIES", dg.RetryPolicy(max_retries=2, delay=2.5 if success else 0))
+    assert bench.score(date(2017, 5, 1)).success
+    assert bench.score(DAY).success
+    with publishing(bench, lease_seconds):
+        outcome = bench.publish()
+    assert (outcome.success, retries(bench, outcome)) == (success, tried_again)
+    if not success:
+        assert f"{NAME}: somebody else publishes generation 2 and holds the collection until" in outcome.failures[0]

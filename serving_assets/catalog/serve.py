@@ -7,9 +7,9 @@ Here: look-up, scoring in the request, the fallback, and what a front end may ke
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import PositiveInt
+from pydantic import Field, PositiveInt
 
 from serving_assets.catalog.columns import Spec
 
@@ -41,6 +41,17 @@ class Fallback(Spec):
     when_store_is_down: Literal["stale", "fallback", "unavailable"] = "stale"
 
 
+class LogAnswers(Spec):
+    """Which answers go to the prediction log: a sample of `share`, with ids and features only where they are declared.
+
+    Ids and features are personal data wherever entities are persons.
+    """
+
+    share: Annotated[float, Field(gt=0, le=1)]
+    entity: bool = False
+    features: bool = False
+
+
 class Serve(Spec):
     """How the prediction API answers for a use case.
 
@@ -52,6 +63,7 @@ class Serve(Spec):
     lookup: bool = True
     on_the_fly: OnTheFly | None = None
     fallback: Fallback | None = None
+    log: LogAnswers | None = None
     max_age_seconds: PositiveInt = 3_600
     stale_while_revalidate_seconds: PositiveInt = 60
     stale_if_error_seconds: PositiveInt = 86_400

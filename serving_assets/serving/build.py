@@ -25,6 +25,7 @@ from serving_assets.serving.live_model import LiveModel
 from serving_assets.serving.logs import JsonLog
 from serving_assets.serving.lookup import Lookup, fragment
 from serving_assets.serving.metrics import Metrics
+from serving_assets.serving.prediction_log import PredictionLog
 from serving_assets.serving.reader import Reader, open_reader
 from serving_assets.serving.routes import Route
 from serving_assets.serving.scoring import Model, Scoring
@@ -51,12 +52,15 @@ def build_api(settings: Settings, catalog: Catalog, *, public: bool, workers: in
     use_cases = {name: parts.served(spec) for name, spec in specs.items()}
     health = Health(use_cases, metrics)
     docs = Docs(specs, settings)
-    docs.routes = table(Service(use_cases, metrics, body_bytes=settings.api_body_bytes), health, docs)
+    wanted = {name: spec.serve.log for name, spec in specs.items() if spec.serve.log}
+    answers = PredictionLog(settings.landing, wanted, metrics.log_dropped.inc)
+    service = Service(use_cases, metrics, answers, body_bytes=settings.api_body_bytes)
+    docs.routes = table(service, health, docs)
     watched = [collection.watch for served in use_cases.values() for collection in served.collections]
     api = Api(
         docs.routes,
         guard=Guard(settings.api_keys_file, public=public, workers=workers),
-        background=_background(reader, use_cases, models.values(), [*watched, health.pulse], log),
+        background=_background(reader, use_cases, models.values(), [*watched, health.pulse], answers, log),
         metrics=metrics,
         log=log,
         most=settings.api_concurrency,
@@ -141,9 +145,11 @@ async def _background(
     use_cases: Mapping[str, Served],
     models: Iterable[LiveModel],
     watched: Sequence[Callable[[], Coroutine[Any, Any, None]]],
+    answers: PredictionLog,
     log: JsonLog,
 ) -> AsyncIterator[None]:
     """Follow models and collections; the first look is waited for, so that the first request finds it done."""
+    answers.start()
     for model in models:
         await model.look()
     tasks = [_forever(watch(), log) for watch in (*watched, *(model.watch for model in models))]
@@ -156,6 +162,7 @@ async def _background(
     finally:
         for task in tasks:
             task.cancel()
+        answers.close()
         await reader.close()
 
 

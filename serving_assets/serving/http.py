@@ -32,6 +32,8 @@ class Answer(NamedTuple):
     headers: tuple[Header, ...]
     source: str = ""
     """Where a prediction came from, for metrics and the prediction log; empty when it is none."""
+    features: Callable[[], dict[str, Any]] | None = None
+    """What was scored, for the prediction log alone."""
 
 
 class Problem(Exception):

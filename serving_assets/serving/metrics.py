@@ -43,6 +43,7 @@ class Metrics:
             ["collection", "event"],
             **made,
         )
+        self.log_dropped = Counter("prediction_log_dropped", "Sampled answers that were not logged.", **made)
         recent: dict[str, Any] = {**made, "multiprocess_mode": "mostrecent"}
         self.as_of = Gauge("as_of_seconds", "As-of instant of what is served, since the epoch.", ["use_case"], **recent)
         self.generation = Gauge("generation", "Active generation.", ["use_case"], **recent)

@@ -15,6 +15,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from math import isfinite, nan
 from typing import Any, NamedTuple
 
@@ -199,9 +200,10 @@ class Scoring:
             "generation": stored.generation,
             "stale": stored.stale,
         }
+        features = partial(gathered.explained, signature)
         if asked.explain:
-            body["features"] = gathered.explained(signature)
-        return Answer(200, orjson.dumps(body), (JSON, NO_STORE), source)
+            body["features"] = features()
+        return Answer(200, orjson.dumps(body), (JSON, NO_STORE), source, features)
 
     def _prediction(self, names: tuple[str, ...], scores: Sequence[float]) -> dict[str, float]:
         """The scores by column, as the model gave them; none that the declaration forbids leaves the server."""

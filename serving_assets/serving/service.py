@@ -17,6 +17,7 @@ from serving_assets.serving.collection import Collection
 from serving_assets.serving.http import JSON, NO_STORE, Answer, Problem, Request, bad_request
 from serving_assets.serving.lookup import Lookup
 from serving_assets.serving.metrics import Metrics
+from serving_assets.serving.prediction_log import PredictionLog
 from serving_assets.serving.scoring import MEMBERS, Scoring
 
 BODY_SECONDS = 10.0
@@ -60,8 +61,10 @@ class Served:
 class Service:
     """The handlers of /v1 over the served use cases."""
 
-    def __init__(self, use_cases: Mapping[str, Served], metrics: Metrics, *, body_bytes: int) -> None:
-        self._use_cases, self._metrics, self._body_bytes = use_cases, metrics, body_bytes
+    def __init__(
+        self, use_cases: Mapping[str, Served], metrics: Metrics, log: PredictionLog, *, body_bytes: int
+    ) -> None:
+        self._use_cases, self._metrics, self._log, self._body_bytes = use_cases, metrics, log, body_bytes
 
     async def list_use_cases(self, request: Request) -> Answer:
         """Every use case that the caller's key covers."""
@@ -76,8 +79,7 @@ class Service:
         """The published prediction of one entity."""
         served = self._looked_up(request)
         answer = await served.lookup.one(request, request.params[1])
-        self._metrics.counted(served.spec.name, answer.source)()
-        return answer
+        return self._noted(request, served, answer, 1)
 
     async def batch_get(self, request: Request) -> Answer:
         """The published predictions of many entities."""
@@ -87,9 +89,8 @@ class Service:
         if type(ids) is not list:
             raise bad_request("ids must be an array.")
         answer = await served.lookup.many(ids)
-        self._metrics.counted(served.spec.name, answer.source)(len(ids))
         request.facts["ids"] = len(ids)
-        return answer
+        return self._noted(request, served, answer, len(ids))
 
     async def score(self, request: Request) -> Answer:
         """A prediction for what the request brings."""
@@ -98,7 +99,12 @@ class Service:
             raise Problem(404, "not-offered", "The use case does not offer scoring")
         body = await request.json_object(self._body_bytes, BODY_SECONDS, MEMBERS)
         answer = await served.scoring.answer(body)
-        self._metrics.counted(served.spec.name, answer.source)()
+        return self._noted(request, served, answer, 1)
+
+    def _noted(self, request: Request, served: Served, answer: Answer, predictions: int) -> Answer:
+        self._metrics.counted(served.spec.name, answer.source)(predictions)
+        if answer.status == 200:
+            self._log.note(request, served.spec.name, answer)
         return answer
 
     def _served(self, request: Request) -> Served:

@@ -50,9 +50,10 @@ def check_agrees_with_history(
     sql = f"""
         WITH newest AS (
             SELECT * FROM (
-                SELECT {listed}, row_number() OVER (
-                    PARTITION BY "{key}" ORDER BY scored_for DESC, scored_at DESC, run_id DESC
-                ) AS n FROM history
+                SELECT {listed}, row_number() OVER (PARTITION BY "{key}" ORDER BY scored_at DESC, run_id DESC) AS n
+                FROM history WHERE ("{key}", scored_for) IN (
+                    SELECT ("{key}", max(scored_for)) FROM history GROUP BY "{key}"
+                )
             ) AS ranked WHERE n = 1 AND scored_for > DATE '{expired}'
         ), span AS (SELECT min(scored_for) AS first, max(scored_for) AS last FROM newest)
         SELECT coalesce(h."{key}", l."{key}") AS "{key}", h.scored_for AS history_for, l.scored_for AS latest_for,

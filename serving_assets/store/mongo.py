@@ -63,14 +63,14 @@ class MongoStore(OnlineStore):
 
     Args:
         uri: `mongodb://` or `mongodb+srv://`.
-        writers: how many batches of one publish are under way at once.
         patience_seconds: how long a command that fails in passing is tried again, with growing pauses.
         about: the other fields of Deployment.
     """
 
-    def __init__(self, uri: str, *, writers: int = 4, patience_seconds: float = 60.0, **about: Any) -> None:
-        self._mongo = Connection(Deployment(uri, **about))
-        self._writers = writers
+    def __init__(self, uri: str, *, patience_seconds: float = 60.0, **about: Any) -> None:
+        deployment = Deployment(uri, **about)
+        self._mongo = Connection(deployment)
+        self._writers = deployment.writers
         self._patience_seconds = patience_seconds
 
     def control(self, collection: str) -> Control | None:

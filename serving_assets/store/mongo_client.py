@@ -52,6 +52,7 @@ class Deployment:
             readers have seen.
         read_preference: which members answer reads of documents, by its name in MongoDB's manual. Control records
             are always read from the primary.
+        writers: how many bulks of one publish are under way at once.
         timeout_seconds: how long to look for a server, which is also how long an election may last.
     """
 
@@ -59,6 +60,7 @@ class Deployment:
     database: str = ""
     write_concern: str = "majority"
     read_preference: str = "primary"
+    writers: int = 4
     timeout_seconds: float = 30.0
 
     def __repr__(self) -> str:

@@ -84,12 +84,12 @@ class Bundle:
         if SAMPLE not in self.manifest.files:
             return
         with pa.ipc.open_file(self.path / SAMPLE) as file:
-            sample = file.read_all().combine_chunks().to_batches()[0]
-        expected = sample.column(EXPECTED).to_numpy()
-        rows = sample.drop_columns([EXPECTED])
-        alone = scorer.score_rows([list(rows.slice(0, 1).to_pylist()[0].values())])[0, 0]
-        found = scorer.score(rows)[scorer.columns[0]]
-        if not np.allclose(found, expected, rtol=0, atol=TOLERANCE) or alone != found[0]:
+            sample = file.read_all().to_pylist()
+        expected = np.array([row.pop(EXPECTED) for row in sample])
+        rows = [[row[name] for name in self.signature.names] for row in sample]
+        found = scorer.score_rows(rows)[:, 0]
+        alone = np.array([scorer.score_rows([row])[0, 0] for row in rows])
+        if not np.allclose(found, expected, rtol=0, atol=TOLERANCE) or alone.tobytes() != found.tobytes():
             raise _damaged(self.path, "its scorer does not give the scores of its own sample")
 
     def scorer(self, threads: int = 1) -> Scorer:

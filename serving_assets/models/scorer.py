@@ -80,9 +80,8 @@ class Scorer:
         Raises:
             InputError: when a feature is missing although the model requires it.
         """
-        if isinstance(self._run, Compiled) and self._run.by_matrix:
-            matrix = self.signature.matrix_of(rows)
-            return self._run.matrix(np.repeat(matrix, 2, axis=0))[:1] if len(rows) == 1 else self._run.matrix(matrix)
+        if isinstance(self._run, Compiled):
+            return self._run.rows([*rows, *rows])[:1] if len(rows) == 1 else self._run.rows(rows)
         scores = self.score(self.signature.batch_of(rows))
         return np.column_stack([scores[name] for name in self.columns])
 
@@ -124,17 +123,19 @@ class Compiled:
         options.log_severity_level = 3
         self._session = onnxruntime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
         self._signature, self._outputs = signature, list(signature.outputs)
-        self.by_matrix = [entry.name for entry in self._session.get_inputs()] == [MATRIX]
+        self._by_matrix = [entry.name for entry in self._session.get_inputs()] == [MATRIX]
 
     def __call__(self, batch: pa.RecordBatch) -> np.ndarray:
         """The scores of a batch."""
-        if self.by_matrix:
-            return self.matrix(self._signature.matrix(batch))
+        if self._by_matrix:
+            return self._of({MATRIX: self._signature.matrix(batch)})
         return self._of({name: values.reshape(-1, 1) for name, values in self._signature.columns(batch).items()})
 
-    def matrix(self, values: np.ndarray) -> np.ndarray:
-        """The scores of rows that are a float32 matrix already."""
-        return self._of({MATRIX: values})
+    def rows(self, rows: Sequence[Sequence[Value]]) -> np.ndarray:
+        """The scores of two or more rows of plain values."""
+        if self._by_matrix:
+            return self._of({MATRIX: self._signature.matrix_of(rows)})
+        return self._of({name: values.reshape(-1, 1) for name, values in self._signature.columns_of(rows).items()})
 
     def _of(self, feed: dict[str, np.ndarray]) -> np.ndarray:
         return np.concatenate(self._session.run(self._outputs, feed), axis=1, dtype=np.float64)

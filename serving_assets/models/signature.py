@@ -89,7 +89,7 @@ class Signature(Spec):
         return tuple(feature.name for feature in self.features)
 
     @cached_property
-    def _required_numbers(self) -> tuple[int, ...]:
+    def _required(self) -> tuple[int, ...]:
         return tuple(i for i, feature in enumerate(self.features) if feature.required)
 
     @property
@@ -153,19 +153,34 @@ class Signature(Spec):
         return pa.RecordBatch.from_arrays(columns, names=list(self.names))
 
     def matrix_of(self, rows: Sequence[Sequence[Value]]) -> np.ndarray:
-        """What `matrix` makes of `batch_of` these rows of numbers, at a tenth of the cost.
+        """What `matrix` makes of `batch_of` these rows of numbers, at a hundredth of the cost, and without Arrow.
 
         Raises:
             InputError: when a required feature is missing.
         """
-        for row in rows:
-            if any(type(value) is int and abs(value) > _EXACT for value in row):
-                return self.matrix(self.batch_of(rows))
-        wide = np.array(rows, dtype=np.float64)
-        for index in self._required_numbers:
-            if np.isnan(wide[:, index]).any():
+        self._require(rows)
+        if any(type(value) is int and abs(value) > _EXACT for row in rows for value in row):
+            return np.array([[_number(value) for value in row] for row in rows], dtype=np.float32)
+        return np.array(rows, dtype=np.float64).astype(np.float32)
+
+    def columns_of(self, rows: Sequence[Sequence[Value]]) -> dict[str, np.ndarray]:
+        """What `columns` makes of `batch_of` these rows.
+
+        Raises:
+            InputError: when a required feature is missing.
+        """
+        self._require(rows)
+        return {
+            feature.name: np.array([value or "" for value in column], dtype=object)
+            if feature.is_string
+            else np.array([_number(value) for value in column], dtype=np.float32)
+            for feature, column in zip(self.features, zip(*rows, strict=True), strict=True)
+        }
+
+    def _require(self, rows: Sequence[Sequence[Value]]) -> None:
+        for index in self._required:
+            if any(row[index] is None or row[index] != row[index] for row in rows):
                 self.check_rows(self.batch_of(rows))
-        return wide.astype(np.float32)
 
     def matrix(self, batch: pa.RecordBatch) -> np.ndarray:
         """The numeric features of `batch`: float32 (rows, numeric features), C order, NaN for missing."""
@@ -200,6 +215,15 @@ def _same_kind(feature: Feature, found: pa.DataType) -> bool:
         return True
     dtype = _dtype(found)
     return dtype is not None and (dtype == "string") == feature.is_string
+
+
+def _number(value: Value) -> np.float32:
+    """Rounded to float32 once: an integer that float64 cannot hold must not pass through it."""
+    if value is None:
+        return np.float32("nan")
+    if type(value) is int and -(1 << 63) <= value < 1 << 63:
+        return np.int64(value).astype(np.float32)
+    return np.float32(value)
 
 
 def _floats(column: pa.Array) -> Any:

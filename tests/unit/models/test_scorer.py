@@ -174,7 +174,10 @@ def test_a_plain_value_is_rounded_as_its_column_is(value: float | None) -> None:
     features = (Feature(name="x", dtype="float64"), Feature(name="y", dtype="float64"))
     signature = Signature(features=features, outputs=("score",))
     rows = [[value, 1.5]]
-    np.testing.assert_array_equal(signature.matrix_of(rows), signature.matrix(signature.batch_of(rows)))
+    batch = signature.batch_of(rows)
+    np.testing.assert_array_equal(signature.matrix_of(rows), signature.matrix(batch))
+    for name, column in signature.columns(batch).items():
+        np.testing.assert_array_equal(signature.columns_of(rows)[name], column)
 
 
 def test_a_row_without_a_required_feature_is_refused() -> None:
@@ -182,3 +185,13 @@ def test_a_row_without_a_required_feature_is_refused() -> None:
     features = (Feature(name="x", dtype="float64", required=True),)
     with pytest.raises(InputError, match="'x' is missing in 1 of 1 rows"):
         Signature(features=features, outputs=("score",)).matrix_of([[None]])
+
+
+def test_plain_text_enters_as_its_column_does() -> None:
+    """Text is taken as it is, and missing text is empty, in a row as in a batch."""
+    features = (Feature(name="x", dtype="string"), Feature(name="y", dtype="float64"))
+    signature = Signature(features=features, outputs=("score",))
+    rows = [["a", 1], [None, None], ["", 2.5]]
+    batch = signature.batch_of(rows)
+    for name, column in signature.columns(batch).items():
+        assert signature.columns_of(rows)[name].tolist() == pytest.approx(column.tolist(), nan_ok=True)

@@ -7,6 +7,7 @@ Here: the declaration. Not here: what the features are (features.sql), what is p
 from __future__ import annotations
 
 from serving_assets.catalog.columns import Between
+from serving_assets.catalog.serve import OnTheFly, Serve
 from serving_assets.catalog.spec import (
     Baseline,
     Current,
@@ -54,4 +55,5 @@ USE_CASE = UseCase(
     ),
     schedule=Daily(at="05:00", timezone="America/New_York"),
     training_schedule=Weekly(day="monday", at="06:00", timezone="America/New_York"),
+    serve=Serve(on_the_fly=OnTheFly()),
 )

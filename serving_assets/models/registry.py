@@ -25,6 +25,7 @@ from serving_assets.models.training import Candidate
 CHAMPION = "champion"
 CANDIDATE = "candidate"
 _BUNDLE = "bundle"
+_SQLITE = b"SQLite format 3\0"
 _SAMPLE_ROWS = 100
 
 
@@ -34,6 +35,10 @@ class NoChampion(InputError):
 
 class RegistryUnavailable(ServingAssetsError):
     """MLflow does not answer; a retry may pass."""
+
+
+class RegistryDamaged(RegistryUnavailable, InputError):
+    """The registry's database is none; no retry will pass."""
 
 
 class Registry:
@@ -201,7 +206,7 @@ class Registry:
         from sqlalchemy.exc import SQLAlchemyError
 
         if self.tracking_uri.startswith("sqlite:///"):
-            Path(self.tracking_uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+            self._prepare_file(Path(self.tracking_uri.removeprefix("sqlite:///")))
         try:
             yield MlflowClient(tracking_uri=self.tracking_uri, registry_uri=self.tracking_uri)
         except (MlflowException, SQLAlchemyError) as error:
@@ -210,6 +215,18 @@ class Registry:
                 f"MLflow at {self._shown_uri} did not do what was asked: {reason[:300]}",
                 mend="Check MLFLOW_TRACKING_URI and that the server is up, then run again.",
             ) from error
+
+    def _prepare_file(self, path: Path) -> None:
+        """Refuse what is no database: MLflow would try to open it for 100 seconds, and each retry again."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists():
+            with path.open("rb") as file:
+                head = file.read(len(_SQLITE))
+            if head and head != _SQLITE:
+                raise RegistryDamaged(
+                    f"MLflow at {self._shown_uri}: the file is not a SQLite database.",
+                    mend="Restore it from a backup, or move it away and train anew.",
+                )
 
     @property
     def _shown_uri(self) -> str:

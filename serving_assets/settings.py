@@ -12,8 +12,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from serving_assets.errors import InputError
 
 PROJECT = Path(__file__).resolve().parent.parent
 WORKSPACE_FILE = "settings.env"
@@ -123,9 +125,17 @@ class Settings(BaseSettings):
 
 @lru_cache(maxsize=1)
 def get_settings() -> Settings:
-    """The settings of this process, read at the first call."""
-    data_dir = Path(os.environ.get("DATA_DIR", PROJECT / "data"))
-    return Settings(_env_file=data_dir / WORKSPACE_FILE)
+    """The settings of this process, read at the first call.
+
+    Raises:
+        InputError: when one of them has no such value; the value is not told, because it may be a secret.
+    """
+    file = Path(os.environ.get("DATA_DIR", PROJECT / "data")) / WORKSPACE_FILE
+    try:
+        return Settings(_env_file=file)
+    except ValidationError as error:
+        told = "; ".join(f"{str(found['loc'][0]).upper()}: {found['msg']}" for found in error.errors())
+        raise InputError(f"{told}.", mend=f"Correct it in the environment, or in {file}.") from error
 
 
 def remember(**values: object) -> None:

@@ -24,8 +24,12 @@ def run_backfill(
     """All runs of the backfill, with a bar for each phase.
 
     The tables stop at the first failed chunk, because what follows would read gaps; predictions go on, day by day.
+
+    Raises:
+        InputError: for days that have no partition.
     """
     defs, instance = workspace.defs, workspace.instance
+    backfill.refuse_days_without_partition(workspace.platform.partitions(use_case.domain.timezone), days)
     with progress_bar() as bar:
         tables = backfill.backfill_tables(defs, instance, workspace.catalog, use_case, days)
         done = list(until_failure(tracked(bar, "raw and mapped tables, in days", len(days), tables)))

@@ -17,7 +17,7 @@ def print_status(state: dict[str, Any]) -> None:
     console.print(f"[bold]{state['use_case']}[/]")
     for asset, online in state["online"].items():
         _print_online(asset, online, state["use_case"])
-    console.print(f"  champion      {'version ' + state['champion'] if state['champion'] else 'none: train first'}")
+    _print_champion(state)
     table = Table("stage", "newest", box=None, header_style="bold", padding=(0, 2))
     for stage, newest in state["stages"].items():
         table.add_row(stage, newest or "[dim]never[/]")
@@ -27,6 +27,14 @@ def print_status(state: dict[str, Any]) -> None:
         console.print(f"  [{color}]{check['severity']}[/] {check['asset']} {check['check']}: {check['said']}")
     if not state["failing_checks"]:
         console.print("  [green]no check fails[/]")
+
+
+def _print_champion(state: dict[str, Any]) -> None:
+    if state["champion_unknown"]:
+        console.print("  champion      [red]unknown[/]:", end=" ")
+        console.print(state["champion_unknown"], markup=False)
+    else:
+        console.print(f"  champion      {'version ' + state['champion'] if state['champion'] else 'none: train first'}")
 
 
 def _print_online(asset: str, online: dict[str, Any], use_case: str) -> None:

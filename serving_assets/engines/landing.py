@@ -63,8 +63,13 @@ def find_files(source: Source, landing: Path, days: DayRange | None) -> list[tup
     A day on which nothing happened must deliver a file without rows: a late file would look the same as none.
 
     Raises:
-        InputError: when no file has landed for the snapshot, or for one of the days.
+        InputError: when there is no landing zone, or no file for the snapshot or for one of the days.
     """
+    if not landing.is_dir():
+        raise InputError(
+            f"raw/{source.name}: there is no landing zone {landing}. {KEPT}",
+            mend="Correct LANDING_URI, or attach the storage.",
+        )
     found: list[tuple[date | None, Path]] = []
     for day in days.days() if days else [None]:
         folder = landing / source.name / f"dt={day}" if day else landing / source.name

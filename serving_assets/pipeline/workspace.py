@@ -9,12 +9,14 @@ import logging
 import os
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
 from serving_assets.catalog.discovery import BoundUseCase, Catalog
 from serving_assets.engines.query import Input, Query
+from serving_assets.errors import InputError
 from serving_assets.pipeline.build import build_defs
 from serving_assets.pipeline.operations.runs import plain_numbers, settle_dead_runs
 from serving_assets.pipeline.platform import Platform
@@ -44,8 +46,17 @@ class Workspace:
 
     @cached_property
     def instance(self) -> dg.DagsterInstance:
-        """The instance in DAGSTER_HOME, by default the project's own, so that the UI shows what commands ran."""
-        os.environ.setdefault("DAGSTER_HOME", str(PROJECT / "dagster_home"))
+        """The instance in DAGSTER_HOME, by default the project's own, so that the UI shows what commands ran.
+
+        Raises:
+            InputError: when DAGSTER_HOME is no folder.
+        """
+        home = Path(os.environ.setdefault("DAGSTER_HOME", str(PROJECT / "dagster_home")))
+        if not home.is_absolute() or not home.is_dir():
+            raise InputError(
+                f"DAGSTER_HOME is {home}, which is no absolute path of a folder.",
+                mend=f"Create it with a copy of {PROJECT / 'dagster_home' / 'dagster.yaml'}, or unset DAGSTER_HOME.",
+            )
         logging.getLogger("dagster").setLevel(logging.ERROR)
         instance = dg.DagsterInstance.get()
         settle_dead_runs(instance)

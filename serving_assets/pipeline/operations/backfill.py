@@ -12,6 +12,7 @@ from datetime import date, timedelta
 import dagster as dg
 
 from serving_assets.catalog.discovery import BoundUseCase, Catalog
+from serving_assets.errors import InputError
 from serving_assets.lake import DayRange
 from serving_assets.pipeline.operations.jobs import TRAINING_STAGES, online_features_keys, stage_keys
 from serving_assets.pipeline.operations.runs import Outcome, run_assets
@@ -34,6 +35,20 @@ def chunks(days: DayRange, size: int = CHUNK_DAYS) -> list[DayRange]:
     firsts = range(0, len(days), size)
     starts = [days.first + timedelta(days=offset) for offset in firsts]
     return [DayRange(start, min(start + timedelta(days=size - 1), days.last)) for start in starts]
+
+
+def refuse_days_without_partition(partitions: dg.DailyPartitionsDefinition, days: DayRange) -> None:
+    """Refuse days before the first partition, and those that have not ended.
+
+    Raises:
+        InputError: naming the days that there are.
+    """
+    first, newest = partitions.get_first_partition_key(), partitions.get_last_partition_key()
+    if first is None or newest is None or not first <= str(days.first) <= str(days.last) <= newest:
+        raise InputError(
+            f"There are partitions from {first} to {newest}; {days.first} to {days.last} is not among them.",
+            mend="Name days in between. A day gets its partition when it has ended; FIRST_DAY sets the first.",
+        )
 
 
 def backfill_tables(

@@ -148,4 +148,6 @@ def _step_failure(event: dg.DagsterEvent) -> str:
     if not said and data.error is not None:
         cause = data.error.cause or data.error
         said = cause.message.strip()
-    return f"{(event.step_key or '').replace('__', '/', 1)}: {said}" + (f" {mend.value}" if mend else "")
+    step = (event.step_key or "").replace("__", "/", 1)
+    named = said if said.startswith(step) else f"{step}: {said}"
+    return named + (f" {mend.value}" if mend else "")

@@ -31,7 +31,7 @@ def gather(workspace: Workspace, use_case: BoundUseCase) -> dict[str, Any]:
         "use_case": use_case.name,
         "stages": {key.to_user_string(): _newest(workspace, key) for key in keys},
         "online": {c.asset: _online(workspace.platform, c) for c in collections_of(use_case)},
-        "champion": _champion(workspace, use_case),
+        **_champion(workspace, use_case),
         "failing_checks": _failing(workspace, set(keys)),
     }
 
@@ -68,11 +68,12 @@ def _newest(workspace: Workspace, key: dg.AssetKey) -> str | None:
     return f"made {datetime.fromtimestamp(event.timestamp, UTC).isoformat(timespec='seconds')}"
 
 
-def _champion(workspace: Workspace, use_case: BoundUseCase) -> str | None:
+def _champion(workspace: Workspace, use_case: BoundUseCase) -> dict[str, str | None]:
+    """The version that scores, and why it is not known: the rest of the page must be there without the registry."""
     try:
-        return workspace.platform.registry.champion(use_case.name)
-    except ServingAssetsError:
-        return None
+        return {"champion": workspace.platform.registry.champion(use_case.name), "champion_unknown": None}
+    except ServingAssetsError as error:
+        return {"champion": None, "champion_unknown": str(error)}
 
 
 def _failing(workspace: Workspace, assets: set[dg.AssetKey]) -> list[dict[str, str]]:

@@ -42,9 +42,10 @@ def score_histogram(edges: Sequence[float], counts: Sequence[int], reference: Se
     """
     figure, axes = _canvas(f"{title}: {sum(counts):,} scores")
     bins = np.asarray(edges)
-    axes.bar(bins[:-1], _share(counts), np.diff(bins), align="edge", color=_SOFT, edgecolor="white", label="now")
+    axes.bar(bins[:-1], _share(counts), np.diff(bins), align="edge", color=_SOFT, edgecolor="white", label="this day")
     axes.stairs(_share(reference), bins, color=_INK, linewidth=1.5, label="reference: held out in training")
-    axes.set(xlabel="score", ylabel="share of rows", xlim=(bins[0], bins[-1]))
+    top = max(_share(counts).max(), _share(reference).max(), 0.01)
+    axes.set(xlabel="score", ylabel="share of rows", xlim=(bins[0], bins[-1]), ylim=(0, 1.3 * top))
     return _png(figure, axes)
 
 

@@ -76,7 +76,7 @@ def _peak_mib() -> float:
 
 
 def described(
-    table: str,
+    table: str | None,
     *files: Path,
     columns: Mapping[str, Column] | None = None,
     key: tuple[str, ...] = (),
@@ -85,9 +85,10 @@ def described(
     """What the UI shows of an asset before it was ever made: table, columns, lineage, and the files that make it."""
     references = [dg.LocalFileCodeReference(file_path=str(path), line_number=1, label=path.name) for path in files]
     metadata: dict[str, Any] = {
-        "dagster/table_name": table,
         "dagster/code_references": dg.CodeReferencesMetadataValue(code_references=references),
     }
+    if table is not None:
+        metadata["dagster/table_name"] = table
     if columns is not None:
         metadata["dagster/column_schema"] = _table_schema(columns, key)
     if lineage is not None:

@@ -168,7 +168,7 @@ def _model(use_case: BoundUseCase) -> dg.AssetsDefinition:
         owners=use_case.spec.owners,
         kinds={"sklearn", "mlflow", "onnx"},
         deps=[dg.AssetKey([use_case.name, "training_set"])],
-        metadata=described(use_case.name, train),
+        metadata=described(None, train),
     )
 
 
@@ -216,7 +216,7 @@ def _champion(use_case: BoundUseCase) -> dg.AssetsDefinition:
         owners=use_case.spec.owners,
         kinds={"mlflow"},
         deps=[dg.AssetKey([use_case.name, "model"])],
-        metadata=described(use_case.name, use_case.folder / "use_case.py"),
+        metadata=described(None, use_case.folder / "use_case.py"),
         pool=f"{use_case.name}_champion",
     )
 

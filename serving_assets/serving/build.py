@@ -45,7 +45,7 @@ def build_api(settings: Settings, catalog: Catalog, *, public: bool, workers: in
     Raises:
         InputError: the store's uri or the file of the keys cannot be understood.
     """
-    reader, metrics = open_reader(settings.store), Metrics()
+    reader, metrics = open_reader(settings.store, settings.mongodb), Metrics()
     specs = {name: bound.spec for name, bound in catalog.use_cases.items()}
     models = {name: LiveModel(name, settings.bundles_dir, log.write) for name in _scored(specs.values())}
     parts = Parts(settings, reader, metrics, models, specs)

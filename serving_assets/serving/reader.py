@@ -7,12 +7,15 @@ the answers (collection.py).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol
+from typing import Any, Protocol
 
 from serving_assets.errors import ServingAssetsError
-from serving_assets.store import Control, Entity, OnlineStore, Reading, open_store
+from serving_assets.store import MONGODB, Control, Entity, OnlineStore, Reading, open_store
+
+SELECTION_SECONDS = 1.0
+"""How long one attempt looks for a MongoDB server: short, for the next look is the one that finds it back."""
 
 READS = 4
 """Reads of one collection at a time. What is asked meanwhile is read together, in the next one."""
@@ -61,10 +64,14 @@ class ThreadReader:
         self._store.close()
 
 
-def open_reader(uri: str) -> Reader:
-    """A reader of the store at `uri`.
+def open_reader(uri: str, mongodb: Mapping[str, Any] | None = None) -> Reader:
+    """A reader of the store at `uri`; `mongodb` is what that store is told besides.
 
     Raises:
         InputError: no store is known for `uri`.
     """
+    if uri.startswith(MONGODB):
+        from serving_assets.store.mongo_async import AsyncMongoReader
+
+        return AsyncMongoReader(uri, **{**(mongodb or {}), "timeout_seconds": SELECTION_SECONDS})
     return ThreadReader(open_store(uri))

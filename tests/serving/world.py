@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from serving_assets.models.champion import point_to_champion
-from serving_assets.store import Change, Entity, SqliteStore, Target, publish, total_digest
+from serving_assets.store import Change, Entity, Target, open_store, publish, total_digest
 from tests.unit.catalog.small_catalog import FILES, USE_CASE, write_catalog
 
 FEATURES = "SELECT person, " + ", ".join(f"CAST(1 AS DOUBLE) AS f{i}" for i in range(6)) + " FROM person_days"
@@ -70,7 +70,7 @@ def write_world(root: Path) -> Path:
 class Published:
     """What one collection holds, published through the store's own protocol."""
 
-    path: Path
+    uri: str
     collection: str
     documents: dict[Entity, str] = field(default_factory=dict)
     version: int = 0
@@ -82,14 +82,14 @@ class Published:
         as_of = (datetime.now(UTC) - timedelta(days=days_old)).isoformat()
         self.version += 1
         target = Target(as_of, model, self.version, len(new), total_digest(new.items()), "run")
-        with SqliteStore(self.path) as store:
+        with open_store(self.uri) as store:
             report = publish(store, self.collection, changes, target, writer=f"writer {self.version}")
         self.documents = new
         return report.generation
 
     def roll_back(self) -> None:
         """Make the previous generation active again."""
-        with SqliteStore(self.path) as store:
+        with open_store(self.uri) as store:
             store.rollback(self.collection)
 
 
@@ -116,10 +116,12 @@ class World:
     catalog: Path
     process: subprocess.Popen[bytes] | None = None
     port: int = 0
+    store: str = ""
+    """Where it publishes to; the server is told by its settings."""
 
     def collection(self, name: str) -> Published:
         """A collection of the store, to publish into."""
-        return Published(self.data / "online.db", name)
+        return Published(self.store or f"sqlite:///{self.data / 'online.db'}", name)
 
     def ask(self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Reply:
         """One request on a connection of its own; a body that is no bytes is sent as JSON."""

@@ -93,8 +93,8 @@ class Scan:
                 state = "is missing" if found is None else f"has {found:,} bytes, not the {file.bytes:,} of the log"
                 raise InputError(
                     f"{self.table.name} at version {self.version}: the data file {file.uri} {state}.",
-                    mend="Restore it from a backup, or materialize the partition again. Of old versions, retention removes "
-                    "the files.",
+                    mend="Restore it from a backup, or materialize the partition again. From old versions, retention "
+                    "removes files.",
                 )
 
 

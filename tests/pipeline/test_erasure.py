@@ -11,7 +11,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from typer.testing import CliRunner
 
+from serving_assets.cli import app
 from serving_assets.engines.query import Input, Query
 from serving_assets.engines.rows import delete_rows
 from serving_assets.errors import InputError, ServingAssetsError
@@ -21,10 +23,12 @@ from serving_assets.pipeline.erasures import Request
 from serving_assets.pipeline.operations.erasure import SWEPT_AGAIN, due, erase, remains
 from serving_assets.pipeline.operations.retention import retain
 from serving_assets.pipeline.operations.rollback import Wish, roll_back
+from serving_assets.pipeline.operations.trace import trace
 from serving_assets.pipeline.operations.traces import Left, holders
 from serving_assets.pipeline.platform import Platform
 from serving_assets.pipeline.publishing import parity_with
 from serving_assets.pipeline.snapshot import collections_of, snapshot_of
+from serving_assets.settings import get_settings
 from tests.pipeline.slice import DAY, NAME, Bench, copy_of
 from tests.pipeline.test_retention import publish
 
@@ -152,6 +156,16 @@ def test_a_repetition_changes_nothing(erased: Erased) -> None:
     assert platform.store.control(NAME) == control
 
 
+def test_a_trace_says_that_the_person_was_erased(erased: Erased) -> None:
+    """Whoever asks what the person was served is told of the erasure, and is told about others as before."""
+    platform, use_case, now = erased.bench.platform, erased.bench.use_case, datetime.now(UTC)
+    told = trace(platform, use_case, erased.person, now)
+    assert "was erased at" in told.said
+    assert (told.served, told.made, told.features) == (None, None, None)
+    somebody = next(entity for entity in erased.bench.documents())
+    assert trace(platform, use_case, somebody, now).made is not None
+
+
 @pytest.fixture
 def after(erased: Erased, tmp_path: Path) -> Erased:
     """A copy of it, to change."""
@@ -214,6 +228,29 @@ def test_a_run_that_was_under_way_is_swept_up(after: Erased) -> None:
     assert erase(bench.platform, due(bench.platform)) == [after.request]
     assert left(bench.platform, after.request) == []
     assert due(bench.platform, datetime.now(UTC) + SWEPT_AGAIN) == []
+
+
+def test_the_command_erases_once_and_proves_it(after: Erased, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command prints a receipt, verifies only what was asked for, and exits with 1 while something is left."""
+    monkeypatch.setenv("DATA_DIR", str(after.bench.settings.data_dir))
+    get_settings.cache_clear()
+    run = CliRunner()
+    somebody = str(next(entity for entity in after.bench.documents()))
+    try:
+        assert run.invoke(app, ["forget", KEY, somebody, "--verify"]).exit_code == 1
+        assert run.invoke(app, ["forget", KEY, somebody], input="n\n").exit_code == 1
+        assert int(somebody) in after.bench.documents()
+        told = run.invoke(app, ["forget", KEY, somebody, "--yes", "--json"])
+        assert told.exit_code == 0, told.output
+        assert json.loads(told.stdout)["removed"][NAME] == 1
+        assert somebody not in told.stdout.split('"')
+        verified = run.invoke(app, ["forget", KEY, somebody, "--verify", "--json"])
+        assert verified.exit_code == 1
+        assert [found["what"] for found in json.loads(verified.stdout)] == ["empty tombstones"]
+        after.bench.platform.store.remove_tombstones(NAME, grace_seconds=0)
+        assert run.invoke(app, ["forget", KEY, somebody, "--verify"]).exit_code == 0
+    finally:
+        get_settings.cache_clear()
 
 
 def test_a_legal_delay_is_waited_for(bench: Bench) -> None:

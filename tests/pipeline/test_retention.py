@@ -12,6 +12,7 @@ import pytest
 from serving_assets.engines.rows import delete_rows
 from serving_assets.errors import InputError
 from serving_assets.lake import Lake
+from serving_assets.pipeline import erasures
 from serving_assets.pipeline.operations.retention import Removed, retain
 from serving_assets.pipeline.operations.rollback import Wish, roll_back
 from serving_assets.pipeline.platform import Platform
@@ -168,6 +169,21 @@ def test_leftovers_of_killed_processes_go_when_they_are_old(bench: Bench, what: 
     (found,) = of(retain(bench.platform), what).values()
     assert (found.files, found.bytes) == (1, 10)
     assert not file.exists()
+
+
+def test_the_nightly_job_erases_and_retains(bench: Bench) -> None:
+    """The job that runs every night carries out what is due, removes what is old, and tells both."""
+    erasures.ask(bench.platform, "household_id", 8)
+    result = bench.defs.get_job_def("housekeeping").execute_in_process(instance=bench.instance)
+    assert result.success
+    assert [request.erased_at is not None for request in erasures.requests(bench.platform)] == [True]
+    outputs = {event.step_key: event for event in result.all_events if event.event_type_value == "STEP_OUTPUT"}
+    told = {step: event.step_output_data.metadata for step, event in outputs.items()}
+    assert told["erase_due"]["erased"].value == 1
+    assert "8" not in {str(record.data["subject"]) for record in told["erase_due"]["receipts"].records}
+    assert told["retain"]["files"].value >= 0
+    (schedule,) = [found for found in bench.defs.schedules or [] if found.name == "housekeeping_schedule"]
+    assert schedule.job_name == "housekeeping"
 
 
 def test_a_bundle_that_serves_stays(bench: Bench) -> None:

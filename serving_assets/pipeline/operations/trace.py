@@ -15,6 +15,7 @@ from serving_assets.catalog.discovery import BoundUseCase
 from serving_assets.catalog.spec import DAY
 from serving_assets.engines.query import Input, Query
 from serving_assets.errors import InputError
+from serving_assets.pipeline.erasures import request_of
 from serving_assets.pipeline.platform import Platform
 from serving_assets.pipeline.publications import LOST, Publications, active_at
 from serving_assets.pipeline.snapshot import Snapshot, predictions_of, snapshot_of
@@ -77,6 +78,10 @@ def trace(platform: Platform, use_case: BoundUseCase, entity: Entity, at: dateti
     log = Publications(platform, collection).entries(platform.store.control(collection.name))
     index = active_at(log, at)
     nothing = Trace(use_case.name, entity, at.isoformat(), "")
+    request = request_of(platform, collection.key, entity)
+    if request and request.begun_at:
+        when = request.begun_at.isoformat(timespec="seconds")
+        return replace(nothing, said=f"This {collection.key} was erased at {when}: nothing is known any more.")
     if index is None:
         first = f"the first generation became active at {log[0].at}" if log else "nothing was ever published"
         return replace(nothing, said=f"Nothing was served: {first}.")

@@ -43,6 +43,7 @@ class Population:
     def __init__(self, households: int, seed: int, catalog: Catalog) -> None:
         self.connection = duckdb.connect(config={"memory_limit": "2GB"})
         self.connection.execute(f"SET TimeZone = '{TIMEZONE}'")
+        self.connection.execute("SET enable_progress_bar = false")
         self._data, self._catalog = _data_folder(), catalog
         self._read_real_year()
         (real,) = self.connection.execute("SELECT count(*) FROM real").fetchone() or (0,)

@@ -56,14 +56,15 @@ AIMS = (
 )
 
 
-def machine() -> str:
-    """Cores, memory, processor, versions and how busy the machine was."""
+def machine(engine_memory: str) -> str:
+    """Cores, memory, processor, versions, how much a query may take, and how busy the machine was."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIB
     told = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     load = os.getloadavg()[2]
     return (
         f"{os.cpu_count()} cores of {_processor()}, {memory:.0f} GiB, Linux {platform.release().split('-')[0]}; "
-        f"Python {platform.python_version()}, {told}. Load average over the last 15 minutes: {load:.1f}."
+        f"Python {platform.python_version()}, {told}."
+        f" ENGINE_MEMORY is {engine_memory}. Load average over the last 15 minutes: {load:.1f}."
     )
 
 

@@ -83,7 +83,7 @@ class Signature(Spec):
             features.append(Feature(name=field.name, dtype=dtype))
         return cls(features=tuple(features), outputs=tuple(outputs))
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """The features' names, in order."""
         return tuple(feature.name for feature in self.features)

@@ -18,7 +18,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from serving_assets.serving.http import Problem
 
 HEAD_BYTES = 32 * 1024
-HEAD_SECONDS = 10.0
+HEAD_SECONDS = 5.0
 REQUEST_SECONDS = 30.0
 """From its first byte a request may take so long to arrive, whether anybody still waits for it or not."""
 WRITE_SECONDS = 30.0

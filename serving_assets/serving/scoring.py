@@ -179,7 +179,8 @@ class Scoring:
     async def _respond(self, model: Model, asked: Asked, stored: Stored, source: str, reason: str) -> Answer:
         loaded = model.live.loaded()
         signature = loaded.scorer.signature
-        given = {name: value for name, value in asked.features.items() if name in signature.names}
+        known = frozenset(signature.names)
+        given = {name: value for name, value in asked.features.items() if name in known}
         gathered = gather(signature, given, stored.values, model.defaults)
         try:
             scores = await loaded.score(gathered.row)

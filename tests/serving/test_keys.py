@@ -64,13 +64,13 @@ def test_keys_open_what_they_cover(own_world: World) -> None:
 
 def test_a_key_may_ask_as_often_as_it_may(own_world: World) -> None:
     """Beyond its rate and burst a key gets 429 with when to come back, and others are not held up."""
-    limited = command(own_world, "create", "batch-job", "--use-case", "*", "--rate", "2", "--json")["key"]
+    limited = command(own_world, "create", "batch-job", "--use-case", "*", "--rate", "0.1", "--json")["key"]
     other = command(own_world, "create", "web-shop", "--use-case", "*", "--json")["key"]
     with own_world.served() as world:
-        answers = [world.get(LOOKUP, x_api_key=limited) for _ in range(12)]
+        answers = [world.get(LOOKUP, x_api_key=limited) for _ in range(3)]
         assert answers[0].status == 200
-        assert answers[-1].status == 429
-        assert int(answers[-1].headers["retry-after"]) >= 1
+        refused = next(answer for answer in answers if answer.status == 429)
+        assert int(refused.headers["retry-after"]) >= 1
         assert world.get(LOOKUP, x_api_key=other).status == 200
 
 

@@ -20,7 +20,7 @@ from schemathesis.specs.openapi.checks import (
 from serving_assets.serving.problems import PROBLEMS
 from tests.serving.world import World
 
-EXAMPLES = int(os.environ.get("OPENAPI_EXAMPLES", "20"))
+EXAMPLES = int(os.environ.get("OPENAPI_EXAMPLES", "10"))
 """Requests per operation and mode; benchmarks and long nights set more."""
 
 CHECKS = (not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance)

@@ -76,8 +76,12 @@ def _whole(fields: Mapping[str, Any]) -> str:
     values = fields["v"]
     if not isinstance(values, dict):
         raise TypeError("v is not an object")
-    stamp = "".join([f',"{name}":{encode_basestring(fields[name])}' for name in STAMP if name in fields])
+    stamp = "" if len(fields) == 1 else "".join([_member(name, fields[name]) for name in STAMP if name in fields])
     return f'{{"v":{render(values)}{stamp}}}'
+
+
+def _member(name: str, value: str) -> str:
+    return f',"{name}":{encode_basestring(value)}'
 
 
 def render(value: Any, depth: int = 0) -> str:
@@ -92,7 +96,8 @@ def render(value: Any, depth: int = 0) -> str:
     if kind is str:
         return _text(value)
     if kind is dict and depth < DEPTH:
-        return "{" + ",".join([f"{_name(name)}:{render(inner, depth + 1)}" for name, inner in value.items()]) + "}"
+        deeper = depth + 1
+        return "{" + ",".join([f"{_name(name)}:{render(inner, deeper)}" for name, inner in value.items()]) + "}"
     if kind is list and depth < DEPTH:
         return "[" + ",".join([render(inner, depth + 1) for inner in value]) + "]"
     if kind is bool or value is None:

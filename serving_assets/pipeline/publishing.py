@@ -17,7 +17,7 @@ from serving_assets.errors import InputError
 from serving_assets.failpoints import failpoint
 from serving_assets.pipeline.platform import Platform
 from serving_assets.pipeline.publications import Publications, origin
-from serving_assets.pipeline.snapshot import Collection, Snapshot, Total, changes_sql, snapshot_of
+from serving_assets.pipeline.snapshot import Collection, Snapshot, Total, changes_sql, python_values, snapshot_of
 from serving_assets.store import (
     Change,
     Control,
@@ -158,7 +158,7 @@ class Publisher:
             before, after = batch.column(1), batch.column(2)
             changed = pc.fill_null(pc.not_equal(before, after), True)
             size = pc.sum(pc.binary_length(after.filter(changed))).as_py() or 0
-            yield map(Change, *(column.to_pylist() for column in batch.columns)), size
+            yield map(Change, *(python_values(column) for column in batch.columns)), size
 
     def _everything(self, snapshot: Snapshot) -> Iterator[Change]:
         """Every document of the snapshot, and the removal of whatever else the store shows.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from serving_assets.catalog.discovery import BoundUseCase
@@ -19,6 +19,9 @@ from serving_assets.errors import InputError
 from serving_assets.lake import DayRange, Lake, Scan
 from serving_assets.pipeline.windows import as_of
 from serving_assets.store import Entity, Generation, digest_sql
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 ISO = "%Y-%m-%dT%H:%M:%SZ"
 
@@ -165,7 +168,13 @@ class Snapshot:
     def documents(self, engine: Engine) -> Iterator[tuple[Entity, str]]:
         """Every document, in any order, in bounded memory."""
         for batch in engine.stream(Query(self.documents_sql("snapshot"), {"snapshot": Input(self.scan)})):
-            yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
+            yield from zip(*(python_values(column) for column in batch.columns), strict=True)
+
+
+def python_values(column: pa.Array) -> list[Any]:
+    """What `column.to_pylist()` gives for ids and texts, made in bulk."""
+    values: list[Any] = column.to_numpy(zero_copy_only=False).tolist()
+    return values
 
 
 def newest_snapshot(collection: Collection, engine: Engine, lake: Lake) -> Snapshot:
@@ -235,11 +244,15 @@ def documents_sql(collection: Collection, table: str, stamp: Stamp) -> str:
 
 
 def changes_sql(old: str | None, new: str, sample_stride: int) -> str:
-    """SQL of `(id, old, new)`: the documents that differ, and one in `sample_stride` of the others to verify."""
+    """SQL of `(id, old, new)`: the documents that differ, and one in `sample_stride` of the others to verify.
+
+    In the order of the ids, in which a store that keeps documents in a tree writes each of its pages once.
+    """
     if old is None:
-        return f"SELECT id, CAST(NULL AS VARCHAR) AS old, text AS new FROM ({new})"
+        return f"SELECT id, CAST(NULL AS VARCHAR) AS old, text AS new FROM ({new}) ORDER BY id"
     return f"""
         SELECT coalesce(o.id, n.id) AS id, o.text AS old, n.text AS new
         FROM ({old}) AS o FULL JOIN ({new}) AS n ON o.id = n.id
         WHERE o.text IS DISTINCT FROM n.text OR hash(n.id) % {sample_stride} = 0
+        ORDER BY 1
     """

@@ -83,8 +83,8 @@ def plan_merge(historic: LakeTable, latest: LakeTable, columns: Sequence[str], e
 def merge_latest(platform: Platform, latest: LakeTable, merge: Merge, key: str, columns: Sequence[str]) -> Written:
     """Write the newest row per entity of what was there and what was gained, unless another writer was first.
 
-    Each entity's newest day comes first, from an aggregate that streams: ranking 85 million rows of history at once took
-    98 CPU-seconds and spilled to disk, ranking those of the newest days takes 4.
+    Each entity's newest day comes first, from an aggregate that streams: ranking 85 million rows of history at once
+    took, with the check, 98 CPU-seconds; ranking those of the newest days takes 13.
     """
     inputs = {"gained": Input(merge.gained)}
     listed = ", ".join(f'"{column}"' for column in columns)

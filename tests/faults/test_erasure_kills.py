@@ -9,8 +9,8 @@ import pytest
 from serving_assets.failpoints import FAILPOINTS
 from serving_assets.pipeline import erasures
 from tests.faults.erasure_child import KEY, clean_up, exit_code, forget
+from tests.pipeline.persons import left, others, person_of
 from tests.pipeline.slice import Bench, copy_of
-from tests.pipeline.test_erasure import left, others, person_of
 from tests.pipeline.test_retention import served, versions
 
 __all__ = ["served"]

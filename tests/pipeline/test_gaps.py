@@ -28,7 +28,7 @@ def test_features_name_the_days_they_lack(bench: Bench) -> None:
     """Features of a window with missing days are refused at once, with the days and the command that makes them."""
     outcome = bench.score(date(2017, 6, 3))
     assert outcome.failures == (
-        f"{NAME}/features: {NAME}/features reads mapped/household_days from 2017-03-05 to 2017-06-03; "
+        f"{NAME}/features reads mapped/household_days from 2017-03-05 to 2017-06-03; "
         "it lacks 3 days: 2017-06-01, 2017-06-02, 2017-06-03. "
         "Materialize them first: serving-assets backfill --from 2017-06-01 --to 2017-06-03.",
     )

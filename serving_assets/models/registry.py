@@ -82,11 +82,9 @@ class Registry:
             RegistryUnavailable: when MLflow does not answer.
         """
         name = candidate.name
-        with self._client() as client:
+        with self._client() as client, _addressed(self.tracking_uri):
             import mlflow
 
-            mlflow.set_tracking_uri(self.tracking_uri)
-            mlflow.set_registry_uri(self.tracking_uri)
             with mlflow.start_run(experiment_id=self._experiment(client, name), tags=dict(tags)) as run:
                 mlflow.log_params({key: str(value)[:500] for key, value in params.items()})
                 mlflow.log_metrics(dict(metrics))
@@ -233,6 +231,29 @@ class Registry:
         """The URI without a password."""
         scheme, separator, rest = self.tracking_uri.partition("://")
         return f"{scheme}{separator}{rest.rpartition('@')[2]}"
+
+
+@contextmanager
+def _addressed(uri: str) -> Iterator[None]:
+    """Let MLflow's module-level functions speak to `uri` within the block, and leave no trace of it.
+
+    MLflow also writes the address to the environment, from where a later workspace of this process took it for its own.
+    """
+    import mlflow
+
+    variables = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")
+    before = {name: os.environ.get(name) for name in variables}
+    mlflow.set_tracking_uri(uri)
+    mlflow.set_registry_uri(uri)
+    try:
+        yield
+    finally:
+        mlflow.set_tracking_uri(before["MLFLOW_TRACKING_URI"] or "")
+        mlflow.set_registry_uri(before["MLFLOW_REGISTRY_URI"] or "")
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
 
 
 def _log_model(candidate: Candidate) -> Any:

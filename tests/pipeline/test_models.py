@@ -86,11 +86,14 @@ def test_champion_scores_as_it_was_measured(folder: Path, candidate: Candidate) 
     assert registry.metrics(NAME, version) == {"auc": pytest.approx(candidate.metrics.auc)}
 
 
-def test_others_can_use_the_registered_model(folder: Path, candidate: Candidate) -> None:
+def test_others_can_use_the_registered_model(
+    folder: Path, candidate: Candidate, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """MLflow loads the registered version, knows its signature, tags and pictures, and scores the same."""
     import mlflow
 
     registry = registry_in(folder)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", registry.tracking_uri)
     mlflow.set_tracking_uri(registry.tracking_uri)
     model = mlflow.pyfunc.load_model(f"models:/{NAME}@champion")
     features = candidate.holdout.select(list(candidate.signature.names)).to_pandas().astype("float32")
@@ -114,7 +117,7 @@ def test_downloaded_once_and_mended(folder: Path) -> None:
     with pytest.raises(Damaged):
         load_bundle(path)
     assert registry.bundle(NAME, "1").version == "1"
-    assert [entry.name for entry in path.parent.iterdir()] == ["1"]
+    assert sorted(entry.name for entry in path.parent.iterdir()) == ["1", "champion.json"]
 
 
 def test_no_champion(tmp_path: Path) -> None:

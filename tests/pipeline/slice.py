@@ -74,10 +74,7 @@ class Bench:
     @cached_property
     def settings(self) -> Settings:
         """In-process, everything under the folder."""
-        data = self.root / "data"
-        # MLflow leaves the URI of the last training in the environment, where the settings of the next workspace find it.
-        mlflow = f"sqlite:///{data}/mlflow/mlflow.db"
-        return Settings(data_dir=data, mlflow_tracking_uri=mlflow, executor="in_process", engine_threads=2)
+        return Settings(data_dir=self.root / "data", executor="in_process", engine_threads=2)
 
     @cached_property
     def defs(self) -> dg.Definitions:

@@ -99,7 +99,8 @@ def test_a_folder_is_a_use_case(second: Bench, built: Bench) -> None:
     repository = second.defs.get_repository_def()
     assert {f"{SECOND}_daily", f"{SECOND}_training"} <= set(repository.job_names)
     assert repository.get_schedule_def(f"{SECOND}_daily_schedule").cron_schedule == "15 7 * * *"
-    assert second.train().success
+    trained = second.train()
+    assert trained.success, trained.failures
     for day in (DAY - timedelta(days=1), DAY):
         outcome = second.score(day)
         assert outcome.success, outcome.failures

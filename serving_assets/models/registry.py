@@ -235,25 +235,20 @@ class Registry:
 
 @contextmanager
 def _addressed(uri: str) -> Iterator[None]:
-    """Let MLflow's module-level functions speak to `uri` within the block, and leave no trace of it.
-
-    MLflow also writes the address to the environment, from where a later workspace of this process took it for its own.
-    """
+    """Let MLflow's functions speak to `uri`, and leave no trace: it also writes it to the environment, for all to take."""
     import mlflow
 
-    variables = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")
-    before = {name: os.environ.get(name) for name in variables}
+    before = {name: os.environ.pop(name, "") for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")}
     mlflow.set_tracking_uri(uri)
     mlflow.set_registry_uri(uri)
     try:
         yield
     finally:
-        mlflow.set_tracking_uri(before["MLFLOW_TRACKING_URI"] or "")
-        mlflow.set_registry_uri(before["MLFLOW_REGISTRY_URI"] or "")
-        for name, value in before.items():
+        mlflow.set_tracking_uri(before["MLFLOW_TRACKING_URI"])
+        mlflow.set_registry_uri(before["MLFLOW_REGISTRY_URI"])
+        for name in before:
             os.environ.pop(name, None)
-            if value is not None:
-                os.environ[name] = value
+        os.environ.update({name: value for name, value in before.items() if value})
 
 
 def _log_model(candidate: Candidate) -> Any:

@@ -235,7 +235,7 @@ class Registry:
 
 @contextmanager
 def _addressed(uri: str) -> Iterator[None]:
-    """Let MLflow's functions speak to `uri`, and leave no trace: it also writes it to the environment, for all to take."""
+    """Let MLflow's functions speak to `uri`, and undo that it also writes the address to the environment."""
     import mlflow
 
     before = {name: os.environ.pop(name, "") for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")}

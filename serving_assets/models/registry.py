@@ -22,8 +22,7 @@ from serving_assets.models.champion import point_to_champion
 from serving_assets.models.estimator import frame
 from serving_assets.models.training import Candidate
 
-CHAMPION = "champion"
-CANDIDATE = "candidate"
+CHAMPION, CANDIDATE = "champion", "candidate"
 _BUNDLE = "bundle"
 _SQLITE = b"SQLite format 3\0"
 _SAMPLE_ROWS = 100

@@ -59,4 +59,4 @@ def _job(job: dg.JobDefinition) -> Iterator[str]:
     for key in sorted(job.asset_layer.executable_asset_keys):
         yield f"  runs {key.to_user_string()}"
     if not job.asset_layer.executable_asset_keys:
-        yield from (f"  runs op {node.name}" for node in job.graph.nodes)
+        yield from sorted(f"  runs op {node.name}" for node in job.graph.nodes)

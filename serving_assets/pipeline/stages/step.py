@@ -93,16 +93,6 @@ def stage_asset(
 
     Permanent errors fail at once, passing ones are retried. `config` names what a person may set at launch.
     """
-    lineage = (metadata or {}).get(LINEAGE)
-
-    def run(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
-        failpoint("stage.before_write")
-        result = permanent_errors(step)(Step(context, context.resources.platform, key, lineage))
-        failpoint("stage.after_write")
-        return result
-
-    # Dagster compares the annotations themselves: a postponed one is a string, and a result beside checks not a tuple.
-    run.__annotations__ = {"context": dg.AssetExecutionContext}
     return dg.asset(
         key=key,
         group_name=group,
@@ -118,4 +108,18 @@ def stage_asset(
         required_resource_keys={"platform"},
         pool=pool,
         config_schema=dict(config or {}),
-    )(run)
+    )(_compute(key, step, (metadata or {}).get(LINEAGE)))
+
+
+def _compute(
+    key: dg.AssetKey, step: Callable[[Step], dg.MaterializeResult[Any]], lineage: dg.TableColumnLineage | None
+) -> Callable[[dg.AssetExecutionContext], dg.MaterializeResult[Any]]:
+    def run(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
+        failpoint("stage.before_write")
+        result = permanent_errors(step)(Step(context, context.resources.platform, key, lineage))
+        failpoint("stage.after_write")
+        return result
+
+    # Dagster compares the annotations themselves: a postponed one is a string, and a result beside checks not a tuple.
+    run.__annotations__ = {"context": dg.AssetExecutionContext}
+    return run

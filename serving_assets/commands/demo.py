@@ -95,9 +95,11 @@ def run_demo() -> int:
 def _run(workspace: Workspace, use_case: BoundUseCase, landed: Landed, bar: Progress) -> list[Outcome]:
     defs, instance = workspace.defs, workspace.instance
     arrived = DayRange(landed.shift.first, landed.newest)
-    todo = backfill.missing_days(instance, use_case, workspace.catalog, arrived)
-    tables = (o for days in todo for o in backfill.backfill_tables(defs, instance, workspace.catalog, use_case, days))
-    done = list(until_failure(tracked(bar, "raw and mapped tables, in days", sum(map(len, todo)), tables)))
+    unbuilt = backfill.missing_days(instance, use_case, workspace.catalog, arrived)
+    tables = (
+        o for days in unbuilt for o in backfill.backfill_tables(defs, instance, workspace.catalog, use_case, days)
+    )
+    done = list(until_failure(tracked(bar, "raw and mapped tables, in days", sum(map(len, unbuilt)), tables)))
     if not all(outcome.success for outcome in done):
         return done
     if workspace.platform.registry.champion(USE_CASE) is None:

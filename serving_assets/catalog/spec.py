@@ -9,12 +9,16 @@ from __future__ import annotations
 import re
 from datetime import date
 from typing import Annotated, Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, Field, PositiveInt, model_validator
 
-from serving_assets.catalog.columns import Bounds, Column, Spec
+from serving_assets.catalog.checks import Checks, TableChecks
+from serving_assets.catalog.columns import Bounds, Column, Share, Spec
 from serving_assets.catalog.serve import Serve
+from serving_assets.catalog.timing import CatchUp as CatchUp
+from serving_assets.catalog.timing import Daily as Daily
+from serving_assets.catalog.timing import TimeOfDay, TimeZone, deadline_of
+from serving_assets.catalog.timing import Weekly as Weekly
 
 
 def _name(value: str) -> str:
@@ -23,23 +27,9 @@ def _name(value: str) -> str:
     return value
 
 
-def _timezone(value: str) -> str:
-    try:
-        ZoneInfo(value)
-    except (ZoneInfoNotFoundError, ValueError) as error:
-        raise ValueError(f"{value!r} is not a time zone: use an IANA name such as Europe/Berlin") from error
-    return value
-
-
 def _owner(value: str) -> str:
     if not re.fullmatch(r"team:[\w-]+|[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,7}", value):
         raise ValueError(f"{value!r} is not an owner: use team:<name> or an e-mail address")
-    return value
-
-
-def _time_of_day(value: str) -> str:
-    if not re.fullmatch(r"([01][0-9]|2[0-3]):[0-5][0-9]", value):
-        raise ValueError(f"{value!r} is not a time of day: write hours and minutes, such as 05:00")
     return value
 
 
@@ -62,11 +52,8 @@ def _landed_columns(columns: dict[str, Column]) -> dict[str, Column]:
 
 
 Name = Annotated[str, AfterValidator(_name)]
-TimeZone = Annotated[str, AfterValidator(_timezone)]
 Owners = Annotated[tuple[Annotated[str, AfterValidator(_owner)], ...], Field(min_length=1)]
-TimeOfDay = Annotated[str, AfterValidator(_time_of_day)]
 LandedColumns = Annotated[dict[str, Column], Field(min_length=1), AfterValidator(_landed_columns)]
-Share = Annotated[float, Field(ge=0, le=1)]
 
 DAY = "day"
 """The partition column of every daily table: the local day whose end is `$as_of`."""
@@ -79,7 +66,8 @@ class Source(Spec):
     """Files of one upstream system, and the contract their rows must keep.
 
     A daily source lands in `LANDING_URI/<name>/dt=YYYY-MM-DD/`, a snapshot in `LANDING_URI/<name>/`. Rows that break
-    the contract are kept apart with the reason, never dropped. Text is UTF-8; CSV has commas and a header.
+    the contract are kept apart with the reason, never dropped. Text is UTF-8; CSV has commas and a header. A snapshot
+    that does not change for longer than `renewed_every_days` is stale; None: it may stay as it is.
     """
 
     name: Name
@@ -91,8 +79,10 @@ class Source(Spec):
     key: Annotated[tuple[str, ...], Field(min_length=1)]
     event_time: str | None = None
     may_be_empty: bool = False
+    renewed_every_days: PositiveInt | None = None
     rejected_warn: Share = 0.001
     rejected_error: Share = 0.01
+    checks: TableChecks = TableChecks()
 
     @model_validator(mode="after")
     def _columns_exist(self) -> Source:
@@ -103,6 +93,8 @@ class Source(Spec):
             raise ValueError("a daily source needs event_time, the column that tells to which day a row belongs")
         if self.event_time and self.columns[self.event_time].dtype not in ("timestamp", "date"):
             raise ValueError(f"event_time {self.event_time!r} must be a timestamp or a date")
+        if self.delivery == "daily" and self.renewed_every_days:
+            raise ValueError("renewed_every_days is for snapshots: a daily source is due every day; remove it")
         return self
 
     def never_empty(self, column: str) -> bool:
@@ -125,6 +117,7 @@ class MappedTable(Spec):
     key: Annotated[tuple[str, ...], Field(min_length=1)]
     event_time: str | None = None
     columns: dict[str, Column] = {}
+    checks: TableChecks = TableChecks()
 
 
 class Domain(Spec):
@@ -259,30 +252,12 @@ class OnlineFeatures(Spec):
     days: PositiveInt = 1
 
 
-class Daily(Spec):
-    """Every day at `at`, local time in `timezone`."""
-
-    at: TimeOfDay
-    timezone: TimeZone
-
-
-class Weekly(Spec):
-    """Every week on `day` at `at`, local time in `timezone`."""
-
-    day: Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
-    at: TimeOfDay
-    timezone: TimeZone
-
-
-class Checks(Spec):
-    """Thresholds of the use case's checks; every one has a default."""
-
-    coverage_warn: Share = 0.995
-    coverage_error: Share = 0.97
-
-
 class UseCase(Spec):
-    """One model in production, from features to published predictions."""
+    """One model in production, from features to published predictions.
+
+    Readers have the predictions of the day before by `deadline`, local time of the schedule; by default an hour after
+    the run has stopped waiting for files.
+    """
 
     name: Name
     description: str
@@ -293,7 +268,19 @@ class UseCase(Spec):
     model: Model
     predictions: Predictions
     schedule: Daily
+    deadline: TimeOfDay | None = None
+    catch_up: CatchUp = CatchUp()
     training_schedule: Weekly
     checks: Checks = Checks()
     online_features: OnlineFeatures | None = None
     serve: Serve = Serve()
+
+    @model_validator(mode="after")
+    def _deadline_after_waiting(self) -> UseCase:
+        deadline_of(self.schedule, self.deadline)
+        return self
+
+    @property
+    def due_at(self) -> str:
+        """The deadline, declared or derived."""
+        return deadline_of(self.schedule, self.deadline)

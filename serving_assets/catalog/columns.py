@@ -28,6 +28,7 @@ DTYPES: dict[str, DType] = {sql: dtype for dtype, sql in SQL_TYPES.items()}
 
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 def identifier(name: str) -> str:

@@ -27,6 +27,7 @@ class Health:
 
     def __init__(self, use_cases: Mapping[str, Served], metrics: Metrics) -> None:
         self._use_cases, self._metrics = use_cases, metrics
+        self._versions: dict[str, str] = {}
 
     async def live(self, request: Request) -> Answer:
         """The process answers; whoever restarts it needs to know no more."""
@@ -66,7 +67,14 @@ class Health:
             metrics.as_of.labels(name).set(datetime.fromisoformat(version.as_of).timestamp())
         for model in served.scoring.models if served.scoring else ():
             if model.current is not None:
-                metrics.model.labels(model.name, model.current.version).set(1)
+                self._model(model.name, model.current.version)
+
+    def _model(self, name: str, version: str) -> None:
+        before = self._versions.get(name, version)
+        if before != version:
+            self._metrics.model.labels(name, before).set(0)  # taken away, it would stay in the folder of the workers
+        self._metrics.model.labels(name, version).set(1)
+        self._versions[name] = version
 
     def _state(self, served: Served) -> dict[str, Any]:
         for model in served.scoring.models if served.scoring else ():

@@ -24,6 +24,8 @@ REQUEST_SECONDS = 30.0
 WRITE_SECONDS = 30.0
 CONNECTIONS = 2_000
 PIPELINED = 16
+LAST_HEAD_SECONDS = 1.0
+"""How long a new connection may still send its first request once the server stops."""
 
 
 class GuardedProtocol(HttpToolsProtocol):
@@ -35,6 +37,8 @@ class GuardedProtocol(HttpToolsProtocol):
     _in_head = True
     _head_bytes = 0
     _problem: Problem | None = None
+    _begun = False
+    _stopping = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Refuse a connection above the limit; expect a head within its time."""
@@ -63,7 +67,7 @@ class GuardedProtocol(HttpToolsProtocol):
         """A request begins: its head has its time, its whole has more."""
         if len(self.pipeline) >= PIPELINED:
             raise ValueError("too many pipelined requests")
-        self._in_head, self._head_bytes, self._arriving = True, 0, True
+        self._in_head, self._head_bytes, self._arriving, self._begun = True, 0, True, True
         self._deadline = self.loop.time() + HEAD_SECONDS
         super().on_message_begin()
 
@@ -80,6 +84,8 @@ class GuardedProtocol(HttpToolsProtocol):
         self._in_head = False
         self._deadline = self.loop.time() + REQUEST_SECONDS
         super().on_headers_complete()
+        if self._stopping:
+            self.cycle.keep_alive = False
 
     def on_message_complete(self) -> None:
         """The request is here as a whole."""
@@ -103,6 +109,17 @@ class GuardedProtocol(HttpToolsProtocol):
         """It reads again."""
         super().resume_writing()
         self._deadline = inf
+
+    def shutdown(self) -> None:
+        """Close when idle; answer first what is under way, arrives, or may be coming on a connection that is new."""
+        if self._begun and not (self._arriving and self._in_head):
+            super().shutdown()
+            return
+        self._stopping = True
+        if not self._begun and self._timer is not None:
+            self._timer.cancel()
+            self._deadline = min(self._deadline, self.loop.time() + LAST_HEAD_SECONDS)
+            self._look_at_deadline()
 
     def send_400_response(self, msg: str) -> None:
         """What the parser refuses, as a problem like all others."""

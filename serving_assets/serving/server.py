@@ -1,6 +1,6 @@
-"""The server: sockets, processes, and the guard against serving the world by accident.
+"""The server: its configuration, and the guard against serving the world by accident.
 
-Here: uvicorn's configuration. Not here: the application (build.py).
+Here: what is decided before anybody serves. Not here: the processes (workers.py), the application (build.py).
 """
 
 from __future__ import annotations
@@ -9,13 +9,18 @@ import logging
 import os
 import tempfile
 
+from uvicorn import Config
+from uvicorn.config import STARTUP_FAILURE
+
 from serving_assets.catalog.discovery import load_catalog
-from serving_assets.errors import InputError
+from serving_assets.errors import InputError, ServingAssetsError
 from serving_assets.serving.app import Api
 from serving_assets.serving.build import build_api
 from serving_assets.serving.guard import is_loopback
 from serving_assets.serving.keys import read_ring
 from serving_assets.serving.logs import JsonHandler, JsonLog
+from serving_assets.serving.metrics import SHARED_DIR
+from serving_assets.serving.workers import run
 from serving_assets.settings import Settings, get_settings
 
 _PUBLIC = "SERVING_ASSETS_API_PUBLIC"
@@ -43,43 +48,59 @@ def serve(settings: Settings, host: str, port: int, workers: int) -> None:
     """Serve until a signal says otherwise; what is in flight is finished first.
 
     Raises:
-        InputError: the host can be reached from elsewhere and there is no API key.
+        InputError: the host can be reached from elsewhere and there is no API key, or nobody can listen there.
         DeclarationError: the catalog cannot be loaded.
+        NotStarted: a worker cannot start.
     """
-    import uvicorn
-
     public = check_exposure(settings, host)
     load_catalog(settings.catalog_dir)
     # Workers are processes of their own, and the environment is how they learn what was decided here.
     os.environ[_PUBLIC], os.environ[_WORKERS] = str(int(public)), str(workers)
+    config = Config(
+        f"serving_assets.serving.server:{'create' if workers == 1 else 'create_or_leave'}",
+        factory=True,
+        host=host,
+        port=port,
+        workers=workers,
+        http="serving_assets.serving.protocol:GuardedProtocol",
+        ws="none",
+        loop="auto",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+    )
     with tempfile.TemporaryDirectory(prefix="serving-assets-metrics-") as shared:
         if workers > 1:
-            os.environ["PROMETHEUS_MULTIPROC_DIR"] = shared
-        uvicorn.run(
-            "serving_assets.serving.server:create",
-            factory=True,
-            host=host,
-            port=port,
-            workers=workers,
-            http="serving_assets.serving.protocol:GuardedProtocol",
-            ws="none",
-            loop="auto",
-            lifespan="on",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            timeout_keep_alive=KEEP_ALIVE_SECONDS,
-            timeout_graceful_shutdown=SHUTDOWN_SECONDS,
-        )
+            os.environ[SHARED_DIR] = shared
+        run(config, _log())
 
 
 def create() -> Api:
-    """The application of one worker, as `serve` decided."""
+    """The application of one process, as `serve` decided."""
     settings = get_settings()
+    public, workers = os.environ.get(_PUBLIC, "1") == "1", int(os.environ.get(_WORKERS, "1"))
+    return build_api(settings, load_catalog(settings.catalog_dir), public=public, workers=workers, log=_log())
+
+
+def create_or_leave() -> Api:
+    """The application of one worker of several; one that cannot be made says so, and is not tried for ever."""
+    try:
+        return create()
+    except ServingAssetsError as error:
+        log = _log()
+        log.write("not_started", error=str(error))
+        log.flush()
+        raise SystemExit(STARTUP_FAILURE) from error
+
+
+def _log() -> JsonLog:
+    """The log of this process, which takes what libraries log too."""
     log = JsonLog()
     root = logging.getLogger()
     root.handlers[:] = [JsonHandler(log)]
     root.setLevel(logging.INFO)
-    public, workers = os.environ.get(_PUBLIC, "1") == "1", int(os.environ.get(_WORKERS, "1"))
-    return build_api(settings, load_catalog(settings.catalog_dir), public=public, workers=workers, log=log)
+    return log

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import threading
+import time
 
 from tests.serving.world import BUYS, World, within_a_second
 
@@ -78,6 +80,9 @@ def test_a_promotion_is_seen(own_world: World) -> None:
         seen = [within_a_second(lambda: world.score(BUYS, **asked).json["model_version"] == "2") for _ in range(2)]
         assert any(seen)
         assert world.score(BUYS, **asked).json["prediction"] != before["prediction"]
+        time.sleep(1.5)  # the gauges have a pulse of a second
+        told = re.findall(rf'model_info{{model="{BUYS}",version="(.)"}} (.)', world.get("/metrics").body.decode())
+        assert sorted(told) == [("1", "0"), ("2", "1")]
 
 
 def test_a_store_that_nobody_published_to_is_no_proof_of_absence(own_world: World) -> None:

@@ -1,0 +1,57 @@
+"""Slack, Microsoft Teams, e-mail and all else that apprise speaks.
+
+Here: one message through one apprise URL, and why it was refused. Not here: what such URLs look like:
+https://appriseit.com/services/
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from urllib.parse import unquote
+
+from serving_assets.alerts.channels import Refused, Send
+from serving_assets.alerts.message import Message
+
+LONGEST_NAME = 4
+"""Shorter parts of a URL are no secrets, and would blacken half of every text."""
+
+
+def chat(url: str) -> Send:
+    """Send through the service of an apprise URL."""
+
+    def send(message: Message, seconds: float) -> None:
+        import apprise
+
+        said: list[str] = []
+        service = apprise.Apprise()
+        if not service.add(url):
+            raise Refused(f"{scheme(url)}:// is no address that apprise understands")
+        kind = "failure" if message.fields["severity"] == "error" else "warning"
+        notify_type = "success" if message.notice.kind == "resolved" else kind
+        accepted = service.notify(
+            body=message.text,
+            title=message.title,
+            notify_type=notify_type,
+            body_format="text",
+            timeout=seconds,
+            log_callback=lambda entry, _: said.append(entry.message),
+            log_level=logging.WARNING,
+        )
+        if not accepted:
+            told = " ".join(said) or f"{scheme(url)}: not accepted"
+            raise Refused(told, reachable=False).without(secrets(url))
+
+    return send
+
+
+def scheme(url: str) -> str:
+    """What may be shown of an apprise URL."""
+    return url.partition("://")[0]
+
+
+def secrets(url: str) -> list[str]:
+    """All parts of a URL that may be secret: any but its scheme."""
+    rest = url.partition("://")[2]
+    parts = [rest, *re.split(r"[/?&=:@#,]+", rest)]
+    return [part for each in parts for part in {each, unquote(each)} if len(part) > LONGEST_NAME]

@@ -42,9 +42,9 @@ lock: ## write the requirements*.lock files anew; UPGRADE=--upgrade to move to t
 	@set -e; python=$$(scripts/find-python $(PYTHON)); uv=$$(mktemp -d); trap 'rm -rf "$$uv"' EXIT; \
 	$$python -m venv "$$uv"; "$$uv/bin/pip" install --disable-pip-version-check --quiet uv; \
 	echo "requirements.lock"; \
-	"$$uv/bin/uv" $(COMPILE) $(UPGRADE) --extra demo -o requirements.lock pyproject.toml; \
+	"$$uv/bin/uv" $(COMPILE) $(UPGRADE) --extra demo --extra otel -o requirements.lock pyproject.toml; \
 	echo "requirements-dev.lock"; \
-	"$$uv/bin/uv" $(COMPILE) $(UPGRADE) --extra demo --extra dev -c requirements.lock -o requirements-dev.lock pyproject.toml; \
+	"$$uv/bin/uv" $(COMPILE) $(UPGRADE) --extra demo --extra dev --extra otel -c requirements.lock -o requirements-dev.lock pyproject.toml; \
 	echo "requirements-build.lock"; \
 	"$$uv/bin/python" -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['build-system']['requires'])" \
 	| "$$uv/bin/uv" $(COMPILE) $(UPGRADE) -c requirements-dev.lock -o requirements-build.lock -

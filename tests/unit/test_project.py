@@ -21,8 +21,8 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
 LOCKS = {
-    "requirements.lock": ["demo"],
-    "requirements-dev.lock": ["demo", "dev"],
+    "requirements.lock": ["demo", "otel"],
+    "requirements-dev.lock": ["demo", "dev", "otel"],
 }
 # Written in parts, so that this file passes its own test.
 REGISTRY_HOSTS = [

@@ -138,22 +138,29 @@ def _merge(use_case: BoundUseCase, step: Step) -> dg.MaterializeResult[Any]:
     with measured() as cost:
         written = merge_latest(p, latest, merge, key, columns) if merge else None
     after = Input(latest.scan(version=written.version if written else None))
+    history = merged_history(historic, latest, after.scan.version, merge.gained if merge else None)
     facts: dict[str, Any] = {"rows": after.scan.rows(), "unchanged": written is None, **cost.metadata()}
     if written:
         facts |= written_metadata(written, cost, partitioned=False)
     previous = Input(latest.scan(version=merge.base)) if merge and merge.base != NO_TABLE else None
     expired = merge.expired if merge else date.min
-    history = Input(historic.scan({"scored_for": _days(merge.gained if merge else _newest_day(historic))}))
     verdicts = [
         check_contract(p.engine, after, (key,), {}),
         check_never_regresses(p.engine, previous, after, key, expired),
-        check_agrees_with_history(p.engine, history, after, key, scores, expired),
+        check_agrees_with_history(p.engine, Input(history), after, key, scores, expired),
     ]
     return step.result(facts, verdicts)
 
 
-def _newest_day(historic: LakeTable) -> Scan:
-    return historic.scan({"scored_for": max(historic.partitions("scored_for"))})
+def merged_history(historic: LakeTable, latest: LakeTable, version: int, gained: Scan | None) -> Scan:
+    """The merged days of the history, or its newest one, as they were when this version of `latest` was made.
+
+    A run beside this one may have added to the history since: that `latest` lacks it is no disagreement.
+    """
+    merged = latest.commit_metadata(version).get(MERGED)
+    at = int(merged) if merged else None
+    days = _days(gained) if gained else max(historic.partitions("scored_for", version=at))
+    return historic.scan({"scored_for": days}, version=at)
 
 
 def _days(scan: Scan) -> DayRange:

@@ -55,6 +55,9 @@ class LogAnswers(Spec):
 class Serve(Spec):
     """How the prediction API answers for a use case.
 
+    Where nobody reads published predictions, with neither `lookup` nor `fallback`, none are published: the daily scores
+    stay in the lake.
+
     A front end may keep a looked-up prediction until the next publish is due, but no longer than `max_age_seconds`, so
     that a rollback reaches it; for how much longer it may show it while it asks again, or while the API is down, say
     the two others.
@@ -67,6 +70,11 @@ class Serve(Spec):
     max_age_seconds: PositiveInt = 3_600
     stale_while_revalidate_seconds: PositiveInt = 60
     stale_if_error_seconds: PositiveInt = 86_400
+
+    @property
+    def published(self) -> bool:
+        """Whether somebody reads published predictions: by their ids, or as the known half of a hybrid."""
+        return self.lookup or self.fallback is not None
 
 
 def check_fallback(name: str, serve: Serve, others: Mapping[str, Serve]) -> str | None:

@@ -7,7 +7,7 @@ data (demo/).
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date, timedelta
 
 from rich.progress import Progress
@@ -25,7 +25,8 @@ from serving_assets.pipeline.operations.runs import Outcome
 from serving_assets.pipeline.workspace import Workspace
 from serving_assets.settings import get_settings, remember
 
-USE_CASE = "purchase_propensity"
+DOMAIN = "complete_journey"
+"""Whose data the demo has: every use case of this domain is run."""
 SCORED_DAYS = 7
 """How many of the newest days the demo scores; a backfill does the others."""
 
@@ -84,11 +85,15 @@ def run_demo() -> int:
     with progress_bar() as bar:
         landed = land_files(bar)
         workspace = Workspace()
-        outcomes = _run(workspace, workspace.catalog.use_case(USE_CASE), landed, bar)
-    if not all(outcome.success for outcome in outcomes):
-        print_summary(summary(USE_CASE, outcomes))
-        return 1
-    _print_end(workspace, outcomes, time.monotonic() - started)
+        use_cases = [found for found in workspace.catalog.use_cases.values() if found.domain.name == DOMAIN]
+        outcomes: list[Outcome] = []
+        for use_case in use_cases:
+            own = _run(workspace, use_case, landed, bar)
+            if not all(outcome.success for outcome in own):
+                print_summary(summary(use_case.name, own))
+                return 1
+            outcomes += own
+    _print_end(workspace, use_cases, outcomes, time.monotonic() - started)
     return 0
 
 
@@ -102,7 +107,7 @@ def _run(workspace: Workspace, use_case: BoundUseCase, landed: Landed, bar: Prog
     done = list(until_failure(tracked(bar, "raw and mapped tables, in days", sum(map(len, unbuilt)), tables)))
     if not all(outcome.success for outcome in done):
         return done
-    if workspace.platform.registry.champion(USE_CASE) is None:
+    if workspace.platform.registry.champion(use_case.name) is None:
         done += tracked(bar, "training", 1, (backfill.train(defs, instance, use_case) for _ in range(1)))
         if not done[-1].success:
             return done
@@ -114,26 +119,36 @@ def _run(workspace: Workspace, use_case: BoundUseCase, landed: Landed, bar: Prog
     return done
 
 
-def _print_end(workspace: Workspace, outcomes: list[Outcome], seconds: float) -> None:
+def _print_end(
+    workspace: Workspace, use_cases: Sequence[BoundUseCase], outcomes: Iterable[Outcome], seconds: float
+) -> None:
     console.print()
     console.print(f"[bold]What ran[/], in {seconds:.0f} seconds; every run is in the Dagster UI (make ui)")
     console.print(_stages(outcomes))
-    facts = workspace.newest_numbers(f"{USE_CASE}/model")
-    if facts:
-        console.print(f"[bold]The model[/], on {facts['holdout_rows']:,} held-out predictions it never saw")
-        console.print(model_table(facts))
-    use_case = workspace.catalog.use_case(USE_CASE)
-    key = use_case.spec.entity.key
-    console.print("[bold]Five predictions[/], as readers get them: the probability of shopping again within 7 days")
-    known = workspace.some_entities(use_case, 5)
-    print_predictions([f for f in workspace.platform.store.read(USE_CASE, known).values if f], key)
+    for use_case in use_cases:
+        if facts := workspace.newest_numbers(f"{use_case.name}/model"):
+            console.print(f"[bold]{use_case.name}[/], on {facts['holdout_rows']:,} held-out predictions it never saw")
+            console.print(model_table(facts))
+    for use_case in use_cases:
+        if use_case.spec.serve.published:
+            _print_published(workspace, use_case)
+
+
+def _print_published(workspace: Workspace, use_case: BoundUseCase) -> None:
+    """Some predictions, and how to ask for them."""
+    name, known = use_case.name, workspace.some_entities(use_case, 5)
+    console.print(f"[bold]Five predictions[/], as readers get them: {use_case.spec.description}")
+    found = workspace.platform.store.read(name, known).values
+    print_predictions([f for f in found if f], use_case.spec.entity.key)
     console.print()
     console.print("[bold]Next[/]")
-    console.print(f"  .venv/bin/serving-assets show {USE_CASE} {known[0]}      one prediction")
-    console.print("  .venv/bin/serving-assets status                         how far everything is")
-    console.print(
-        "  make ui                                                 the assets, checks and plots, in the browser"
-    )
+    for command, what in (
+        (f".venv/bin/serving-assets show {name} {known[0]}", "one prediction"),
+        ("make api", "the prediction API; the README asks it"),
+        (".venv/bin/serving-assets status", "how far everything is"),
+        ("make ui", "the assets, checks and plots, in the browser"),
+    ):
+        console.print(f"  {command:<55} {what}")
 
 
 def _stages(outcomes: Iterable[Outcome]) -> Table:

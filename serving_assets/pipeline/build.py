@@ -59,7 +59,7 @@ def _assemble(platform: Platform) -> dg.Definitions:
             predictions_asset(use_case, platform),
             historic_asset(use_case, platform),
             latest_asset(use_case, platform),
-            online_asset(use_case, platform),
+            *online_asset(use_case, platform),
             *online_features_asset(use_case, platform),
         ]
         its_jobs, its_schedules = use_case_jobs(use_case, platform)

@@ -35,9 +35,8 @@ class Served:
     @property
     def collections(self) -> list[Collection[Any]]:
         """What it follows in the store."""
-        looked_up = self.spec.serve.lookup or self.spec.serve.fallback is not None
         features = self.scoring.features if self.scoring else None
-        return [*([self.lookup.collection] if looked_up else []), *([features] if features else [])]
+        return [*([self.lookup.collection] if self.spec.serve.published else []), *([features] if features else [])]
 
     def facts(self) -> dict[str, Any]:
         """What is told of it: its declaration in short, and what is active."""

@@ -48,7 +48,7 @@ def test_what_is_published_is_shown(bench: Bench) -> None:
     found = json.loads(shown.stdout)
     assert found["score"] == round(float(str(known["score"])), 4)
     assert {"as_of", "model_version", "generation"} <= found.keys()
-    status = run(bench, "status", "--json")
+    status = run(bench, "status", NAME, "--json")
     (state,) = json.loads(status.stdout)
     assert (status.returncode, state["champion"], state["failing_checks"]) == (0, "1", [])
     assert state["stages"][f"{NAME}/predictions"] == str(DAY)

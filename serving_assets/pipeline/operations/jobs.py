@@ -22,8 +22,9 @@ CRON_DAYS = ("sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "
 
 
 def stage_keys(use_case: BoundUseCase, stages: Iterable[str]) -> list[dg.AssetKey]:
-    """Asset keys of some stages of a use case."""
-    return [dg.AssetKey([use_case.name, stage]) for stage in stages]
+    """Asset keys of those of some stages that the use case has: what nobody reads is not published."""
+    published = use_case.spec.serve.published
+    return [dg.AssetKey([use_case.name, stage]) for stage in stages if published or stage != "online"]
 
 
 def daily_keys(use_case: BoundUseCase) -> list[dg.AssetKey]:

@@ -14,7 +14,7 @@ from serving_assets.errors import InputError
 from serving_assets.pipeline.platform import Platform
 from serving_assets.pipeline.publications import Publications, is_lost, loss, pin_of
 from serving_assets.pipeline.publishing import Publisher, parity_with
-from serving_assets.pipeline.snapshot import Collection, collections_of, snapshot_of
+from serving_assets.pipeline.snapshot import Collection, collections_of, predictions_of, snapshot_of
 from serving_assets.store import Activation, Control, Generation, Occasion, Parity
 
 DAMAGED = "the store did not hold what the lake says was published"
@@ -38,9 +38,9 @@ class Restored:
 
 def restore_all(platform: Platform, use_case: BoundUseCase, by: str, reason: str = "") -> list[Restored]:
     """Restore whatever was ever published of a use case, the predictions first; see `restore`."""
-    predictions, *others = collections_of(use_case)
+    first, *others = collections_of(use_case) or [predictions_of(use_case)]
     published = [other for other in others if Publications(platform, other).entries()]
-    return [restore(platform, collection, by, reason) for collection in (predictions, *published)]
+    return [restore(platform, collection, by, reason) for collection in (first, *published)]
 
 
 def restore(platform: Platform, collection: Collection, by: str, reason: str = "") -> Restored:

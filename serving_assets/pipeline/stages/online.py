@@ -27,21 +27,25 @@ from serving_assets.pipeline.stages.step import Step, stage_asset
 from serving_assets.store import Control, Occasion, PinnedError
 
 
-def online_asset(use_case: BoundUseCase, platform: Platform) -> dg.AssetsDefinition:
-    """The asset `<use_case>/online`."""
+def online_asset(use_case: BoundUseCase, platform: Platform) -> list[dg.AssetsDefinition]:
+    """The asset `<use_case>/online`, of a use case whose predictions somebody reads."""
+    if not use_case.spec.serve.published:
+        return []
 
     def newest(step: Step, collection: Collection) -> Snapshot:
         step.refuse_failed("latest", CHECKS)
         return newest_snapshot(collection, step.platform.engine, step.platform.lake)
 
-    return published_asset(
-        use_case,
-        platform,
-        predictions_of(use_case),
-        newest,
-        upstream="latest",
-        description="What readers get: latest, published as one generation, all of it or nothing.",
-    )
+    return [
+        published_asset(
+            use_case,
+            platform,
+            predictions_of(use_case),
+            newest,
+            upstream="latest",
+            description="What readers get: latest, published as one generation, all of it or nothing.",
+        )
+    ]
 
 
 def published_asset(

@@ -75,6 +75,7 @@ def training_query(use_case: BoundUseCase, platform: Platform, day: date) -> Que
     labels = label_inputs(use_case, platform.catalog, platform.lake, day)
     baselines = "".join(f', CAST({b.expression} AS DOUBLE) AS "{BASELINE}{b.name}"' for b in spec.model.baselines)
     key, label = spec.entity.key, spec.labels.column
+    uses_as_of = use_case.features.uses_as_of or use_case.labels.uses_as_of
     return Query(
         f"""
         SELECT CAST('{day}' AS DATE) AS {DAY}, f.*,
@@ -86,7 +87,7 @@ def training_query(use_case: BoundUseCase, platform: Platform, day: date) -> Que
         ) AS l ON l.entity = f."{key}"
         """,
         {f"features__{n}": i for n, i in features.items()} | {f"labels__{n}": i for n, i in labels.items()},
-        {"as_of": as_of(day, use_case.domain.timezone)},
+        {"as_of": as_of(day, use_case.domain.timezone)} if uses_as_of else {},
         use_case.domain.timezone,
     )
 

@@ -7,7 +7,7 @@ Here: the declaration. Not here: what the features are (features.sql), what is p
 from __future__ import annotations
 
 from serving_assets.catalog.columns import Between
-from serving_assets.catalog.serve import OnTheFly, Serve
+from serving_assets.catalog.serve import Fallback, OnTheFly, Serve
 from serving_assets.catalog.spec import (
     Baseline,
     Current,
@@ -55,5 +55,9 @@ USE_CASE = UseCase(
     ),
     schedule=Daily(at="05:00", timezone="America/New_York"),
     training_schedule=Weekly(day="monday", at="06:00", timezone="America/New_York"),
-    serve=Serve(on_the_fly=OnTheFly()),
+    # A week-old word about "within 7 days" says nothing any more: then, and for whoever was never scored, the basket
+    # alone must do.
+    serve=Serve(
+        on_the_fly=OnTheFly(stored_features=True), fallback=Fallback(use_case="basket_propensity", max_age_days=7)
+    ),
 )

@@ -21,14 +21,18 @@ _LOWER_IS_WORSE = frozenset({"coverage"})
 class TableChecks(Spec):
     """Thresholds of the checks on a source or a mapped table.
 
-    `volume_*` are robust standard deviations from the days before, and `volume_days` how many of them are looked at;
-    `level_*` are factors between the typical amount of a column and that of the days before; `lag_*` are days since the
-    newest partition ended.
+    A volume is judged when it is `volume_z` robust standard deviations from that of the `volume_days` days before:
+    `volume_*` are shares of the rows that are missing, `rise_*` shares by which there are too many. `level_*` are
+    factors between the typical amount of a column and that of the days before. `lag_*` are days since the end of the
+    newest partition.
     """
 
     volume_days: Annotated[int, Field(ge=7)] = 28
-    volume_warn: Positive = 3.0
-    volume_error: Positive = 5.0
+    volume_z: Positive = 3.0
+    volume_warn: Share = 0.25
+    volume_error: Share = 0.4
+    rise_warn: Positive = 0.5
+    rise_error: Positive = 1.0
     level_warn: Factor = 2.0
     level_error: Factor = 5.0
     lag_warn: Positive = 1.25

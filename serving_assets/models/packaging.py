@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from serving_assets.catalog.spec import DAY
 from serving_assets.models.bundle import EXPECTED, Bundle, Form, write_bundle
 from serving_assets.models.compile import NotCompilable, compile_onnx
 from serving_assets.models.estimator import pickled
@@ -35,7 +36,13 @@ def package(candidate: Candidate, folder: Path, *, tolerance: float = TOLERANCE)
         reason=reason,
         model=model,
         signature=candidate.signature,
-        profile=profile(candidate.signature, candidate.training_set, candidate.scores),
+        profile=profile(
+            candidate.signature,
+            candidate.training_set,
+            candidate.scores,
+            day=DAY,
+            score_days=candidate.holdout.column(DAY).to_numpy(),
+        ),
         parity=parity,
         sample=_sample(candidate),
     )

@@ -1,11 +1,15 @@
 """The reference profile: what features and scores looked like when the model was made.
 
-Here: its form and how it is measured. Not here: the comparison of later rows with it (checks do that).
+Here: its form, how it is measured, and how far apart two distributions are. Not here: what a distance of later rows
+means (monitoring/drift.py).
 """
 
 from __future__ import annotations
 
-from typing import Annotated
+import math
+from collections.abc import Sequence
+from statistics import NormalDist
+from typing import Annotated, Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +22,18 @@ from serving_assets.models.signature import Signature
 _MOST_CATEGORIES = 50
 
 
+class Wander(Spec):
+    """How far single days lie from all days together: the largest distance of any. Zero where no days are known.
+
+    Every row of one day has nearly the same "days since the campaign began", so such a feature is always far from its
+    reference, and means nothing by it.
+    """
+
+    psi: float = 0.0
+    shift: float = 0.0
+    nulls: float = 0.0
+
+
 class Numbers(Spec):
     """Distribution of a number: bin i holds values in (edges[i-1], edges[i]], the first and the last bin are open.
 
@@ -27,6 +43,7 @@ class Numbers(Spec):
     edges: tuple[float, ...]
     counts: Annotated[tuple[int, ...], Field(min_length=1)]
     null_rate: float
+    wander: Wander = Wander()
 
 
 class Categories(Spec):
@@ -35,6 +52,7 @@ class Categories(Spec):
     counts: dict[str, int]
     others: int
     null_rate: float
+    wander: Wander = Wander()
 
 
 class Histogram(Spec):
@@ -58,29 +76,64 @@ class Profile(Spec):
     score_quantiles: dict[str, Numbers]
 
 
-def profile(signature: Signature, training_set: pa.Table, scores: np.ndarray, *, bins: int = 10) -> Profile:
+def profile(
+    signature: Signature,
+    training_set: pa.Table,
+    scores: np.ndarray,
+    *,
+    day: str | None = None,
+    score_days: np.ndarray | None = None,
+    bins: int = 10,
+) -> Profile:
     """Measure the profile.
 
     Args:
         signature: names the features.
         training_set: all its rows.
         scores: of the held-out rows, (rows,).
+        day: the column of `training_set` with the day of each row; None where there is none.
+        score_days: the day of each of `scores`, (rows,).
         bins: of the quantile bins.
     """
+    days = None if day is None else training_set.column(day).to_numpy()
     features: dict[str, Numbers | Categories] = {}
     for feature in signature.features:
         column = training_set.column(feature.name)
         if feature.is_string:
-            features[feature.name] = _categories(column)
+            features[feature.name] = _categories(column, days)
         else:
-            features[feature.name] = quantile_bins(column.cast(pa.float32(), safe=False).to_numpy(), bins)
+            features[feature.name] = quantile_bins(column.cast(pa.float32(), safe=False).to_numpy(), bins, days)
     return Profile(
         rows=training_set.num_rows,
         score_rows=len(scores),
         features=features,
         scores={name: histogram(scores) for name in signature.outputs},
-        score_quantiles={name: quantile_bins(scores, bins) for name in signature.outputs},
+        score_quantiles={name: quantile_bins(scores, bins, score_days) for name in signature.outputs},
     )
+
+
+def psi(reference: Sequence[int] | np.ndarray, counts: Sequence[int] | np.ndarray) -> float:
+    """Population stability index of rows counted in the same bins: the sum of (p - q) ln(p / q).
+
+    Half a row is added to each bin (Jeffreys), so that an empty one does not make it infinite.
+    """
+    p, q = (_shares(np.asarray(rows, dtype=np.float64)) for rows in (counts, reference))
+    return float(np.sum((p - q) * np.log(p / q)))
+
+
+def shift(reference: Sequence[int] | np.ndarray, counts: Sequence[int] | np.ndarray) -> float:
+    """By how many standard deviations values have moved, from rows counted in the same ordered bins.
+
+    The chance A that a value of now is above one of the reference, a tie counting half, as the distance of two normal
+    distributions with that chance: sqrt(2) times the normal quantile of A (Ruscio 2008). Outliers do not move it.
+    """
+    p, q = (_shares(np.asarray(rows, dtype=np.float64)) for rows in (counts, reference))
+    above = float(p @ (np.cumsum(q) - q / 2))
+    return math.sqrt(2) * NormalDist().inv_cdf(min(max(above, 1e-12), 1 - 1e-12))
+
+
+def _shares(counts: np.ndarray) -> np.ndarray:
+    return (counts + 0.5) / (counts.sum() + 0.5 * len(counts))
 
 
 def histogram(scores: np.ndarray, bins: int = 20) -> Histogram:
@@ -89,31 +142,66 @@ def histogram(scores: np.ndarray, bins: int = 20) -> Histogram:
     return Histogram(edges=tuple(edges.tolist()), counts=tuple(counts.tolist()))
 
 
-def quantile_bins(values: np.ndarray, bins: int) -> Numbers:
+def quantile_bins(values: np.ndarray, bins: int, days: np.ndarray | None = None) -> Numbers:
     """Bins of about equally many values each, none empty; fewer bins where single values are frequent."""
     finite = values[np.isfinite(values)]
     if not len(finite):
-        return counted(values, np.empty(0))
+        return counted(values, np.empty(0), days)
     edges = np.unique(np.quantile(finite, np.linspace(0, 1, bins + 1)[1:-1], method="inverted_cdf"))
-    return counted(values, edges[edges < finite.max()])
+    return counted(values, edges[edges < finite.max()], days)
 
 
-def counted(values: np.ndarray, edges: np.ndarray) -> Numbers:
-    """`values` counted between `edges`; NaN is missing."""
-    present = values[~np.isnan(values)]
-    counts = np.bincount(np.searchsorted(edges, present, side="left"), minlength=len(edges) + 1)
+def counted(values: np.ndarray, edges: np.ndarray, days: np.ndarray | None = None) -> Numbers:
+    """`values` counted between `edges`; NaN is missing. `days` tells the day of each value."""
+    present = ~np.isnan(values)
+    bins = np.searchsorted(edges, values[present], side="left")
+    counts = np.bincount(bins, minlength=len(edges) + 1)
     return Numbers(
         edges=tuple(float(edge) for edge in edges),
         counts=tuple(int(count) for count in counts),
-        null_rate=1 - len(present) / len(values) if len(values) else 0.0,
+        null_rate=1 - present.sum() / len(values) if len(values) else 0.0,
+        wander=_wander(bins, counts, present, days, ordered=True),
     )
 
 
-def _categories(column: pa.ChunkedArray) -> Categories:
-    counted_values = pc.value_counts(column.cast(pa.string()).drop_null()).to_pylist()
+def _wander(
+    bins: np.ndarray, counts: np.ndarray, present: np.ndarray, days: np.ndarray | None, *, ordered: bool
+) -> Wander:
+    """Of the values that are `present`, whose `bins` are given, by the day of each value, present or not."""
+    if days is None or not present.any():
+        return Wander()
+    names, day = np.unique(days, return_inverse=True)
+    size = len(counts)
+    by_day = np.bincount(day[present] * size + bins, minlength=len(names) * size).reshape(-1, size)
+    filled = np.bincount(day[present], minlength=len(names)) / np.bincount(day, minlength=len(names))
+    return Wander(
+        psi=max(psi(counts, of_day) for of_day in by_day if of_day.any()),
+        shift=max(abs(shift(counts, of_day)) for of_day in by_day if of_day.any()) if ordered else 0.0,
+        nulls=float(np.abs(filled - present.mean()).max()),
+    )
+
+
+def _categories(column: pa.ChunkedArray, days: np.ndarray | None) -> Categories:
+    texts = column.cast(pa.string())
+    counted_values = pc.value_counts(texts.drop_null()).to_pylist()
     frequent = sorted(counted_values, key=lambda entry: (-entry["counts"], entry["values"]))
+    counts = {entry["values"]: entry["counts"] for entry in frequent[:_MOST_CATEGORIES]}
+    others = sum(entry["counts"] for entry in frequent[_MOST_CATEGORIES:])
     return Categories(
-        counts={entry["values"]: entry["counts"] for entry in frequent[:_MOST_CATEGORIES]},
-        others=sum(entry["counts"] for entry in frequent[_MOST_CATEGORIES:]),
+        counts=counts,
+        others=others,
         null_rate=column.null_count / len(column) if len(column) else 0.0,
+        wander=_wander(
+            category_bins(texts.drop_null(), list(counts)),
+            np.array([*counts.values(), others]),
+            texts.is_valid().to_numpy(),
+            days,
+            ordered=False,
+        ),
     )
+
+
+def category_bins(texts: Any, names: Sequence[str]) -> np.ndarray:
+    """The bin of each text, none of them missing: its place in `names`, or one behind the last."""
+    places = pc.index_in(texts, value_set=pa.array(names, pa.string()))
+    return pc.fill_null(places, len(names)).to_numpy(zero_copy_only=False).astype(np.int64)

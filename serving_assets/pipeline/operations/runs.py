@@ -124,8 +124,8 @@ def _outcome(result: dg.ExecuteInProcessResult, days: DayRange | None) -> Outcom
                 said = f"{check.asset_key.to_user_string()} {check.check_name}: {check.description}"
                 blocks = check.blocking and check.severity == dg.AssetCheckSeverity.ERROR
                 (failures if blocks else warnings).append(said)
-        elif event.is_step_failure and not _is_check_failure(event):
-            failures.append(_step_failure(event))
+        elif event.is_step_failure and not is_check_failure(event):
+            failures.append(step_failure(event))
     return Outcome(result.run_id, days, tuple(made.values()), tuple(failures), tuple(warnings))
 
 
@@ -135,13 +135,14 @@ def plain_numbers(materialization: dg.AssetMaterialization) -> dict[str, Any]:
     return {name: entry.value for name, entry in materialization.metadata.items() if isinstance(entry, plain)}
 
 
-def _is_check_failure(event: dg.DagsterEvent) -> bool:
+def is_check_failure(event: dg.DagsterEvent) -> bool:
     """The failure that a blocking check causes; the check itself has told why already."""
     error = event.step_failure_data.error
     return error is not None and error.cls_name == "DagsterAssetCheckFailedError"
 
 
-def _step_failure(event: dg.DagsterEvent) -> str:
+def step_failure(event: dg.DagsterEvent) -> str:
+    """Which step failed, why, and the mend where it is known."""
     data = event.step_failure_data
     said = (data.user_failure_data.description or "") if data.user_failure_data else ""
     mend = data.user_failure_data.metadata.get("mend") if data.user_failure_data else None

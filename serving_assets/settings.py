@@ -65,6 +65,23 @@ class Settings(BaseSettings):
     erasure_secret: SecretStr | None = Field(
         None, description="key of the hashes that erased persons are known by; default: made once, in DATA_DIR"
     )
+    alerts_config: Path | None = Field(None, description="who is alerted; default alerts.yaml in DAGSTER_HOME or here")
+    ui_url: str = Field("http://127.0.0.1:3000", description="address of the Dagster UI, for links in alerts")
+    runbooks_url: str = Field("docs/runbooks", description="where the runbooks are read, for links in alerts")
+
+    @property
+    def alerts_file(self) -> Path:
+        """File of the incidents and of what is still to be told."""
+        return self.data_dir / "alerts.db"
+
+    @property
+    def alerts_configuration(self) -> Path | None:
+        """File that tells who is alerted; None when there is none."""
+        if self.alerts_config is not None:
+            return self.alerts_config
+        folders = [Path(home)] if (home := os.environ.get("DAGSTER_HOME")) else []
+        files = (folder / "alerts.yaml" for folder in (*folders, PROJECT))
+        return next((file for file in files if file.is_file()), None)
 
     @property
     def lake(self) -> str:

@@ -1,0 +1,247 @@
+"""`alerts`: what is open, who has taken it, and what could not be told.
+
+Here: the commands, their options and screens. Not here: the life of an incident or the channels (alerts/), or what
+looks for them (pipeline/operations/alerts.py).
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from serving_assets.commands.options import JsonOption
+from serving_assets.commands.screen import console, print_json, told_errors
+
+if TYPE_CHECKING:
+    from serving_assets.alerts.book import AlertBook
+    from serving_assets.alerts.records import Incident, Silence
+
+alerts_app = typer.Typer(invoke_without_command=True, rich_markup_mode="rich")
+NumberArgument = Annotated[int, typer.Argument(metavar="INCIDENT", help="Its number, as alerts shows it.")]
+ReasonOption = Annotated[str, typer.Option(help="Why, for whoever looks later.")]
+LATE_AFTER = timedelta(minutes=5)
+
+
+@alerts_app.callback()
+def alerts(
+    context: typer.Context,
+    every: Annotated[bool, typer.Option("--all", help="Also incidents that are over.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """What goes wrong, since when, and who has taken it; silences; and what could not be delivered.
+
+    Exits with 1 when an error is open or a notice could not be delivered.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    with told_errors():
+        told = gather(_book(), datetime.now(UTC), every=every)
+    print_json(told) if as_json else _print(told)
+    errors = any(one["severity"] == "ERROR" and not one["resolved_at"] for one in told["incidents"])
+    raise typer.Exit(1 if errors or told["undelivered"] else 0)
+
+
+@alerts_app.command()
+def ack(incident: NumberArgument, reason: ReasonOption = "", as_json: JsonOption = False) -> None:
+    """Take an incident: it escalates no further, and is told again only once a day."""
+    with told_errors():
+        book = _book()
+        taken = book.acknowledge(incident, _who(), reason, datetime.now(UTC))
+        _tell(book)
+    _print_one(taken, f"Taken by {taken.acknowledged_by}.", as_json=as_json)
+
+
+@alerts_app.command()
+def resolve(incident: NumberArgument, reason: ReasonOption = "", as_json: JsonOption = False) -> None:
+    """End an incident that nothing will end by itself; if it still fails, the next evaluation opens a new one."""
+    with told_errors():
+        book = _book()
+        over = book.resolve(incident, _who(), reason, datetime.now(UTC))
+        _tell(book)
+    _print_one(over, f"Ended by {over.resolved_by}.", as_json=as_json)
+
+
+@alerts_app.command()
+def silence(
+    what: Annotated[
+        str, typer.Argument(metavar="WHAT", help="An incident's number, a use case, an asset, or asset:check; * fits.")
+    ],
+    hours: Annotated[float, typer.Option("--hours", min=0.01, max=24 * 30, help="After how long it ends.")],
+    reason: ReasonOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Tell nothing of it for a while; what is still open when the silence ends is told then."""
+    with told_errors():
+        book, now = _book(), datetime.now(UTC)
+        pattern = str(_incident(book, int(what)).key) if what.isdigit() else what
+        made = book.silence(pattern, _who(), reason, now, now + timedelta(hours=hours))
+    if as_json:
+        print_json(_silence(made))
+    else:
+        console.print(f"{made.pattern} is silent until {_time(made.until)}; to end that earlier: ", end="")
+        console.print(f"serving-assets alerts unsilence {made.number}", markup=False)
+
+
+@alerts_app.command()
+def unsilence(
+    number: Annotated[int, typer.Argument(metavar="SILENCE", help="Its number, as alerts shows it.")],
+) -> None:
+    """End a silence."""
+    with told_errors():
+        ended = _book().unsilence(number, datetime.now(UTC))
+    console.print(f"{ended.pattern} is no longer silent.", markup=False)
+
+
+@alerts_app.command("test")
+def try_owner(
+    owner: Annotated[str, typer.Argument(metavar="OWNER", help="As a use case declares it, such as team:shop.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Send a test message to every channel of an owner, and tell which of them accepted it.
+
+    Exits with 1 when one has not.
+    """
+    from serving_assets.alerts.config import read_config
+    from serving_assets.alerts.trial import try_channels
+    from serving_assets.settings import get_settings
+
+    with told_errors():
+        settings = get_settings()
+        config = read_config(settings.alerts_configuration)
+        tried = try_channels(config, owner, _links(), datetime.now(UTC))
+    if as_json:
+        print_json(tried)
+    else:
+        for name, error in tried.items():
+            console.print(f"  [{'red' if error else 'green'}]{name}[/]", end=" ")
+            console.print(error or "accepted", markup=False)
+    raise typer.Exit(1 if any(tried.values()) else 0)
+
+
+def gather(book: AlertBook, now: datetime, *, every: bool = False) -> dict[str, Any]:
+    """What `alerts --json` prints."""
+    looked_at = book.looked_at()
+    return {
+        "incidents": [_record(one) for one in book.incidents(also_resolved=every)],
+        "silences": [_silence(one) for one in book.silences(now)],
+        "undelivered": [
+            {
+                "channel": one.channel,
+                "incident": one.notice.incident.number,
+                "notice": one.notice.kind,
+                "attempts": one.attempts,
+                "given_up": one.state == "given up",
+                "error": one.error,
+            }
+            for one in book.outbox.undelivered()
+        ],
+        "looked_at": looked_at,
+        "is_looking": looked_at is not None and now - looked_at < LATE_AFTER,
+    }
+
+
+def _record(incident: Incident) -> dict[str, Any]:
+    from serving_assets.alerts.life import days_text
+
+    last = incident.last
+    return {
+        "incident": incident.number,
+        "severity": str(incident.severity),
+        "use_case": incident.key.scope,
+        "asset": incident.key.asset,
+        "kind": incident.key.kind,
+        "days": days_text(incident),
+        "said": last.said,
+        "measured": last.measured,
+        "threshold": last.threshold,
+        "owners": last.owners,
+        "first_step": last.first_step,
+        "opened_at": incident.opened_at,
+        "told": incident.told,
+        "acknowledged_by": incident.acknowledged_by or None,
+        "resolved_at": incident.resolved_at,
+        "resolved_by": incident.resolved_by or None,
+        "note": incident.note or None,
+    }
+
+
+def _silence(silence: Silence) -> dict[str, Any]:
+    return {**vars(silence)}
+
+
+def _print(told: dict[str, Any]) -> None:
+    for one in told["incidents"]:
+        color = "green" if one["resolved_at"] else "red" if one["severity"] == "ERROR" else "yellow"
+        state = "OVER" if one["resolved_at"] else one["severity"]
+        console.print(f"[bold]{one['incident']:>4}[/] [{color}]{state}[/] {one['asset']} {one['kind']}", end=" ")
+        console.print(f"{one['days']} since {_time(one['opened_at'])}".strip(), markup=False)
+        taken = f"taken by {one['acknowledged_by']}" if one["acknowledged_by"] else ""
+        for line in (one["said"], taken, "" if one["resolved_at"] else one["first_step"]):
+            if line:
+                console.print(f"     {line}", markup=False)
+    if not told["incidents"]:
+        console.print("[green]No incident is open.[/]")
+    for one in told["silences"]:
+        said = f"silent until {_time(one['until'])} by {one['author']}: {one['reason']}".rstrip(": ")
+        console.print(f"  silence {one['number']}: {one['pattern']} is {said}", markup=False)
+    for one in told["undelivered"]:
+        console.print(f"  [red]not delivered[/] to {one['channel']} after {one['attempts']} attempts:", end=" ")
+        console.print(f"{one['notice']} of incident {one['incident']}: {one['error']}", markup=False)
+    if not told["is_looking"]:
+        since = f"since {_time(told['looked_at'])}" if told["looked_at"] else "yet"
+        console.print(f"[yellow]Nobody has looked {since}[/]: the sensor alerts runs while dagster-daemon does.")
+
+
+def _print_one(incident: Incident, said: str, *, as_json: bool) -> None:
+    if as_json:
+        print_json(_record(incident))
+    else:
+        console.print(f"{incident.number} {incident.key}: {said}", markup=False)
+
+
+def _tell(book: AlertBook) -> None:
+    """Deliver at once, unless the daemon is delivering: then it is told with its next look."""
+    from serving_assets.alerts.config import read_config
+    from serving_assets.alerts.delivery import deliver
+    from serving_assets.settings import get_settings
+
+    with book.file.alone() as alone:
+        if alone:
+            deliver(book, read_config(get_settings().alerts_configuration), _links())
+
+
+def _book() -> AlertBook:
+    from serving_assets.alerts.book import AlertBook
+    from serving_assets.alerts.file import AlertsFile
+    from serving_assets.settings import get_settings
+
+    return AlertBook(AlertsFile(get_settings().alerts_file))
+
+
+def _links() -> Any:
+    from serving_assets.alerts.message import Links
+    from serving_assets.settings import get_settings
+
+    settings = get_settings()
+    return Links(settings.ui_url.rstrip("/"), settings.runbooks_url.rstrip("/"))
+
+
+def _incident(book: AlertBook, number: int) -> Incident:
+    from serving_assets.alerts.records import AlertsError
+
+    found = next((one for one in book.incidents() if one.number == number), None)
+    if found is None:
+        raise AlertsError(f"No incident {number} is open.", mend="serving-assets alerts lists those that are.")
+    return found
+
+
+def _who() -> str:
+    from serving_assets.commands.rollback import who
+
+    return who()
+
+
+def _time(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"

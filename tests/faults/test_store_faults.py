@@ -3,33 +3,16 @@
 from __future__ import annotations
 
 from multiprocessing import get_context
-from pathlib import Path
 from signal import SIGKILL
 
 import pytest
 
 from serving_assets.failpoints import FAILPOINTS, VARIABLE
 from serving_assets.store import open_store, parity
-from tests.store.children import C, in_child, lake, publish_all, publish_version, read_all_the_time
+from tests.store.children import KILLS, C, in_child, lake, publish_all, publish_version, read_all_the_time
 from tests.store.snapshots import target
 
-KILLS = [
-    "store.publish.after_begin",
-    "store.publish.mid_write",
-    "store.publish.mid_write:3",
-    "store.publish.before_verify",
-    "store.publish.before_flip",
-    "store.publish.after_flip",
-]
 JOIN_SECONDS = 120
-
-
-@pytest.fixture(params=["sqlite", pytest.param("mongodb", marks=pytest.mark.must_run)])
-def uri(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Where an empty store is."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'online.db'}"
-    return str(request.getfixturevalue("mongodb_database"))
 
 
 def test_every_failpoint_of_the_store_has_a_kill() -> None:
@@ -59,25 +42,6 @@ def test_a_killed_publish_harms_nobody(kill: str, before: str, uri: str, monkeyp
         assert dict(store.scan(C)) == lake(10)
         store.rollback(C)
         assert dict(store.scan(C)) == lake(9)
-
-
-def test_readers_of_other_processes_see_whole_generations_only(uri: str) -> None:
-    """While generations are published one after the other, reads of other processes never mix two, and never fail."""
-    context = get_context("spawn")
-    stop, read, written = context.Event(), context.Queue(), context.Queue()
-    alone = context.Barrier(1)
-    publish_version(uri, 1)
-    readers = [in_child(read_all_the_time, uri, stop, read) for _ in range(2)]
-    writer = in_child(publish_all, uri, range(2, 80), "a writer", alone, written)
-    assert written.get(timeout=JOIN_SECONDS) == (78, 0)
-    stop.set()
-    for reads, generations, mixed in [read.get(timeout=JOIN_SECONDS) for _ in readers]:
-        assert mixed == []
-        assert reads > 100, "too few reads to prove anything"
-        assert generations > 5, "too few generations seen to prove anything"
-    for child in (*readers, writer):
-        child.join(JOIN_SECONDS)
-        assert child.exitcode == 0
 
 
 def test_writers_of_other_processes_compete(uri: str) -> None:

@@ -7,6 +7,7 @@ outcome.
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -17,6 +18,15 @@ from tests.store.snapshots import changes, snapshot, target
 
 C = "collection"
 IDS = range(300)
+KILLS = (
+    "store.publish.after_begin",
+    "store.publish.mid_write",
+    "store.publish.mid_write:3",
+    "store.publish.before_verify",
+    "store.publish.before_flip",
+    "store.publish.after_flip",
+)
+"""Where a publish can be killed."""
 
 
 def in_child(work: Callable[..., Any], *arguments: Any) -> BaseProcess:
@@ -26,20 +36,33 @@ def in_child(work: Callable[..., Any], *arguments: Any) -> BaseProcess:
     return child
 
 
-def lake(version: int) -> dict[Any, str]:
-    """The snapshot at a version of the lake: every value is the version, and one entity in seven is absent."""
-    return snapshot({entity: version for entity in IDS if version and (entity + version) % 7})
+def held(version: int, entity: int) -> bool:
+    """Whether a version of the lake has this entity: one in seven is absent, each time another."""
+    return bool(version and (entity + version) % 7)
 
 
-def publish_version(uri: str, version: int, writer: str = "a writer") -> PublishReport:
-    """Publish a snapshot over whatever is active, as a run of the pipeline does."""
+def lake(version: int, ids: range = IDS) -> dict[Any, str]:
+    """The snapshot at a version of the lake: every value is the version."""
+    return snapshot({entity: version for entity in ids if held(version, entity)})
+
+
+def day(version: int) -> str:
+    """The instant that the predictions of a version speak of."""
+    return (datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=version)).isoformat()
+
+
+def publish_version(
+    uri: str, version: int, writer: str = "a writer", ids: range = IDS, **options: Any
+) -> PublishReport:
+    """Publish a snapshot over whatever is active, as a run of the pipeline does; `options` go to publish."""
 
     def since(control: Control) -> list[Change]:
-        return changes(lake(control.published.snapshot_version if control.published else 0), lake(version))
+        active = control.published.snapshot_version if control.published else 0
+        return changes(lake(active, ids), lake(version, ids), unchanged=bool(options.get("rewrite")))
 
-    goal = target(lake(version), as_of=f"day {version}", version=version)
+    goal = target(lake(version, ids), as_of=day(version), version=version)
     with open_store(uri) as store:
-        return publish(store, C, since, goal, writer=writer, batch_rows=50)
+        return publish(store, C, since, goal, writer=writer, **{"batch_rows": len(ids) // 6, **options})
 
 
 def publish_all(uri: str, versions: range, writer: str, together: Any, outcomes: Any) -> None:

@@ -13,7 +13,8 @@ import pyarrow as pa
 from serving_assets.catalog.spec import DAY
 from serving_assets.models.bundle import EXPECTED, Bundle, Form, write_bundle
 from serving_assets.models.compile import NotCompilable, compile_onnx
-from serving_assets.models.estimator import pickled
+from serving_assets.models.estimator import openmp_threads, pickled, predict
+from serving_assets.models.evaluation import held_out
 from serving_assets.models.parity import TOLERANCE, Parity, certify
 from serving_assets.models.profile import profile
 from serving_assets.models.scorer import Scorer, compiled
@@ -42,6 +43,7 @@ def package(candidate: Candidate, folder: Path, *, tolerance: float = TOLERANCE)
             candidate.scores,
             day=DAY,
             score_days=candidate.holdout.column(DAY).to_numpy(),
+            held_out=held_out(candidate.labels, candidate.scores, candidate.entities),
         ),
         parity=parity,
         sample=_sample(candidate),
@@ -49,11 +51,19 @@ def package(candidate: Candidate, folder: Path, *, tolerance: float = TOLERANCE)
 
 
 def _sample(candidate: Candidate) -> pa.Table:
-    """Rows spread over the held-out ones, with the estimator's own scores: who loads the bundle can prove it."""
-    rows = candidate.holdout.num_rows
-    picked = np.unique(np.linspace(0, rows - 1, min(SAMPLE_ROWS, rows)).astype(np.int64))
-    features = candidate.holdout.select(list(candidate.signature.names)).take(pa.array(picked))
-    return features.append_column(EXPECTED, pa.array(candidate.scores[picked]))
+    """Rows with the estimator's own scores: who loads the bundle can prove it.
+
+    No row is a person's, of whom a bundle would know for good: each feature is drawn from another held-out row.
+    """
+    held, dice = candidate.holdout, np.random.default_rng(0)
+    columns = {
+        name: held.column(name).take(pa.array(dice.integers(0, held.num_rows, min(SAMPLE_ROWS, held.num_rows))))
+        for name in candidate.signature.names
+    }
+    features = pa.table(columns).combine_chunks()
+    with openmp_threads(1):
+        scores = predict(candidate.estimator, candidate.signature, features.to_batches()[0])
+    return features.append_column(EXPECTED, pa.array(scores))
 
 
 def _form(candidate: Candidate, tolerance: float) -> tuple[Form, str, bytes, Parity | None]:

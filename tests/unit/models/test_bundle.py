@@ -7,11 +7,12 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from serving_assets.catalog.spec import UseCase
 from serving_assets.errors import InputError
-from serving_assets.models.bundle import FILES, Damaged, appearing, load_bundle
+from serving_assets.models.bundle import EXPECTED, FILES, SAMPLE, Damaged, appearing, load_bundle
 from serving_assets.models.champion import champion_version, point_to_champion
 from serving_assets.models.packaging import package
 from serving_assets.models.profile import quantile_bins
@@ -131,6 +132,7 @@ def test_failed_certificate_keeps_the_original(candidate: Candidate, tmp_path: P
     assert bundle.parity is not None
     assert not bundle.parity.passed
     assert bundle.parity.worst is not None
+    assert set(bundle.parity.worst) == {"group", "expected", "found"}, "a bundle keeps nobody's features"
     batch = candidate.holdout.combine_chunks().to_batches()[0]
     np.testing.assert_array_equal(bundle.scorer().score(batch)["score"], candidate.scores)
 
@@ -161,6 +163,16 @@ def test_a_scorer_proves_itself_on_the_bundles_sample(candidate: Candidate, tmp_
     scorer.score_rows = lambda rows: scores(rows) + 1e-5  # type: ignore[method-assign]
     with pytest.raises(Damaged, match="scores of its own sample"):
         bundle.prove(scorer)
+
+
+def test_a_bundle_keeps_nobodys_features(candidate: Candidate, tmp_path: Path) -> None:
+    """The rows by which a scorer proves itself are put together of many, and none of them is a row of the data."""
+    bundle = package(candidate, tmp_path / "bundle")
+    with pa.ipc.open_file(bundle.path / SAMPLE) as file:
+        sample = file.read_all().drop(EXPECTED).to_pylist()
+    held = {tuple(row.values()) for row in candidate.holdout.select(list(bundle.signature.names)).to_pylist()}
+    assert len(sample) > 50
+    assert not held & {tuple(row.values()) for row in sample}
 
 
 def test_the_pointer_names_the_champion(tmp_path: Path) -> None:

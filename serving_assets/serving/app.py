@@ -17,6 +17,7 @@ from serving_assets.serving.http import Answer, Header, Problem, Receive, Reques
 from serving_assets.serving.logs import JsonLog
 from serving_assets.serving.metrics import Metrics
 from serving_assets.serving.routes import Route, Router
+from serving_assets.serving.spans import Spans
 from serving_assets.serving.tracing import request_id, trace_of
 
 SECURITY: tuple[Header, ...] = (
@@ -37,6 +38,7 @@ class Api:
         most: requests at a time; above, 503 at once rather than a queue.
         seconds: that one request may take.
         origins: of pages that may read answers; none unless configured.
+        spans: where requests are traced; None unless configured.
     """
 
     def __init__(
@@ -50,9 +52,10 @@ class Api:
         most: int,
         seconds: float,
         origins: frozenset[bytes] = frozenset(),
+        spans: Spans | None = None,
     ) -> None:
         self._router, self._guard, self._background = Router(routes), guard, background
-        self._metrics, self._log = metrics, log
+        self._metrics, self._log, self._spans = metrics, log, spans
         self._most, self._seconds, self._origins = most, seconds, origins
         self.in_flight = 0
 
@@ -71,7 +74,7 @@ class Api:
         )
         route: Route | None = None
         try:
-            if self._origins and request.method == "OPTIONS":
+            if self._origins and request.method == "OPTIONS" and b"origin" in headers:
                 answer = self._preflight(headers)
             else:
                 route, request.params = self._router.find(request.method, request.path)
@@ -104,11 +107,14 @@ class Api:
         template = route.template if route else "none"
         self._metrics.observe(route.method if route else "none", template, answer.status)(seconds)
         trace = trace_of(request.headers.get(b"traceparent"))
+        if self._spans is not None and not (route and route.vital):
+            trace = self._spans.record(request, route, answer, seconds, trace.parent)
         self._log.write(
             "request",
             request_id=request.id,
             trace_id=trace.id,
             parent_id=trace.parent,
+            span_id=trace.span,
             client=request.client,
             method=request.method if route else "none",
             route=template,
@@ -147,6 +153,8 @@ class Api:
             await send({"type": "lifespan.startup.complete"})
             await receive()
         self._log.flush()
+        if self._spans is not None:
+            self._spans.close()
         await send({"type": "lifespan.shutdown.complete"})
 
 

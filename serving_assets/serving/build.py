@@ -30,6 +30,7 @@ from serving_assets.serving.reader import Reader, open_reader
 from serving_assets.serving.routes import Route
 from serving_assets.serving.scoring import Model, Scoring
 from serving_assets.serving.service import Served, Service
+from serving_assets.serving.spans import open_spans
 from serving_assets.settings import Settings
 from serving_assets.store import Found
 
@@ -43,7 +44,7 @@ def build_api(settings: Settings, catalog: Catalog, *, public: bool, workers: in
     """The application over `catalog`, as `settings` say; `public` when more than this machine can reach it.
 
     Raises:
-        InputError: the store's uri or the file of the keys cannot be understood.
+        InputError: the store's uri, the file of the keys or OpenTelemetry's variables cannot be understood.
     """
     reader, metrics = open_reader(settings.store, settings.mongodb), Metrics()
     specs = {name: bound.spec for name, bound in catalog.use_cases.items()}
@@ -65,6 +66,7 @@ def build_api(settings: Settings, catalog: Catalog, *, public: bool, workers: in
         log=log,
         most=settings.api_concurrency,
         seconds=settings.api_request_seconds,
+        spans=open_spans(os.environ),
         origins=frozenset(origin.strip().encode() for origin in settings.api_cors_origins.split(",") if origin),
     )
     health.in_flight = lambda: api.in_flight

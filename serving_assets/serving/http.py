@@ -97,7 +97,6 @@ class Request:
     headers: dict[bytes, bytes]
     receive: Receive
     id: str
-    trace: str = ""
     client: str = ""
     params: tuple[str, ...] = ()
     scopes: frozenset[str] = frozenset({"*"})

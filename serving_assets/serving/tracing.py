@@ -1,6 +1,6 @@
 """Names of a request: its id, and its place in a distributed trace.
 
-Here: request ids and the W3C `traceparent`. Not here: exporting spans.
+Here: request ids and the W3C `traceparent`. Not here: spans of our own (spans.py).
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ _number = count(1)
 
 
 class Trace(NamedTuple):
-    """The trace a request belongs to: its id, and the span that called; both empty for a request that names none."""
+    """The trace a request belongs to, its caller's span in it, and its own where spans are exported; empty for none."""
 
     id: str = ""
     parent: str = ""
+    span: str = ""
 
 
 NO_TRACE = Trace()

@@ -19,8 +19,12 @@ SCORES = {id: {"score": id / 1000} for id in range(1, 501)}
 
 @pytest.fixture(scope="session")
 def bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What make_bundles makes, for tests to copy."""
+    return make_bundles(tmp_path_factory.mktemp("bundles"))
+
+
+def make_bundles(root: Path) -> Path:
     """Bundles of two versions of the champion and one of the newcomers' model."""
-    root = tmp_path_factory.mktemp("bundles")
     for name, version, trainer in ((BUYS, "1", "boosting"), (BUYS, "2", "linear"), (NEWCOMER, "1", "linear")):
         spec = samples.use_case().model_copy(update={"name": name})
         candidate = train_candidate(spec, samples.training_set(), samples.TRAINERS[trainer], resamples=10)
@@ -29,11 +33,11 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def make_world(root: Path, bundles: Path) -> World:
-    """A world that nobody serves yet, with something published and promoted."""
+def make_world(root: Path, bundles: Path, store: str = "") -> World:
+    """A world that nobody serves yet, with something published (to `store`, or else into its folder) and promoted."""
     import shutil
 
-    world = World(root / "data", write_world(root / "catalog"))
+    world = World(root / "data", write_world(root / "catalog"), store=store)
     shutil.copytree(bundles, world.data / "bundles")
     world.promote(BUYS, "1")
     world.promote(NEWCOMER, "1")

@@ -30,11 +30,11 @@ class TableChecks(Spec):
     volume_days: Annotated[int, Field(ge=7)] = 28
     volume_z: Positive = 3.0
     volume_warn: Share = 0.25
-    volume_error: Share = 0.4
+    volume_error: Share = 0.45
     rise_warn: Positive = 0.5
     rise_error: Positive = 1.0
-    level_warn: Factor = 2.0
-    level_error: Factor = 5.0
+    level_warn: Factor = 3.0
+    level_error: Factor = 10.0
     lag_warn: Positive = 1.25
     lag_error: Positive = 2.0
 

@@ -42,6 +42,64 @@ class Metrics(Spec):
     calibration: tuple[Bin, ...]
 
 
+class Estimate(Spec):
+    """A number and its standard error."""
+
+    value: float
+    error: float
+
+
+class HeldOut(Spec):
+    """What the model was worth on its held-out rows, with the errors that a later comparison needs.
+
+    `bias` is the mean score minus the share of label 1.
+    """
+
+    auc: Estimate
+    bias: Estimate
+
+
+def held_out(labels: np.ndarray, scores: np.ndarray, entities: np.ndarray) -> HeldOut:
+    """The reference for later days; rows of one entity, `entities` (rows,), are not independent."""
+    return HeldOut(auc=auc_estimate(labels, scores, entities), bias=bias_estimate(labels, scores, entities))
+
+
+def auc_estimate(labels: np.ndarray, scores: np.ndarray, entities: np.ndarray | None = None) -> Estimate:
+    """AUC with the standard error of DeLong et al. 1988, both labels present.
+
+    Each row's part in it is the share of rows of the other label that it ranks rightly; the parts of one entity are
+    added before they are squared (Obuchowski 1997), of rows without entities each counts for itself.
+    """
+    positive = labels > 0.5
+    count, others = int(positive.sum()), int((~positive).sum())
+    right = np.empty(len(scores))
+    right[positive] = _share_below(scores[positive], scores[~positive])
+    right[~positive] = 1 - _share_below(scores[~positive], scores[positive])
+    value = float(right[positive].mean())
+    parts = (right - value) / np.where(positive, count, others)
+    return Estimate(value=value, error=_error(parts, entities))
+
+
+def bias_estimate(labels: np.ndarray, scores: np.ndarray, entities: np.ndarray | None = None) -> Estimate:
+    """The mean score minus the share of label 1, with its standard error."""
+    differences = scores - labels
+    value = float(differences.mean())
+    return Estimate(value=value, error=_error((differences - value) / len(scores), entities))
+
+
+def _share_below(values: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Of each value, the share of `others` below it, a tie counting half."""
+    ranked = np.sort(others)
+    below = np.searchsorted(ranked, values, side="left") + np.searchsorted(ranked, values, side="right")
+    return np.asarray(below / (2 * len(others)))
+
+
+def _error(parts: np.ndarray, entities: np.ndarray | None) -> float:
+    if entities is not None:
+        parts = np.bincount(np.unique(entities, return_inverse=True)[1], weights=parts)
+    return float(np.sqrt(np.sum(parts**2)))
+
+
 def measure(labels: np.ndarray, scores: np.ndarray) -> Metrics:
     """All metrics of `scores` (probabilities, (rows,)) against `labels` (0 or 1, (rows,))."""
     table = calibration(labels, scores)

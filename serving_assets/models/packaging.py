@@ -14,6 +14,7 @@ from serving_assets.catalog.spec import DAY
 from serving_assets.models.bundle import EXPECTED, Bundle, Form, write_bundle
 from serving_assets.models.compile import NotCompilable, compile_onnx
 from serving_assets.models.estimator import openmp_threads, pickled, predict
+from serving_assets.models.evaluation import held_out
 from serving_assets.models.parity import TOLERANCE, Parity, certify
 from serving_assets.models.profile import profile
 from serving_assets.models.scorer import Scorer, compiled
@@ -42,6 +43,7 @@ def package(candidate: Candidate, folder: Path, *, tolerance: float = TOLERANCE)
             candidate.scores,
             day=DAY,
             score_days=candidate.holdout.column(DAY).to_numpy(),
+            held_out=held_out(candidate.labels, candidate.scores, candidate.entities),
         ),
         parity=parity,
         sample=_sample(candidate),

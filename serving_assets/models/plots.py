@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
+from datetime import date
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from serving_assets.models.evaluation import Metrics
+from serving_assets.models.profile import Categories, Numbers
 
 _INK, _SOFT, _REFERENCE = "#1f4e79", "#9dc3e6", "#a6a6a6"
 
@@ -46,6 +49,47 @@ def score_histogram(edges: Sequence[float], counts: Sequence[int], reference: Se
     axes.stairs(_share(reference), bins, color=_INK, linewidth=1.5, label="reference: held out in training")
     top = max(_share(counts).max(), _share(reference).max(), 0.01)
     axes.set(xlabel="score", ylabel="share of rows", xlim=(bins[0], bins[-1]), ylim=(0, 1.3 * top))
+    return _png(figure, axes)
+
+
+def drift_plot(reference: Numbers | Categories, counts: np.ndarray, title: str) -> bytes:
+    """Share of rows by bin of the reference, now beside then.
+
+    Args:
+        reference: the column when the model was made.
+        counts: rows in each of its bins now; the last one of categories holds all others.
+        title: the column.
+    """
+    figure, axes = _canvas(f"{title}: {counts.sum():,} values")
+    if isinstance(reference, Numbers):
+        then = list(reference.counts)
+        bounds = ["", *(f"{edge:.3g}" for edge in reference.edges), ""]
+        names = [f"{low} to {high}".strip() for low, high in pairwise(bounds)]
+    else:
+        then, names = [*reference.counts.values(), reference.others], [*reference.counts, "others"]
+    places = np.arange(len(names))
+    axes.bar(places - 0.2, _share(then), 0.4, color=_REFERENCE, label="reference: the training set")
+    axes.bar(places + 0.2, _share(counts.tolist()), 0.4, color=_INK, label="this day")
+    axes.set(ylabel="share of rows")
+    axes.set_xticks(places, names, rotation=60, fontsize=7, ha="right", rotation_mode="anchor")
+    return _png(figure, axes)
+
+
+def quality_plot(days: Sequence[date], auc: np.ndarray, errors: np.ndarray, reference: float, title: str) -> bytes:
+    """AUC day by day with its 95 % interval, beside that of the held-out days.
+
+    Args:
+        days: oldest first.
+        auc: of each day, (days,).
+        errors: half the width of each interval, (days,).
+        reference: AUC on the held-out days.
+        title: what is scored.
+    """
+    figure, axes = _canvas(f"{title}: AUC when it was known what happened")
+    axes.axhline(reference, color=_REFERENCE, linewidth=1, linestyle="--", label="held out in training")
+    axes.errorbar(days, auc, yerr=errors, color=_INK, ecolor=_SOFT, marker="o", markersize=3, linewidth=1, label="day")
+    axes.set(ylabel="AUC")
+    axes.tick_params(axis="x", rotation=30, labelsize=7)
     return _png(figure, axes)
 
 

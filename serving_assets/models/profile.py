@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from pydantic import Field
 
 from serving_assets.catalog.columns import Spec
+from serving_assets.models.evaluation import HeldOut
 from serving_assets.models.signature import Signature
 
 _MOST_CATEGORIES = 50
@@ -66,7 +67,8 @@ class Profile(Spec):
     """Features over the whole training set, scores over its held-out rows.
 
     Scores of the rows a model was fitted on are more extreme than any it gives later, so they would be a false
-    reference. `scores` is for the eye, `score_quantiles` for a statistic; both by output column.
+    reference. `scores` is for the eye, `score_quantiles` for a statistic; both by output column. `held_out` tells what
+    they were worth; None in bundles made before it was measured.
     """
 
     rows: int
@@ -74,6 +76,7 @@ class Profile(Spec):
     features: dict[str, Numbers | Categories]
     scores: dict[str, Histogram]
     score_quantiles: dict[str, Numbers]
+    held_out: HeldOut | None = None
 
 
 def profile(
@@ -83,6 +86,7 @@ def profile(
     *,
     day: str | None = None,
     score_days: np.ndarray | None = None,
+    held_out: HeldOut | None = None,
     bins: int = 10,
 ) -> Profile:
     """Measure the profile.
@@ -93,6 +97,7 @@ def profile(
         scores: of the held-out rows, (rows,).
         day: the column of `training_set` with the day of each row; None where there is none.
         score_days: the day of each of `scores`, (rows,).
+        held_out: what the scores were worth.
         bins: of the quantile bins.
     """
     days = None if day is None else training_set.column(day).to_numpy()
@@ -109,6 +114,7 @@ def profile(
         features=features,
         scores={name: histogram(scores) for name in signature.outputs},
         score_quantiles={name: quantile_bins(scores, bins, score_days) for name in signature.outputs},
+        held_out=held_out,
     )
 
 
@@ -133,7 +139,7 @@ def shift(reference: Sequence[int] | np.ndarray, counts: Sequence[int] | np.ndar
 
 
 def _shares(counts: np.ndarray) -> np.ndarray:
-    return (counts + 0.5) / (counts.sum() + 0.5 * len(counts))
+    return np.asarray((counts + 0.5) / (counts.sum() + 0.5 * len(counts)))
 
 
 def histogram(scores: np.ndarray, bins: int = 20) -> Histogram:
@@ -204,4 +210,4 @@ def _categories(column: pa.ChunkedArray, days: np.ndarray | None) -> Categories:
 def category_bins(texts: Any, names: Sequence[str]) -> np.ndarray:
     """The bin of each text, none of them missing: its place in `names`, or one behind the last."""
     places = pc.index_in(texts, value_set=pa.array(names, pa.string()))
-    return pc.fill_null(places, len(names)).to_numpy(zero_copy_only=False).astype(np.int64)
+    return np.asarray(pc.fill_null(places, len(names)).to_numpy(zero_copy_only=False), dtype=np.int64)

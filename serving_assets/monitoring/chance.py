@@ -66,7 +66,7 @@ def merged(table: np.ndarray) -> np.ndarray:
 
 
 def _expected(table: np.ndarray) -> np.ndarray:
-    return np.outer(table.sum(axis=1), table.sum(axis=0)) / table.sum()
+    return np.asarray(np.outer(table.sum(axis=1), table.sum(axis=0)) / table.sum())
 
 
 def chi_square(reference: np.ndarray, counts: np.ndarray) -> np.ndarray:
@@ -82,9 +82,9 @@ def chi_square_tail(statistic: float, degrees: int) -> float:
     The regularised upper incomplete gamma function in closed form: a Poisson sum for even degrees, and the same with
     the tail of the normal distribution for odd ones (Abramowitz & Stegun 26.4.4, 26.4.5).
     """
-    if statistic <= 0:
-        return 1.0
     half = statistic / 2
+    if half <= 0:
+        return 1.0
     odd = degrees % 2
     total = math.erfc(math.sqrt(half)) if odd else 0.0
     for k in range(degrees // 2):

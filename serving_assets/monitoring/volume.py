@@ -6,7 +6,7 @@ Here: what to expect of a day, how far from it the day is, and the verdict on bo
 Rows vary by factors, not by amounts, so all is reckoned in logarithms. The expectation is the median of the same
 weekday; the scale is the median absolute deviation (MAD) of all days from their weekday's median, because the four
 Mondays of 28 days alone say next to nothing about a spread. A deviation counts when it is both unlikely and large:
-on a year of real tills, deviations of five robust standard deviations happen without any fault (benchmarks/CHECKS.md).
+on a year of real tills, deviations of five robust standard deviations happen without any fault (docs/checks.md).
 """
 
 from __future__ import annotations
@@ -20,11 +20,13 @@ from datetime import date, timedelta
 from serving_assets.catalog.checks import TableChecks
 from serving_assets.monitoring.severity import Severity, above
 
-FEWEST_DAYS = 5
-"""Days below which nothing is expected."""
+FEWEST_DAYS = 7
+"""Days below which nothing is expected: without a whole week, a weekend looks like a fault."""
+FEWEST_TIMES = 3
+"""The same for a table without days: one bad time among three does not count."""
 FEWEST_ROWS = 20
 """Expected rows below which a day is chance."""
-_SAME_WEEKDAYS = 3
+_SAME_WEEKDAYS = 2
 _TO_SIGMA = 1.4826
 """A MAD of normal values, times this, is their standard deviation (Hampel 1974)."""
 _OF_A_MEDIAN = 1.57
@@ -59,23 +61,32 @@ def volume_of(rows: int, day: date, history: Mapping[date, int], days: int = 28)
         by_weekday.setdefault(when.weekday(), []).append(n)
     same = by_weekday.get(day.weekday(), [])
     if len(same) < _SAME_WEEKDAYS:
-        return _compared(rows, list(past.values()), [list(past.values())])
+        whole = list(past.values())
+        return _compared(rows, whole, [whole], least_spread=_half_range(whole))
     return _compared(rows, same, list(by_weekday.values()))
+
+
+def _half_range(rows: list[int]) -> float:
+    """Half the farthest that any day was from the middle: in one week the weekend is that far, and no surprise."""
+    middle = _log(statistics.median(rows))
+    return max(abs(_log(n) - middle) for n in rows) / 2
 
 
 def volume_among(rows: int, earlier: list[int]) -> Volume:
     """Compare the `rows` of a table that has no days with those it had the times before."""
-    return _compared(rows, earlier, [earlier]) if len(earlier) >= FEWEST_DAYS else Volume(rows, None, 0.0, len(earlier))
+    return (
+        _compared(rows, earlier, [earlier]) if len(earlier) >= FEWEST_TIMES else Volume(rows, None, 0.0, len(earlier))
+    )
 
 
-def _compared(rows: int, same: list[int], groups: list[list[int]]) -> Volume:
+def _compared(rows: int, same: list[int], groups: list[list[int]], least_spread: float = _LEAST_SPREAD) -> Volume:
     days, expected = sum(map(len, groups)), float(statistics.median(same))
     if expected < FEWEST_ROWS:
         return Volume(rows, None, 0.0, days)
     residuals = [_log(n) - _log(statistics.median(group)) for group in groups for n in group]
     k = len(same)
     spread = _TO_SIGMA * statistics.median(map(abs, residuals)) * math.sqrt(k / (k - 1) * (1 + _OF_A_MEDIAN / k))
-    by_chance = math.hypot(_LEAST_SPREAD, 1 / math.sqrt(expected))
+    by_chance = math.hypot(max(least_spread, _LEAST_SPREAD), 1 / math.sqrt(expected))
     return Volume(rows, expected, (_log(rows) - _log(expected)) / max(spread, by_chance), days)
 
 

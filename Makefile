@@ -1,6 +1,6 @@
 # Needs Python 3.11 to 3.13 and make; everything else is installed into .venv, pinned and checked by hash.
 .DEFAULT_GOAL := help
-.PHONY: help demo ui api mongodb test lint lock clean
+.PHONY: help demo ui api mongodb test fuzz lint lock clean
 
 PYTHON ?=
 WORKERS ?= 2
@@ -31,6 +31,9 @@ mongodb: ## a MongoDB for development on 127.0.0.1:27017, in memory; needs Java 
 
 test: $(READY) ## every test; WORKERS=4 to use more processes, TESTS=tests/unit for some of them
 	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(TESTS)
+
+fuzz: $(READY) ## 20,000 requests to the API, most of them wrong; some minutes
+	@$(BIN)/python -m benchmarks.fuzz
 
 lint: $(READY) ## style, types and the dependency rule
 	@$(BIN)/ruff check .

@@ -38,12 +38,16 @@ class AlertBook:
         Findings of one key must come in the order in which they happened.
         """
         with self.file.writing() as connection:
-            for finding in findings:
-                self._take_in(connection, finding, rules, now)
             silences = _silences(connection)
-            for incident in _incidents(connection, "open = 1"):
+
+            def due(incident: Incident) -> Incident:
                 silenced = any(silence.covers(incident.key, now) for silence in silences)
-                self._keep(connection, life.due(incident, rules, now, silenced=silenced), incident)
+                return self._keep(connection, life.due(incident, rules, now, silenced=silenced), incident)
+
+            for finding in findings:
+                self._take_in(connection, finding, due)
+            for incident in _incidents(connection, "open = 1"):
+                due(incident)
             _set(connection, "looked_at", now.isoformat())
             if cursor is not None:
                 _set(connection, "cursor", json.dumps(cursor))
@@ -112,12 +116,15 @@ class AlertBook:
         with self.file.reading() as connection:
             return [silence for silence in _silences(connection) if silence.since <= now < silence.until]
 
-    def _take_in(self, connection: sqlite3.Connection, finding: Finding, rules: Rules, now: datetime) -> None:
+    def _take_in(self, connection: sqlite3.Connection, finding: Finding, due: Callable[[Incident], Incident]) -> None:
+        """An incident that begins and ends between two looks is told too: first that it began, then that it is over."""
         found = _incidents(connection, "open = 1 AND key = ?", [json.dumps(finding.key)])
         if found:
-            before, after = found[0], life.joined(found[0], finding)
-            step = (after, None) if after.is_open else life.due(after, rules, now, silenced=False)
-            self._keep(connection, step, before)
+            ends = not life.joined(found[0], finding).is_open
+            before = due(found[0]) if ends and found[0].announced_at is None else found[0]
+            after = self._keep(connection, (life.joined(before, finding), None), before)
+            if ends:
+                due(after)
         elif finding.severity is not Severity.OK:
             row = connection.execute(
                 "INSERT INTO incidents (key, open, body) VALUES (?, 1, '')", [json.dumps(finding.key)]
@@ -137,7 +144,7 @@ class AlertBook:
             self._keep(connection, step, found[0])
         return step[0]
 
-    def _keep(self, connection: sqlite3.Connection, step: Step, before: Incident | None) -> None:
+    def _keep(self, connection: sqlite3.Connection, step: Step, before: Incident | None) -> Incident:
         incident, notice = step
         if incident != before:
             resolved = incident.resolved_at.timestamp() if incident.resolved_at else None
@@ -148,6 +155,7 @@ class AlertBook:
             )
         if notice:
             self.outbox.put(connection, notice)
+        return incident
 
 
 def _incidents(connection: sqlite3.Connection, where: str, values: Iterable[object] = ()) -> list[Incident]:

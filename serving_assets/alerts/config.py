@@ -53,7 +53,7 @@ class Webhook(_Form):
     """An endpoint of one's own; `secret` signs what is sent."""
 
     url: SecretStr
-    secret: SecretStr
+    secret: SecretStr = Field(min_length=16)
 
     @model_validator(mode="after")
     def _is_http(self) -> Webhook:
@@ -175,7 +175,8 @@ def parse_config(text: str, file: str, environment: Mapping[str, str] = os.envir
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(map(str, first["loc"]))
-        said = first["msg"].removeprefix("Value error, ")
+        unknown = first["type"] == "extra_forbidden"
+        said = "is no such key" if unknown else first["msg"].removeprefix("Value error, ")
         raise AlertsError(
             f"{file}: {place + ': ' if place else ''}{said}.", mend="docs/alerts.md explains every key."
         ) from None  # pydantic's own text would show the values, and some are secrets

@@ -5,6 +5,7 @@ Here: the words, and the fields for machines. Not here: the shape that one chann
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -53,6 +54,11 @@ class Message:
         """The facts, one a line."""
         return "\n".join(f"{name}: {said}" for name, said in self.facts)
 
+    @property
+    def markdown(self) -> str:
+        """The same as a list, with links, for services that show more than text."""
+        return "\n".join(f"- **{name}**: {_marked(said)}" for name, said in self.facts)
+
 
 def message(notice: Notice, links: Links) -> Message:
     """What `notice` says."""
@@ -83,6 +89,12 @@ def moment(at: datetime) -> str:
 def number(value: float) -> str:
     """A number as messages tell it."""
     return f"{value:,.6g}" if abs(value) < 1e6 else f"{value:,.0f}"
+
+
+def _marked(said: str) -> str:
+    if said.startswith(("http://", "https://")):
+        return f"[{said}]({said})"
+    return re.sub(r"([\\*`<\[])", r"\\\1", " ".join(said.split()))
 
 
 def _called(severity: Severity) -> str:

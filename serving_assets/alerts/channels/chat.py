@@ -24,16 +24,17 @@ def chat(url: str) -> Send:
         import apprise
 
         said: list[str] = []
-        service = apprise.Apprise()
+        # Its own pictures would have Slack and Teams fetch them from a third party.
+        service = apprise.Apprise(asset=apprise.AppriseAsset(app_id="serving-assets", image_url_mask=None))
         if not service.add(url):
             raise Refused(f"{scheme(url)}:// is no address that apprise understands")
         kind = "failure" if message.fields["severity"] == "error" else "warning"
         notify_type = "success" if message.notice.kind == "resolved" else kind
         accepted = service.notify(
-            body=message.text,
+            body=message.markdown,
             title=message.title,
             notify_type=notify_type,
-            body_format="text",
+            body_format="markdown",
             timeout=seconds,
             log_callback=lambda entry, _: said.append(entry.message),
             log_level=logging.WARNING,

@@ -16,10 +16,11 @@ from tests.store.rules_pinning import PinningRules
 from tests.store.rules_primitives import PrimitiveRules
 from tests.store.rules_publishing import PublishingRules
 from tests.store.rules_reading import ReadingRules
+from tests.store.rules_sharing import SharingRules
 from tests.store.rules_writers import WriterRules
 
 
-class StoreConformance(PrimitiveRules, ReadingRules, PublishingRules, WriterRules, PinningRules):
+class StoreConformance(PrimitiveRules, ReadingRules, PublishingRules, WriterRules, PinningRules, SharingRules):
     """The suite: each sentence of the protocol is a test. A subclass provides the fixture `store_factory`."""
 
     def test_readers_see_exactly_one_generation_whatever_happens(self, store_factory: StoreFactory) -> None:

@@ -1,11 +1,9 @@
-"""The MongoDB store: the protocol, how it is reached, what it leaves there, and who shares it."""
+"""The MongoDB store: the protocol, how it is reached, and what it leaves there."""
 
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Awaitable, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import uuid4
 
@@ -158,47 +156,6 @@ def test_a_lost_control_record(store: MongoStore, stored: Any) -> None:
     assert not store.read(C, [1]).available
     published(store, C, {}, TWO, spent=2)
     assert dict(store.scan(C)) == TWO
-
-
-# Who shares it
-
-
-def test_threads_share_a_store(store: MongoStore) -> None:
-    """Any number of threads may read one store object while another publishes."""
-    published(store, C, {}, ONE)
-    with ThreadPoolExecutor(8) as pool:
-        reads = [pool.submit(seen, store, C, ALL) for _ in range(100)]
-        published(store, C, ONE, TWO)
-        answers = [read.result() for read in [*reads, pool.submit(seen, store, C, ALL)]]
-    assert all(answer in ({1: 0.1, 2: 0.2, 3: 0.3}, {1: 0.1, 2: 0.25, 4: 0.4}) for answer in answers)
-    assert answers[-1] == {1: 0.1, 2: 0.25, 4: 0.4}
-
-
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-@pytest.mark.filterwarnings("ignore:MongoClient opened before fork:UserWarning")
-def test_a_fork_opens_its_own_connection(store: MongoStore) -> None:
-    """A forked child uses none of its parent's connections: both go on reading and publishing."""
-    published(store, C, {}, ONE)
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            published(store, C, ONE, TWO)
-            store.close()
-            status = 0
-        finally:
-            os._exit(status)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    assert dict(store.scan(C)) == TWO
-    published(store, C, TWO, ONE)
-    assert dict(store.scan(C)) == ONE
-
-
-def test_a_closed_store_opens_again(store: MongoStore) -> None:
-    """Close releases the connections, and a later call opens new ones."""
-    published(store, C, {}, ONE)
-    store.close()
-    assert dict(store.scan(C)) == ONE
 
 
 def test_batches_of_a_large_publish(store: MongoStore) -> None:

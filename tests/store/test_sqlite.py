@@ -176,18 +176,6 @@ def test_a_control_record_of_another_version(store: SqliteStore) -> None:
 # Who shares it
 
 
-def test_threads_share_a_store(path: Path) -> None:
-    """Any number of threads may read one store object while another publishes."""
-    with SqliteStore(path) as store, ThreadPoolExecutor(8) as pool:
-        published(store, C, {}, ONE)
-        reads = [pool.submit(seen, store, C, ALL) for _ in range(200)]
-        published(store, C, ONE, TWO)
-        reads += [pool.submit(seen, store, C, ALL) for _ in range(50)]
-        answers = [read.result() for read in reads]
-    assert all(answer in ({1: 0.1, 2: 0.2, 3: 0.3}, {1: 0.1, 2: 0.25, 4: 0.4}) for answer in answers)
-    assert answers[-1] == {1: 0.1, 2: 0.25, 4: 0.4}
-
-
 def test_threads_that_end_leave_no_connection(store: SqliteStore) -> None:
     """However many threads came and went, only those alive hold a connection."""
     published(store, C, {}, ONE)
@@ -196,33 +184,6 @@ def test_threads_that_end_leave_no_connection(store: SqliteStore) -> None:
             assert pool.submit(seen, store, C, [1]).result() == {1: 0.1}
     assert len(store._file._open) <= 2
     assert seen(store, C, [1]) == {1: 0.1}
-
-
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_a_fork_opens_its_own_connection(path: Path) -> None:
-    """A forked child uses none of its parent's connections: both go on reading and publishing."""
-    with SqliteStore(path) as store:
-        published(store, C, {}, ONE)
-        child = os.fork()
-        if child == 0:
-            status = 1
-            try:
-                published(store, C, ONE, TWO)
-                store.close()
-                status = 0
-            finally:
-                os._exit(status)
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-        assert dict(store.scan(C)) == TWO
-        published(store, C, TWO, ONE)
-        assert dict(store.scan(C)) == ONE
-
-
-def test_a_closed_store_opens_again(store: SqliteStore) -> None:
-    """Close releases the file, and a later call opens it again."""
-    published(store, C, {}, ONE)
-    store.close()
-    assert dict(store.scan(C)) == ONE
 
 
 def test_a_first_use_by_many_at_once(path: Path) -> None:

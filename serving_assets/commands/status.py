@@ -27,6 +27,15 @@ def print_status(state: dict[str, Any]) -> None:
         console.print(f"  [{color}]{check['severity']}[/] {check['asset']} {check['check']}: {check['said']}")
     if not state["failing_checks"]:
         console.print("  [green]no check fails[/]")
+    _print_alerts(state["alerts"])
+
+
+def _print_alerts(alerts: dict[str, Any]) -> None:
+    """One line, because `serving-assets alerts` has a screen of its own."""
+    told = [f"[red]{alerts['open']} incidents are open[/]"] if alerts["open"] else []
+    told += [f"[red]{alerts['undelivered']} notices were not delivered[/]"] if alerts["undelivered"] else []
+    if told:
+        console.print(f"  {' and '.join(told)}; look with: serving-assets alerts")
 
 
 def _print_champion(state: dict[str, Any]) -> None:

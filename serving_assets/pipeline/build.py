@@ -10,6 +10,7 @@ import warnings
 import dagster as dg
 
 from serving_assets.catalog.discovery import Catalog, load_catalog
+from serving_assets.pipeline.operations.alerts import alert_sensor
 from serving_assets.pipeline.operations.decisions import decision_jobs
 from serving_assets.pipeline.operations.housekeeping import housekeeping_job, housekeeping_schedule
 from serving_assets.pipeline.operations.jobs import use_case_jobs
@@ -69,6 +70,7 @@ def _assemble(platform: Platform) -> dg.Definitions:
         assets=assets,
         jobs=jobs,
         schedules=schedules,
+        sensors=[alert_sensor(platform)],
         resources={"platform": platform},
         executor=_executor(platform.settings),
     )

@@ -14,6 +14,7 @@ from dagster._core.storage.asset_check_execution_record import AssetCheckExecuti
 
 from serving_assets.catalog.discovery import BoundUseCase
 from serving_assets.errors import ServingAssetsError
+from serving_assets.pipeline.operations.alerts import summary
 from serving_assets.pipeline.operations.backfill import upstream_tables
 from serving_assets.pipeline.operations.jobs import TRAINING_STAGES, daily_keys, stage_keys
 from serving_assets.pipeline.operations.rollback import one_write_to
@@ -32,6 +33,7 @@ def gather(workspace: Workspace, use_case: BoundUseCase) -> dict[str, Any]:
         "stages": {key.to_user_string(): _newest(workspace, key) for key in keys},
         "online": {c.asset: _online(workspace.platform, c) for c in collections_of(use_case)},
         **_champion(workspace, use_case),
+        "alerts": summary(workspace.platform.settings, use_case.name),
         "failing_checks": _failing(workspace, set(keys)),
     }
 

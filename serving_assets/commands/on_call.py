@@ -44,7 +44,7 @@ def rollback(
         workspace = Workspace()
         collection = predictions_of(workspace.catalog.use_case(use_case))
         wish = Wish(who(), to, to_date.date() if to_date else None, reason)
-        told = roll_back(workspace.platform, collection, wish)
+        told = roll_back(workspace.platform, collection, wish, lambda: workspace.instance)
         if as_json:
             print_json(asdict(told))
         else:
@@ -70,7 +70,7 @@ def resume(
     with told_errors():
         workspace = Workspace()
         bound = workspace.catalog.use_case(use_case)
-        pin = unpin(workspace.platform, predictions_of(bound), who(), reason)
+        pin = unpin(workspace.platform, predictions_of(bound), who(), lambda: workspace.instance, reason)
         generation = publish_newest(workspace, bound) if publish else None
         if as_json:
             print_json({"use_case": use_case, "was_pinned": asdict(pin) if pin else None, "published": generation})
@@ -91,7 +91,8 @@ def restore(use_case: UseCaseArgument, reason: ReasonOption = "", as_json: JsonO
 
     with told_errors():
         workspace = Workspace()
-        told = restore_all(workspace.platform, workspace.catalog.use_case(use_case), who(), reason)
+        bound = workspace.catalog.use_case(use_case)
+        told = restore_all(workspace.platform, bound, who(), lambda: workspace.instance, reason)
         if as_json:
             print_json([asdict(one) for one in told])
         else:

@@ -6,6 +6,8 @@ writers apart (store/publication.py).
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import dagster as dg
 from dagster._core.storage.tags import ROOT_RUN_ID_TAG
 
@@ -14,14 +16,19 @@ from serving_assets.store import Lease, OnlineStore, release
 RUNNING = (dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING)
 
 
-def release_dead_lease(instance: dg.DagsterInstance, store: OnlineStore, collection: str) -> Lease | None:
+Runs = Callable[[], dg.DagsterInstance]
+"""Opens the instance that knows the runs: only where there is a lease, because a rollback must not need Dagster."""
+
+
+def release_dead_lease(runs: Runs, store: OnlineStore, collection: str) -> Lease | None:
     """Release the lease on `collection` if the run that holds it is over, and return it.
 
-    Without this, whoever repairs a killed publish would wait until the lease runs out, which takes minutes.
+    Without this, whoever repairs a killed publish, or goes back from it, would wait until the lease runs out, which
+    takes minutes.
     """
     control = store.control(collection)
     lease = control.lease if control else None
-    if lease is None or not _is_over(instance, lease.writer) or not release(store, collection, lease):
+    if lease is None or not _is_over(runs(), lease.writer) or not release(store, collection, lease):
         return None
     return lease
 

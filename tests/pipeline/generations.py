@@ -89,13 +89,13 @@ class Generations:
 
     def roll_back(self, to: int | None = None, reason: str = "") -> RolledBack:
         """Go back, as a person does."""
-        told = roll_back(self.bench.platform, self.collection, Wish("somebody", to, None, reason))
+        told = roll_back(self.bench.platform, self.collection, Wish("somebody", to, None, reason), self.bench.runs)
         self.documents.setdefault(told.generation, self.documents[told.documents_of])
         return told
 
     def resume(self) -> None:
         """Unpin."""
-        resume(self.bench.platform, self.collection, "somebody")
+        resume(self.bench.platform, self.collection, "somebody", self.bench.runs)
 
     def assert_sound(self) -> None:
         """Readers get the active generation, whole, and the lake agrees by count and digest."""
@@ -128,10 +128,10 @@ def now() -> datetime:
 
 ACTS: Mapping[str, Callable[[Generations], object]] = {
     "publish": lambda g: g.publish_newest(),
-    "roll back one": lambda g: roll_back(g.bench.platform, g.collection, Wish("somebody")),
-    "roll back to 1": lambda g: roll_back(g.bench.platform, g.collection, Wish("somebody", 1)),
+    "roll back one": lambda g: roll_back(g.bench.platform, g.collection, Wish("somebody"), g.bench.runs),
+    "roll back to 1": lambda g: roll_back(g.bench.platform, g.collection, Wish("somebody", 1), g.bench.runs),
     "resume": lambda g: g.resume(),
-    "restore": lambda g: restore(g.bench.platform, g.collection, "somebody"),
+    "restore": lambda g: restore(g.bench.platform, g.collection, "somebody", g.bench.runs),
 }
 
 

@@ -95,6 +95,10 @@ class Bench:
         home.mkdir(parents=True, exist_ok=True)
         return dg.DagsterInstance.local_temp(str(home), overrides={"telemetry": {"enabled": False}})
 
+    def runs(self) -> dg.DagsterInstance:
+        """The instance, as who releases leases asks for it."""
+        return self.instance
+
     @property
     def use_case(self) -> BoundUseCase:
         """The use case that the stages below are of."""

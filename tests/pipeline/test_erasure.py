@@ -118,7 +118,7 @@ def test_a_rollback_says_why_it_cannot(after: Erased) -> None:
     """What was served before is given up: every way back is refused with the reason, and the person stays away."""
     collection = collections_of(after.bench.use_case)[0]
     with pytest.raises(InputError, match="when a person is erased"):
-        roll_back(after.bench.platform, collection, Wish("a test", to=1))
+        roll_back(after.bench.platform, collection, Wish("a test", to=1), after.bench.runs)
     with pytest.raises(ServingAssetsError, match="no previous one"):
         after.bench.platform.store.rollback(NAME)
     assert after.person not in after.bench.documents()
@@ -216,7 +216,7 @@ def test_a_pinned_generation_stays_pinned(bench: Bench) -> None:
     first = bench.documents()
     delete_rows(bench.platform.engine, latest, "household_id % 20 = 8", {})
     publish(bench.platform, collection)
-    roll_back(bench.platform, collection, Wish("on call", reason="looks wrong"))
+    roll_back(bench.platform, collection, Wish("on call", reason="looks wrong"), bench.runs)
     assert bench.documents() == first
     request = forget(bench, person)
     control = bench.platform.store.control(NAME)

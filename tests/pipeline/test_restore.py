@@ -32,7 +32,7 @@ def test_a_lost_store_is_unavailable_not_empty(bench: Bench) -> None:
     with pytest.raises(StoreError, match="lost generation 2"):
         g.roll_back()
     with pytest.raises(StoreError, match="lost generation 2"):
-        resume(bench.platform, g.collection, "somebody")
+        resume(bench.platform, g.collection, "somebody", bench.runs)
     online = gather(workspace, bench.use_case)["online"]["online"]
     assert (online["lost"], online["generation"], online["one_write_rollback_to"]) == (True, 2, None)
 
@@ -42,11 +42,11 @@ def test_restore_brings_back_what_was_active(bench: Bench) -> None:
     g = published(bench, 1, 2)
     wanted = g.documents[3]
     g.lose_the_store()
-    told = restore(bench.platform, g.collection, "somebody")
+    told = restore(bench.platform, g.collection, "somebody", bench.runs)
     assert (told.was, told.parity.equal, told.pinned) == (3, True, False)
     assert told.generation > 3
     assert bench.documents() == wanted
-    again = restore(bench.platform, g.collection, "somebody")
+    again = restore(bench.platform, g.collection, "somebody", bench.runs)
     assert (again.why, again.generation) == (None, told.generation)
     g.documents[told.generation] = wanted
     assert g.publish(3) == told.generation + 1
@@ -64,7 +64,7 @@ def test_a_pin_outlives_the_store(bench: Bench, resumed: bool) -> None:
     if resumed:
         g.resume()
     g.lose_the_store()
-    told = restore(bench.platform, g.collection, "somebody else")
+    told = restore(bench.platform, g.collection, "somebody else", bench.runs)
     assert told.pinned is not resumed
     assert bench.documents() == g.documents[2]
     found = g.control.pinned
@@ -121,7 +121,7 @@ def test_restore_mends_what_is_there_but_wrong(bench: Bench, harm: Callable[[Gen
     g.publish(2)
     harm(g)
     assert bench.documents() != g.documents[3]
-    told = restore(bench.platform, g.collection, "somebody")
+    told = restore(bench.platform, g.collection, "somebody", bench.runs)
     assert told.why
     assert told.parity.equal
     assert told.generation > 3
@@ -161,7 +161,7 @@ def test_all_that_was_published_is_restored(bench: Bench) -> None:
     before = dict(bench.platform.store.scan(collection.name))
     g = published(bench)
     g.lose_the_store()
-    told = restore_all(bench.platform, bench.use_case, "somebody")
+    told = restore_all(bench.platform, bench.use_case, "somebody", bench.runs)
     assert [one.parity.equal for one in told] == [True, True]
     assert bench.documents() == g.documents[1]
     assert dict(bench.platform.store.scan(collection.name)) == before
@@ -175,7 +175,7 @@ def test_what_cannot_be_restored_is_said(bench: Bench) -> None:
         (bench.settings.data_dir / "lake" / g.collection.table / file.path).unlink()
     g.lose_the_store()
     with pytest.raises(InputError, match=r"cannot be restored.*materialize purchase_propensity/online"):
-        restore(bench.platform, g.collection, "somebody")
+        restore(bench.platform, g.collection, "somebody", bench.runs)
     shutil.rmtree(bench.settings.data_dir / "lake" / g.collection.publications)
     with pytest.raises(InputError, match="ever published"):
-        restore(bench.platform, g.collection, "somebody")
+        restore(bench.platform, g.collection, "somebody", bench.runs)

@@ -68,7 +68,7 @@ def test_every_rollback_inside_the_window_still_works(bench: Bench, served: Coll
         snapshot = snapshot_of(served, entry.generation, bench.platform.lake)
         total = snapshot.total(bench.platform.engine)
         assert (total.rows, total.digest) == (entry.generation.rows, entry.generation.digest)
-        rolled_back = roll_back(bench.platform, served, Wish("a test", to=entry.generation.number))
+        rolled_back = roll_back(bench.platform, served, Wish("a test", to=entry.generation.number), bench.runs)
         assert rolled_back.equal
         assert len(bench.documents()) == entry.generation.rows
         retain(bench.platform)
@@ -85,8 +85,8 @@ def test_beyond_the_window_only_what_the_store_builds_on_stays(bench: Bench, ser
     kept = {control.published.snapshot_version, control.before.snapshot_version}
     assert versions(bench.platform, served.table) == kept
     with pytest.raises(InputError, match=r"generation 1 cannot be brought back.*"):
-        roll_back(bench.platform, served, Wish("a test", to=1))
-    assert roll_back(bench.platform, served, Wish("a test")).equal
+        roll_back(bench.platform, served, Wish("a test", to=1), bench.runs)
+    assert roll_back(bench.platform, served, Wish("a test"), bench.runs).equal
 
 
 def test_the_pipeline_goes_on_after_retention(bench: Bench, served: Collection) -> None:

@@ -8,11 +8,11 @@ from signal import SIGKILL
 import dagster as dg
 import pytest
 
-from serving_assets.errors import InputError
+from serving_assets.errors import ConflictError, InputError
 from serving_assets.failpoints import FAILPOINTS
 from serving_assets.pipeline.operations.rollback import Wish, roll_back
-from serving_assets.store import Change, Publication
-from tests.pipeline.generations import Generations, done_by_a_process, now, published
+from serving_assets.store import Change, Occasion, Publication
+from tests.pipeline.generations import ACTS, Generations, done_by_a_process, now, published
 from tests.pipeline.slice import DAY, NAME, Bench
 
 KILLS = {
@@ -88,9 +88,9 @@ def test_a_day_means_what_readers_got_at_its_end(bench: Bench) -> None:
     g = published(bench, 1)
     today = now().date()
     wish = Wish("somebody", to_date=today + timedelta(days=1))
-    assert roll_back(bench.platform, g.collection, wish).how == "pinned as it is"
+    assert roll_back(bench.platform, g.collection, wish, bench.runs).how == "pinned as it is"
     with pytest.raises(InputError, match="Nothing of purchase_propensity was published by the end of 2017-01-01"):
-        roll_back(bench.platform, g.collection, Wish("somebody", to_date=date(2017, 1, 1)))
+        roll_back(bench.platform, g.collection, Wish("somebody", to_date=date(2017, 1, 1)), bench.runs)
 
 
 @pytest.mark.parametrize(
@@ -123,6 +123,34 @@ def test_the_nightly_run_leaves_alone_what_is_pinned(bench: Bench) -> None:
     g.resume()
     assert bench.run("online", day=None).warnings == ()
     assert bench.documents() == g.documents[3]
+
+
+@pytest.mark.parametrize("act", ["roll back one", "resume", "restore"])
+def test_a_dead_run_is_not_waited_for(bench: Bench, act: str) -> None:
+    """The lease of a publish whose run is over is in nobody's way, that of one that runs is told with its holder."""
+    g = published(bench, 1, 2)
+    if act == "resume":
+        g.roll_back()
+    wanted = g.documents[3 if act == "restore" else 2]
+    if act == "restore":
+        g.lose_the_store()
+    dead, living = _run(bench, dg.DagsterRunStatus.FAILURE), _run(bench, dg.DagsterRunStatus.STARTED)
+    occasion = Occasion("restore", pin=g.control.pinned if act == "resume" else None)
+    for run in (living, dead):
+        held = Publication.begin(bench.platform.store, NAME, writer=run, occasion=occasion)
+        if run == living:
+            with pytest.raises(ConflictError, match=living):
+                ACTS[act](g)
+            held.abandon()
+    ACTS[act](g)
+    assert bench.documents() == wanted
+    assert g.control.lease is None
+
+
+def _run(bench: Bench, status: dg.DagsterRunStatus) -> str:
+    """A run that Dagster knows with this status."""
+    job = bench.defs.resolve_job_def("housekeeping")
+    return bench.instance.create_run_for_job(job, status=status).run_id
 
 
 def test_the_log_tells_who_and_why(bench: Bench) -> None:
@@ -202,7 +230,7 @@ def test_backfills_out_of_order_with_a_rollback_between(bench: Bench) -> None:
         assert bench.publish().success
         assert bench.verdict(bench.asset("online"), "store_parity").passed
         if wanted:
-            roll_back(bench.platform, g.collection, Wish("somebody", wanted))
+            roll_back(bench.platform, g.collection, Wish("somebody", wanted), bench.runs)
             assert bench.run("online", day=None).success
             assert bench.verdict(bench.asset("online"), "store_parity").passed
             g.resume()

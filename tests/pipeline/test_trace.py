@@ -113,7 +113,7 @@ def _act(g: Generations, step: str, variant: int) -> None:
     elif step == "lose and restore":
         documents = g.documents[g.active]
         g.lose_the_store()
-        g.documents[restore(p, g.collection, "somebody").generation] = documents
+        g.documents[restore(p, g.collection, "somebody", g.bench.runs).generation] = documents
     elif step == "to the first":
         g.roll_back(1)
     elif len(standing(g.log.entries())) > 1:

@@ -67,20 +67,22 @@ def _roll_back(context: dg.OpExecutionContext) -> None:
         context.resources.platform,
         collection,
         Wish(_who(context), config.get("to"), _day(config.get("to_date")), _reason(context)),
+        lambda: context.instance,
     )
     _tell(context, collection, asdict(told))
 
 
 def _resume(context: dg.OpExecutionContext) -> None:
     collection = _predictions(context)
-    pin = resume(context.resources.platform, collection, _who(context), _reason(context))
+    pin = resume(context.resources.platform, collection, _who(context), lambda: context.instance, _reason(context))
     _tell(context, collection, {"was_pinned": pin is not None} | (asdict(pin) if pin else {}))
 
 
 def _restore(context: dg.OpExecutionContext) -> None:
     platform = context.resources.platform
     use_case = platform.catalog.use_case(context.op_config["use_case"])
-    restored = {one.collection: one for one in restore_all(platform, use_case, _who(context), _reason(context))}
+    told = restore_all(platform, use_case, _who(context), lambda: context.instance, _reason(context))
+    restored = {one.collection: one for one in told}
     for collection in collections_of(use_case):
         if collection.name in restored:
             _tell(context, collection, asdict(restored[collection.name]))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from serving_assets.catalog.discovery import BoundUseCase
 from serving_assets.errors import InputError
+from serving_assets.pipeline.leases import Runs, release_dead_lease
 from serving_assets.pipeline.platform import Platform
 from serving_assets.pipeline.publications import Publications, is_lost, loss, pin_of
 from serving_assets.pipeline.publishing import Publisher, parity_with
@@ -36,24 +37,25 @@ class Restored:
     parity: Parity
 
 
-def restore_all(platform: Platform, use_case: BoundUseCase, by: str, reason: str = "") -> list[Restored]:
+def restore_all(platform: Platform, use_case: BoundUseCase, by: str, runs: Runs, reason: str = "") -> list[Restored]:
     """Restore whatever was ever published of a use case, the predictions first; see `restore`."""
     first, *others = collections_of(use_case) or [predictions_of(use_case)]
     published = [other for other in others if Publications(platform, other).entries()]
-    return [restore(platform, collection, by, reason) for collection in (first, *published)]
+    return [restore(platform, collection, by, runs, reason) for collection in (first, *published)]
 
 
-def restore(platform: Platform, collection: Collection, by: str, reason: str = "") -> Restored:
+def restore(platform: Platform, collection: Collection, by: str, runs: Runs, reason: str = "") -> Restored:
     """Make the store hold what was active, when it came back empty, older or damaged; otherwise change nothing.
 
     It becomes a new generation, whose number goes on behind all that were used; a pin stays. May be killed and
-    repeated.
+    repeated. A publish whose run is dead, as `runs` know, is not waited for.
 
     Raises:
         InputError: nothing was ever published, or the lake no longer has what was.
         StoreError, ConflictError: the store is out of reach; somebody publishes at this moment.
     """
     store, name = platform.store, collection.name
+    release_dead_lease(runs, store, name)
     control = store.control(name)
     log = Publications(platform, collection).record(control)
     if not log:

@@ -14,6 +14,7 @@ from typing import Literal
 
 from serving_assets.errors import InputError
 from serving_assets.failpoints import failpoint
+from serving_assets.pipeline.leases import Runs, release_dead_lease
 from serving_assets.pipeline.platform import Platform
 from serving_assets.pipeline.publications import (
     Publications,
@@ -76,17 +77,19 @@ class RolledBack:
     seconds: float
 
 
-def roll_back(platform: Platform, collection: Collection, wish: Wish) -> RolledBack:
+def roll_back(platform: Platform, collection: Collection, wish: Wish, runs: Runs) -> RolledBack:
     """Give readers an older generation again, and pin it: no publish replaces it until `resume`.
 
     One write where the older generation is the previous one and no document was touched since; otherwise its snapshot
-    is published from the history of the lake, as a new generation. May be killed and repeated.
+    is published from the history of the lake, as a new generation. May be killed and repeated. A publish whose run is
+    dead, as `runs` know, is not waited for.
 
     Raises:
         InputError: there is no such generation, or the lake no longer has its snapshot.
         StoreError, ConflictError: the store was lost or is out of reach; somebody publishes at this moment.
     """
     began, store, name = time.monotonic(), platform.store, collection.name
+    release_dead_lease(runs, store, name)
     log = Publications(platform, collection).record(store.control(name))
     control = refuse_lost(collection, store.control(name), log)
     assert control.published is not None
@@ -103,14 +106,17 @@ def roll_back(platform: Platform, collection: Collection, wish: Wish) -> RolledB
     return _told(platform, collection, control, after, way, began)
 
 
-def resume(platform: Platform, collection: Collection, by: str, reason: str = "") -> Pin | None:
+def resume(platform: Platform, collection: Collection, by: str, runs: Runs, reason: str = "") -> Pin | None:
     """Let the next publish replace what was pinned; returns the pin that was, None when there was none.
+
+    A rollback or restore whose run is dead, as `runs` know, is not waited for.
 
     Raises:
         InputError: nothing was ever published.
         StoreError, ConflictError: the store was lost or is out of reach; somebody publishes at this moment.
     """
     store, log = platform.store, Publications(platform, collection)
+    release_dead_lease(runs, store, collection.name)
     control = refuse_lost(collection, store.control(collection.name), log.record(store.control(collection.name)))
     if control.pinned:
         resumed = store.set_pin(collection.name, Occasion("resume", by, reason))

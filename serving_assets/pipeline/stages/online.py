@@ -77,7 +77,7 @@ def _publish(
 ) -> dg.MaterializeResult[Any]:
     p = step.platform
     snapshot = newest(step, collection)
-    if lease := release_dead_lease(step.context.instance, p.store, collection.name):
+    if lease := release_dead_lease(lambda: step.context.instance, p.store, collection.name):
         step.context.log.info(f"Run {lease.writer}, which is over, still held the lease of {collection.name}.")
     told = _progress(step, snapshot.scan.rows())
     publisher = Publisher(p, collection, step.run_id, step.run_id, told=told, warned=step.context.log.warning)

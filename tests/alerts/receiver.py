@@ -82,12 +82,7 @@ def receiving(certificate: Path | None = None) -> Iterator[Receiver]:
         def log_message(self, *_: object) -> None:
             """Say nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    if certificate is not None:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(certificate)
-        server.socket = context.wrap_socket(server.socket, server_side=True)
+    server = _server(Handler, certificate)
     receiver = Receiver(f"{'https' if certificate else 'http'}://127.0.0.1:{server.server_address[1]}")
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     try:
@@ -96,6 +91,16 @@ def receiving(certificate: Path | None = None) -> Iterator[Receiver]:
         ended.set()
         server.shutdown()
         server.server_close()
+
+
+def _server(handler: type[BaseHTTPRequestHandler], certificate: Path | None) -> ThreadingHTTPServer:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server.daemon_threads = True
+    if certificate is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+    return server
 
 
 def self_signed(folder: Path) -> Path:

@@ -5,6 +5,7 @@ What they do is decided by `World`: which checks fail, and which steps.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from dagster._core.events import AssetMaterializationPlannedData
 
 from serving_assets.alerts.book import AlertBook
 from serving_assets.alerts.file import AlertsFile
@@ -140,3 +142,21 @@ class World:
     def open(self) -> dict[str, Any]:
         """Open incidents by asset and kind, with their newest finding."""
         return {str(incident.key): incident.last for incident in self.book.incidents()}
+
+    def dead_run(
+        self, job: str, assets: Sequence[dg.AssetKey] = (), tags: dict[str, str] | None = None, *, ends: bool = True
+    ) -> str:
+        """A run whose worker is gone before it could say why; without `ends`, nobody has noticed yet."""
+        whole = self.defs.resolve_implicit_global_asset_job_def() if assets else self.defs.resolve_job_def(job)
+        run = self.instance.create_run_for_job(whole, asset_selection=frozenset(assets) or None, tags=tags)
+        self.instance.report_dagster_event(dg.DagsterEvent(dg.DagsterEventType.RUN_START.value, job), run.run_id)
+        for asset in assets:
+            planned = AssetMaterializationPlannedData(asset)
+            step = "__".join(asset.path)
+            event = dg.DagsterEvent.build_asset_materialization_planned_event(job, step, planned)
+            self.instance.report_dagster_event(event, run.run_id)
+        if ends:
+            started = self.instance.get_run_by_id(run.run_id)
+            assert started is not None
+            self.instance.report_run_failed(started, "The process that executed this run was killed.")
+        return run.run_id

@@ -255,7 +255,7 @@ def _replacement(
     cur = slot(generation, change.new)
     if stored is None:
         return InsertOne(to_document(change.entity, cur, base, GONE))
-    if is_newer(stored, generation) or is_done(stored, generation, change.new):
+    if is_newer(stored, generation) or is_done(stored, generation, base, change.new):
         return None
     return ReplaceOne(_unchanged(stored), to_document(change.entity, cur, base, at_base(stored, base, void)))
 

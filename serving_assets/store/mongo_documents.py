@@ -191,10 +191,11 @@ def is_newer(stored: Mapping[str, Any], generation: int) -> bool:
         return False
 
 
-def is_done(stored: Mapping[str, Any], generation: int, text: str | None) -> bool:
-    """Whether `generation` has written `text` already."""
+def is_done(stored: Mapping[str, Any], generation: int, base: int | None, text: str | None) -> bool:
+    """Whether `generation` has written `text` already; with no `base`, and left nothing of what was before."""
     try:
-        return bool(stored["cur"]["g"] == generation) and text_of(stored["cur"]) == text
+        emptied = base is not None or stored["prev"] is None
+        return emptied and bool(stored["cur"]["g"] == generation) and text_of(stored["cur"]) == text
     except (ValueError, TypeError, KeyError):
         return False
 

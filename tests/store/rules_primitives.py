@@ -59,6 +59,15 @@ class PrimitiveRules(Rules):
         primed.upsert(C, generation, base, void, [Change(1, "what the writer believes", "new")])
         assert _stored(primed) == {(1, *expected)}
 
+    @pytest.mark.parametrize("text", ["cur", None])
+    def test_what_a_generation_wrote_is_written_again_without_a_base(
+        self, primed: OnlineStore, text: str | None
+    ) -> None:
+        """An erasure empties the previous slot, also where the current one says already what it shall."""
+        primed.upsert(C, 3, 2, (), [Change(1, "cur", text)])
+        primed.upsert(C, 3, None, (), [Change(1, None, text)])
+        assert _stored(primed) == {(1, 3, text, None, None)}
+
     @pytest.mark.parametrize(("base", "prev_g"), [(4, 4), (None, None)])
     def test_upsert_creates(self, primed: OnlineStore, base: int | None, prev_g: int | None) -> None:
         """A document that does not exist is created without a past, whatever the writer believes."""

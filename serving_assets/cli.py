@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from serving_assets.commands.alerts import alerts_app
+from serving_assets.commands.backfills import backfills_app
 from serving_assets.commands.on_call import on_call
 from serving_assets.commands.options import DAY_FORMAT, EntityArgument, JsonOption, UseCaseArgument
 from serving_assets.commands.screen import console, print_json, progress_bar, told_errors
@@ -33,6 +34,7 @@ app.add_typer(demo_app, name="demo")
 keys_app = typer.Typer(no_args_is_help=True, help="API keys: who may ask for which use cases.")
 app.add_typer(keys_app, name="keys")
 app.add_typer(on_call)
+app.add_typer(backfills_app, name="backfills")
 app.add_typer(alerts_app, name="alerts")
 
 

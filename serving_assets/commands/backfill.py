@@ -1,44 +1,79 @@
 """`backfill`: a range of days of one or all use cases, with a bar, and a table of what failed.
 
-Here: progress and the summary. Not here: which runs it consists of (pipeline/operations/backfill.py).
+Here: progress and the summary. Not here: which runs it consists of (pipeline/operations/backfill.py), or the commands
+that look at one, pause and resume it (backfills.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from rich.progress import Progress
+from rich.progress import Progress, TaskID
 
 from serving_assets.catalog.discovery import BoundUseCase
 from serving_assets.commands.screen import console, progress_bar
 from serving_assets.lake import DayRange
 from serving_assets.pipeline.operations import backfill
+from serving_assets.pipeline.operations.backfill import Phase
+from serving_assets.pipeline.operations.backfills import Backfill, carry_out, order, progress_of
 from serving_assets.pipeline.operations.runs import Outcome
 from serving_assets.pipeline.workspace import Workspace
+
+LABELS = {
+    Phase.TABLES: "raw and mapped tables, in days",
+    Phase.PREDICTIONS: "predictions, in days",
+    Phase.PUBLICATION: "publication",
+}
 
 
 def run_backfill(
     workspace: Workspace, use_case: BoundUseCase, days: DayRange, *, only_tables: bool = False
 ) -> list[Outcome]:
-    """All runs of the backfill, with a bar for each phase.
-
-    The tables stop at the first failed chunk, because what follows would read gaps; predictions go on, day by day.
+    """All runs of a new backfill, with a bar for each phase.
 
     Raises:
         InputError: for days that have no partition.
     """
-    defs, instance = workspace.defs, workspace.instance
     backfill.refuse_days_without_partition(workspace.platform.partitions(use_case.domain.timezone), days)
+    return go_on(workspace, order(workspace.instance, use_case, days, only_tables=only_tables))
+
+
+def go_on(workspace: Workspace, ordered: Backfill) -> list[Outcome]:
+    """What is left of a backfill, until its end or until somebody pauses it."""
+    done: list[Outcome] = []
     with progress_bar() as bar:
-        tables = backfill.backfill_tables(defs, instance, workspace.catalog, use_case, days)
-        done = list(until_failure(tracked(bar, "raw and mapped tables, in days", len(days), tables)))
-        if all(outcome.success for outcome in done) and not only_tables:
-            scored = backfill.backfill_predictions(defs, instance, use_case, days)
-            done += tracked(bar, "predictions, in days", len(days), scored)
-        if any(made.asset.endswith("/historic") for outcome in done for made in outcome.made):
-            done += tracked(bar, "publication", 1, iter([backfill.publish(defs, instance, use_case)]))
+        bar.console.print(
+            f"Backfill {ordered.id} of {ordered.use_case}, {ordered.days}. "
+            f"Pause it with: serving-assets backfills pause {ordered.id}"
+        )
+        tasks: dict[Phase, TaskID] = {}
+        for phase, outcome in carry_out(workspace, ordered, _telling(bar)):
+            if phase not in tasks:
+                tasks[phase] = bar.add_task(LABELS[phase], total=_left(workspace, ordered, phase, outcome))
+            bar.advance(tasks[phase], len(outcome.days) if outcome.days else 1)
+            done.append(outcome)
     return done
+
+
+def _left(workspace: Workspace, ordered: Backfill, phase: Phase, first: Outcome) -> int:
+    """Days of a phase that are to be done, now that its first run has ended; 1 for the publication."""
+    if first.days is None:
+        return 1
+    progress = progress_of(workspace.instance, ordered.id)
+    done = progress.tables if phase is Phase.TABLES else progress.scored
+    return len(set(ordered.days.days()) - done | set(first.days.days()))
+
+
+def _telling(bar: Progress) -> Callable[[str], None]:
+    told = set[str]()
+
+    def tell(run_id: str) -> None:
+        if run_id not in told:
+            told.add(run_id)
+            bar.console.print(f"Waiting for run {run_id[:8]}, which readers wait for.")
+
+    return tell
 
 
 def tracked(bar: Progress, label: str, total: int, outcomes: Iterable[Outcome]) -> Iterator[Outcome]:

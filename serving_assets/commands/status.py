@@ -22,6 +22,11 @@ def print_status(state: dict[str, Any]) -> None:
     for stage, newest in state["stages"].items():
         table.add_row(stage, newest or "[dim]never[/]")
     console.print(table)
+    _print_timeliness(state["timeliness"])
+    for lack in state["lacks"]:
+        color = {"given up": "red", "due": "yellow"}.get(lack["state"], "dim")
+        console.print(f"  [{color}]{lack['state']}[/]", end=" ")
+        console.print(lack["why"], markup=False)
     for check in state["failing_checks"]:
         color = "red" if check["severity"] == "ERROR" else "yellow"
         console.print(f"  [{color}]{check['severity']}[/] {check['asset']} {check['check']}: {check['said']}")
@@ -36,6 +41,21 @@ def _print_alerts(alerts: dict[str, Any]) -> None:
     told += [f"[red]{alerts['undelivered']} notices were not delivered[/]"] if alerts["undelivered"] else []
     if told:
         console.print(f"  {' and '.join(told)}; look with: serving-assets alerts")
+
+
+def _print_timeliness(found: list[dict[str, Any]]) -> None:
+    """Three things that differ: made by the deadline, up to which day, and how new the rows are."""
+    table = Table(
+        "timely", "by its deadline", "newest day", "newest data", box=None, header_style="bold", padding=(0, 2)
+    )
+    for each in found:
+        color = {"PASS": "green", "WARN": "yellow", "FAIL": "red"}.get(each["freshness"], "dim")
+        due = f" {each['due']}" if each["due"] else ""
+        behind = f", {each['days_behind']} behind" if each["days_behind"] else ""
+        day = f"{each['newest_day']}{behind}" if each["newest_day"] else "[dim]none[/]"
+        fresh = f"[{color}]{each['freshness'].lower().replace('_', ' ')}[/]{due}"
+        table.add_row(each["asset"], fresh, day, each["newest_data"] or "[dim]none[/]")
+    console.print(table)
 
 
 def _print_champion(state: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from serving_assets.lake.log import DataFile
 from serving_assets.lake.scan import Scan
 from serving_assets.lake.selection import AnyOf, DayRange, Where
-from serving_assets.lake.storage import StoredFile
+from serving_assets.lake.storage import Storage, StoredFile
 from serving_assets.lake.table import NO_TABLE, Lake, LakeTable, Written
 from serving_assets.lake.vacuum import forget_history, remove_files, stale_files
 
@@ -22,6 +22,7 @@ __all__ = [
     "Lake",
     "LakeTable",
     "Scan",
+    "Storage",
     "StoredFile",
     "Where",
     "Written",

@@ -11,9 +11,14 @@ import dagster as dg
 
 from serving_assets.catalog.discovery import Catalog, load_catalog
 from serving_assets.pipeline.operations.alerts import alert_sensor
+from serving_assets.pipeline.operations.arrivals import arrivals_sensor
+from serving_assets.pipeline.operations.catch_up import catch_up_sensor
+from serving_assets.pipeline.operations.daily import daily_schedule
 from serving_assets.pipeline.operations.decisions import decision_jobs
+from serving_assets.pipeline.operations.freshness import with_freshness
 from serving_assets.pipeline.operations.housekeeping import housekeeping_job, housekeeping_schedule
-from serving_assets.pipeline.operations.jobs import use_case_jobs
+from serving_assets.pipeline.operations.jobs import tables_job, training_schedule, use_case_jobs
+from serving_assets.pipeline.operations.rescoring import rescoring_schedule
 from serving_assets.pipeline.platform import Platform
 from serving_assets.pipeline.stages.features import features_asset
 from serving_assets.pipeline.stages.historic import historic_asset
@@ -53,6 +58,10 @@ def _assemble(platform: Platform) -> dg.Definitions:
     housekeeping = housekeeping_job()
     jobs: list[dg.JobDefinition | dg.UnresolvedAssetJobDefinition] = [housekeeping, *decision_jobs(platform)]
     schedules = [housekeeping_schedule(housekeeping)]
+    sensors = [alert_sensor(platform)]
+    for domain in platform.catalog.domains:
+        jobs.append(tables := tables_job(domain, platform))
+        sensors.append(arrivals_sensor(domain, tables, platform))
     for use_case in platform.catalog.use_cases.values():
         assets += [
             features_asset(use_case, platform),
@@ -63,14 +72,19 @@ def _assemble(platform: Platform) -> dg.Definitions:
             *online_asset(use_case, platform),
             *online_features_asset(use_case, platform),
         ]
-        its_jobs, its_schedules = use_case_jobs(use_case, platform)
-        jobs += its_jobs
-        schedules += its_schedules
+        daily, training = use_case_jobs(use_case)
+        jobs += [daily, training]
+        schedules += [
+            daily_schedule(use_case, daily, platform),
+            training_schedule(use_case.spec.training_schedule, training),
+            rescoring_schedule(use_case, daily, platform),
+        ]
+        sensors.append(catch_up_sensor(use_case, daily, platform))
     return dg.Definitions(
-        assets=assets,
+        assets=with_freshness(assets, platform.catalog),
         jobs=jobs,
         schedules=schedules,
-        sensors=[alert_sensor(platform)],
+        sensors=sensors,
         resources={"platform": platform},
         executor=_executor(platform.settings),
     )

@@ -17,7 +17,7 @@ from tests.pipeline.slice import DAY, NAME, Bench
 pytestmark = pytest.mark.timeout(600)
 """The first test also builds the slice."""
 
-COMMANDS = [[], ["demo"], ["demo", "land"], ["show"], ["status"], ["train"], ["backfill"]]
+COMMANDS = [[], ["demo"], ["demo", "land"], ["show"], ["status"], ["train"], ["backfill"], ["backfills"]]
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: " ".join(command) or "itself")
@@ -56,23 +56,29 @@ def test_what_is_published_is_shown(bench: Bench) -> None:
 
 
 def test_a_bad_day_is_named_and_can_be_mended(bench: Bench) -> None:
-    """A backfill over a truncated file exits 1 naming it, publishes nothing, and after the mend exits 0."""
+    """A backfill over a truncated file exits 1 naming it and does the other days; resumed after the mend it exits 0."""
     (file,) = (bench.settings.landing / "transactions" / f"dt={DAY - timedelta(days=1)}").iterdir()
-    whole, before = file.read_bytes(), bench.platform.store.control(NAME)
-    days = ["--from", str(DAY - timedelta(days=2)), "--to", str(DAY), "--json"]
+    whole = file.read_bytes()
+    days = ["--from", str(DAY - timedelta(days=2)), "--to", str(DAY), "--use-case", NAME, "--json"]
     file.write_bytes(whole[: len(whole) // 2])
     failed = run(bench, "backfill", *days)
     assert failed.returncode == 1, failed.stderr
     ((run_of_tables,),) = (found["failed"] for found in json.loads(failed.stdout))
+    assert run_of_tables["days"] == [str(DAY - timedelta(days=1))] * 2
     assert any(file.name in why for why in run_of_tables["why"])
-    assert bench.platform.store.control(NAME) == before
     file.write_bytes(whole)
-    mended = run(bench, "backfill", *days)
+    (state,) = json.loads(run(bench, "backfills", "--json").stdout)
+    assert (state["state"], state["tables"], state["scored"], state["published"]) == ("ended", 2, 2, True)
+    mended = run(bench, "backfills", "resume", state["backfill"], "--json")
     assert mended.returncode == 0, mended.stderr
-    assert [found["failed"] for found in json.loads(mended.stdout)] == [[]]
+    assert json.loads(mended.stdout)["failed"] == []
+    shown = run(bench, "backfills", "show", state["backfill"])
+    assert "3/3" in shown.stdout
+    assert "failed" not in shown.stdout.splitlines()[1]
     assert {row["scored_for"] for row in bench.rows("historic", "DISTINCT scored_for")} == {
         DAY - timedelta(days=back) for back in range(3)
     }
+    assert run(bench, "backfills", "pause", state["backfill"]).returncode == 1
 
 
 @pytest.mark.parametrize(

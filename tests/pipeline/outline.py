@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 from dagster._core.definitions.assets.graph.asset_graph import AssetGraph, AssetNode
+from dagster._core.definitions.freshness import CronFreshnessPolicy, TimeWindowFreshnessPolicy
 
 
 def outline(defs: dg.Definitions) -> str:
@@ -20,12 +21,16 @@ def outline(defs: dg.Definitions) -> str:
         if not job.name.startswith("__"):
             lines += _job(job)
     for schedule in sorted(repository.schedule_defs, key=lambda schedule: schedule.name):
-        state = schedule.default_status.value.lower()
+        state, cron = schedule.default_status.value.lower(), schedule.cron_schedule
         lines += [
             f"schedule {schedule.name}",
-            f"  {schedule.cron_schedule} {schedule.execution_timezone}, {state}, runs {schedule.job_name}",
+            f"  {cron if isinstance(cron, str) else '; '.join(cron)} {schedule.execution_timezone}, {state}, "
+            f"runs {schedule.job_name}",
         ]
-    lines += [f"sensor {sensor.name}" for sensor in sorted(repository.sensor_defs, key=lambda sensor: sensor.name)]
+    for sensor in sorted(repository.sensor_defs, key=lambda sensor: sensor.name):
+        runs = f", runs {sensor._targets[0].job_name}" if sensor._targets else ""
+        every = f"every {sensor.minimum_interval_seconds} s"
+        lines += [f"sensor {sensor.name}", f"  {every}, {sensor.default_status.value.lower()}{runs}"]
     return "\n".join(lines) + "\n"
 
 
@@ -36,6 +41,7 @@ def _asset(graph: AssetGraph, node: AssetNode) -> Iterator[str]:
         policy = node.backfill_policy
         chunk = f", at most {policy.max_partitions_per_run} days a run" if policy else ""
         yield f"  daily from {days.start.date()} {days.timezone}{chunk}"
+    yield from _due(node)
     for parent in sorted(node.parent_keys):
         yield f"  reads {parent.to_user_string()}{_window(graph, node, parent)}"
     for key in sorted(node.check_keys):
@@ -43,6 +49,15 @@ def _asset(graph: AssetGraph, node: AssetNode) -> Iterator[str]:
         yield f"  check {key.name}{', blocks' if spec.blocking else ''}"
     if node.pools:
         yield f"  pool {', '.join(sorted(node.pools))}"
+
+
+def _due(node: AssetNode) -> Iterator[str]:
+    policy = node.freshness_policy
+    if isinstance(policy, CronFreshnessPolicy):
+        hours = policy.lower_bound_delta.total_seconds() / 3600
+        yield f"  due {policy.deadline_cron} {policy.timezone}, made in the {hours:g} hours before"
+    elif isinstance(policy, TimeWindowFreshnessPolicy):
+        yield f"  due every {policy.fail_window.to_timedelta()}"
 
 
 def _window(graph: AssetGraph, node: AssetNode, parent: dg.AssetKey) -> str:

@@ -5,29 +5,29 @@ Not here: the command's screen (tests/e2e).
 
 from __future__ import annotations
 
-import logging
-import sys
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from functools import cached_property
 from zoneinfo import ZoneInfo
 
 import dagster as dg
+import pytest
 from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
-from dagster._core.remote_origin import InProcessCodeLocationOrigin
-from dagster._core.test_utils import create_test_daemon_workspace_context
-from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
-from dagster._core.workspace.load_target import InProcessWorkspaceLoadTarget
+from dagster._core.test_utils import create_run_for_test
 from dagster._daemon.backfill import execute_backfill_iteration
 from hypothesis import given
 from hypothesis import strategies as st
 
 from serving_assets.commands.backfill import run_backfill
+from serving_assets.errors import InputError
 from serving_assets.lake import DayRange
-from serving_assets.pipeline.operations import backfill
-from serving_assets.pipeline.operations.runs import Outcome
+from serving_assets.pipeline.operations import backfill, backfills
+from serving_assets.pipeline.operations.backfill import Phase
+from serving_assets.pipeline.operations.jobs import DAYS_TAG
+from serving_assets.pipeline.operations.runs import Outcome, this_process
 from serving_assets.pipeline.workspace import Workspace
+from tests.pipeline.daemons import LOGGER, code_location, daemon_instance
 from tests.pipeline.slice import DAY, NAME, Bench
 
 RANGE = DayRange(date(2017, 5, 26), date(2017, 5, 28))
@@ -78,13 +78,95 @@ def test_a_backfill_publishes_once_at_its_end(bench: Bench) -> None:
     assert all(outcome.success for outcome in (tables, *days, publication))
 
 
-def test_a_missing_delivery_stops_a_backfill_before_it_reads_gaps(bench: Bench) -> None:
-    """When a day of the range has not landed, its chunk fails with the folder named, and nothing is scored."""
+def test_a_day_whose_file_is_missing_fails_alone(bench: Bench) -> None:
+    """Of a range in which one day has not landed, that day alone fails, with the folder named, and is not scored."""
     missing = bench.landed("transactions", date(2017, 5, 27))
     missing.unlink()
-    (outcome,) = run_backfill(BenchWorkspace(bench), bench.use_case, RANGE)
-    assert any(str(missing.parent) in said for said in outcome.failures)
-    assert "raw/transactions" not in {made.asset for made in outcome.made}
+    done = run_backfill(BenchWorkspace(bench), bench.use_case, RANGE)
+    (failed,) = [outcome for outcome in done if not outcome.success]
+    assert failed.days == DayRange(date(2017, 5, 27), date(2017, 5, 27))
+    assert any(str(missing.parent) in said for said in failed.failures)
+    assert {row["scored_for"] for row in bench.rows("historic", "DISTINCT scored_for")} == {
+        RANGE.first,
+        RANGE.last,
+        DAY,
+    }
+    (found,) = backfills.all_backfills(bench.instance)
+    progress = backfills.progress_of(bench.instance, found.id)
+    assert (found.state, sorted(progress.scored), progress.published) == ("ended", [RANGE.first, RANGE.last], True)
+    assert progress.failed == {date(2017, 5, 27): failed.run_id}
+
+
+def test_what_is_wrong_with_all_days_is_not_tried_day_by_day(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When a few days have failed alone, the rest fails in pieces: 16 days cost 9 runs here, not 31."""
+    monkeypatch.setattr(backfill, "MOST_BAD_DAYS", 2)
+    whole = DayRange(DAY - timedelta(days=15), DAY)
+    for day in whole.days():
+        bench.landed("coupon_redemptions", day).unlink()
+    before = bench.instance.get_runs_count()
+    done = list(backfill.backfill_tables(bench.defs, bench.instance, bench.catalog, bench.use_case, whole))
+    assert [len(outcome.days or whole) for outcome in done] == [1, 1, 2, 4, 8]
+    assert not any(outcome.success for outcome in done)
+    assert bench.instance.get_runs_count() - before == 9
+
+
+def test_a_backfill_is_paused_and_resumed(bench: Bench) -> None:
+    """Paused after its first day it stops; resumed, even by another process, it does the rest and publishes once."""
+    workspace = BenchWorkspace(bench)
+    ordered = backfills.order(bench.instance, bench.use_case, RANGE, only_tables=False)
+    made: list[tuple[Phase, Outcome]] = []
+    for phase, outcome in backfills.carry_out(workspace, ordered):
+        made.append((phase, outcome))
+        if phase is Phase.PREDICTIONS:
+            backfills.pause(bench.instance, ordered.id)
+    paused = backfills.backfill_of(bench.instance, ordered.id)
+    progress = backfills.progress_of(bench.instance, ordered.id)
+    assert (paused.state, sorted(progress.scored), progress.published) == ("paused", [RANGE.first], False)
+    assert backfills.running_backfill(bench.instance, NAME) is None
+    made += backfills.carry_out(workspace, paused)
+    days = {phase: [outcome.days for each, outcome in made if each is phase] for phase in Phase}
+    assert days == {
+        Phase.TABLES: [RANGE],
+        Phase.PREDICTIONS: [DayRange(day, day) for day in RANGE.days()],
+        Phase.PUBLICATION: [None],
+    }
+    assert backfills.backfill_of(bench.instance, ordered.id).state == "ended"
+
+
+def test_a_killed_backfill_is_known_and_goes_on(bench: Bench) -> None:
+    """A backfill whose process is gone is interrupted; one that another process carries out cannot be taken over."""
+    workspace = BenchWorkspace(bench)
+    ordered = backfills.order(bench.instance, bench.use_case, RANGE, only_tables=True)
+    host = this_process().rpartition(":")[0]
+    backfills._enter(bench.instance, replace(ordered, process=f"{host}:{2**22 + 1}"))
+    killed = backfills.backfill_of(bench.instance, ordered.id)
+    assert killed.state == "interrupted"
+    with pytest.raises(InputError, match="interrupted"):
+        backfills.pause(bench.instance, ordered.id)
+    tags = {backfills.BACKFILL_TAG: ordered.id}
+    run = create_run_for_test(bench.instance, tags=tags, status=dg.DagsterRunStatus.STARTED)
+    with pytest.raises(InputError, match="elsewhere:7"):
+        next(backfills.carry_out(workspace, replace(killed, process="elsewhere:7")))
+    bench.instance.report_run_failed(run)
+    assert [outcome.success for _, outcome in backfills.carry_out(workspace, killed)] == [True]
+    assert backfills.backfill_of(bench.instance, ordered.id).state == "ended"
+
+
+def test_a_backfill_gives_way_to_what_readers_wait_for(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a run of single days of the use case is at work, a backfill begins no further run."""
+    monkeypatch.setattr(backfills, "POLL_SECONDS", 0.0)
+    workspace, waited = BenchWorkspace(bench), list[str]()
+    daily = create_run_for_test(bench.instance, tags={DAYS_TAG: NAME}, status=dg.DagsterRunStatus.STARTED)
+
+    def told(run_id: str) -> None:
+        waited.append(run_id)
+        if len(waited) == 3:
+            bench.instance.report_run_canceled(daily)
+
+    one = DayRange(RANGE.first, RANGE.first)
+    ordered = backfills.order(bench.instance, bench.use_case, one, only_tables=False)
+    assert len(list(backfills.carry_out(workspace, ordered, told))) == 3
+    assert waited == [daily.run_id] * 3
 
 
 def test_a_bad_day_fails_alone(bench: Bench) -> None:
@@ -100,28 +182,9 @@ def test_a_bad_day_fails_alone(bench: Bench) -> None:
     assert [row["scored_for"] for row in kept] == [RANGE.first, RANGE.last, DAY]
 
 
-def daemon_instance(bench: Bench) -> dg.DagsterInstance:
-    """The bench's instance, with a launcher that runs in this process instead of starting one."""
-    launcher = {"module": "dagster._core.launcher.sync_in_memory_run_launcher", "class": "SyncInMemoryRunLauncher"}
-    coordinator = {"module": "dagster._core.run_coordinator", "class": "DefaultRunCoordinator"}
-    overrides = {"run_launcher": launcher, "run_coordinator": coordinator, "telemetry": {"enabled": False}}
-    return dg.DagsterInstance.local_temp(str(bench.root / "dagster"), overrides=overrides)
-
-
-def location(bench: Bench) -> InProcessWorkspaceLoadTarget:
-    """The bench's definitions as a code location."""
-    file = bench.root / "location.py"
-    file.write_text(
-        "from pathlib import Path\nfrom tests.pipeline.slice import Bench, small_catalog\n"
-        f"defs = Bench(Path({str(bench.root)!r}), small_catalog()).defs\n"
-    )
-    target = LoadableTargetOrigin(executable_path=sys.executable, python_file=str(file), attribute="defs")
-    return InProcessWorkspaceLoadTarget([InProcessCodeLocationOrigin(loadable_target_origin=target, location_name="x")])
-
-
 def launch(bench: Bench, instance: dg.DagsterInstance, keys: list[dg.AssetKey], days: DayRange) -> PartitionBackfill:
     """Launch a backfill as the UI does, and let the daemon work on it until it is done."""
-    with create_test_daemon_workspace_context(location(bench), instance) as context:
+    with code_location(bench, instance) as context:
         instance.add_backfill(
             PartitionBackfill.from_asset_partitions(
                 backfill_id="from_the_ui",
@@ -138,12 +201,13 @@ def launch(bench: Bench, instance: dg.DagsterInstance, keys: list[dg.AssetKey], 
             )
         )
         for _ in range(20):
-            errors = list(execute_backfill_iteration(context, logging.getLogger("daemon")))
+            errors = list(execute_backfill_iteration(context, LOGGER))
             assert not any(errors), errors
             found = instance.get_backfill("from_the_ui")
             assert found is not None
             if found.status != BulkActionStatus.REQUESTED:
                 break
+    assert found is not None
     return found
 
 

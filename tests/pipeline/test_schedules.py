@@ -5,6 +5,7 @@ Not here: whether a schedule's run succeeds.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -13,22 +14,43 @@ from zoneinfo import ZoneInfo
 import dagster as dg
 import pytest
 from dagster._core.definitions.partitions.context import partition_loading_context
+from dagster._core.test_utils import create_run_for_test
 from dagster._utils.schedules import schedule_execution_time_iterator
 
 from serving_assets.catalog.spec import Daily
+from serving_assets.catalog.timing import minutes_from
+from serving_assets.pipeline.bookkeeping import unhurried_sqlite
 from serving_assets.pipeline.build import build_defs
 from serving_assets.settings import Settings
 from tests.pipeline.slice import NAME, small_catalog
+from tests.pipeline.ticks import NEW_YORK, entered, made, schedule_tick
 
-NEW_YORK = ZoneInfo("America/New_York")
+OTHER = "basket_propensity"
 
 
-def definitions(root: Path, daily: Daily | None = None) -> dg.Definitions:
-    """The shipped definitions, their daily schedule replaced."""
+TABLES = ("raw/transactions", "raw/coupon_redemptions", "mapped/baskets", "mapped/household_days")
+SNAPSHOTS = (
+    *("raw/products", "raw/demographics", "raw/campaigns", "raw/campaign_descriptions"),
+    *("mapped/households", "mapped/household_campaigns"),
+)
+
+
+@pytest.fixture
+def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
+    """An instance in which the snapshots were made once."""
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as found, unhurried_sqlite():
+        for name in SNAPSHOTS:
+            made(found, dg.AssetKey(name.split("/")), None)
+        yield found
+
+
+def definitions(root: Path, daily: Daily | None = None, deadline: str | None = None) -> dg.Definitions:
+    """The shipped definitions, the daily schedule of one use case replaced."""
     catalog = small_catalog()
     bound = catalog.use_cases[NAME]
-    spec = bound.spec.model_copy(update={"schedule": daily or bound.spec.schedule})
-    return build_defs(Settings(data_dir=root), replace(catalog, use_cases={NAME: replace(bound, spec=spec)}))
+    spec = bound.spec.model_copy(update={"schedule": daily or bound.spec.schedule, "deadline": deadline})
+    use_cases = {**catalog.use_cases, NAME: replace(bound, spec=spec)}
+    return build_defs(Settings(data_dir=root), replace(catalog, use_cases=use_cases))
 
 
 def ticks(schedule: dg.ScheduleDefinition, since: datetime, count: int) -> list[datetime]:
@@ -38,14 +60,18 @@ def ticks(schedule: dg.ScheduleDefinition, since: datetime, count: int) -> list[
     return [next(instants) for _ in range(count)]
 
 
-def evaluated(defs: dg.Definitions, name: str, tick: datetime) -> dg.ScheduleExecutionData:
-    """What the schedule says at a tick."""
-    repository = defs.get_repository_def()
-    schedule = repository.get_schedule_def(name)
-    with dg.build_schedule_context(
-        scheduled_execution_time=tick, repository_def=repository, resources={"platform": None}
-    ) as context:
-        return schedule.evaluate_tick(context)
+def requests(
+    defs: dg.Definitions, instance: dg.DagsterInstance, found: Iterable[datetime], name: str = NAME
+) -> list[tuple[datetime, dg.RunRequest]]:
+    """What the daily schedule requests at each tick; the runs are entered, as the daemon would."""
+    schedule = defs.get_repository_def().get_schedule_def(f"{name}_daily_schedule")
+    asked = []
+    for tick in found:
+        for request in schedule_tick(defs, instance, schedule.name, tick).run_requests or []:
+            tags = {"dagster/schedule_name": schedule.name}
+            entered(instance, f"{name}_daily", request, dg.DagsterRunStatus.SUCCESS, **tags)
+            asked.append((tick, request))
+    return asked
 
 
 @pytest.mark.parametrize(
@@ -68,48 +94,112 @@ def evaluated(defs: dg.Definitions, name: str, tick: datetime) -> dg.ScheduleExe
             datetime(2017, 3, 10, 12, tzinfo=NEW_YORK),
             id="at midnight sharp",
         ),
+        pytest.param(
+            Daily(at="23:30", timezone="America/New_York"),
+            datetime(2017, 3, 10, 12, tzinfo=NEW_YORK),
+            id="over midnight",
+        ),
     ],
 )
-def test_each_day_is_asked_for_once_it_has_ended(tmp_path: Path, daily: Daily | None, since: datetime) -> None:
-    """Over a change of clocks, five ticks ask for five days in a row, each the newest that has ended."""
-    defs = definitions(tmp_path, daily)
-    schedule = defs.get_repository_def().get_schedule_def(f"{NAME}_daily_schedule")
-    job = defs.resolve_job_def(f"{NAME}_daily")
-    for back, tick in enumerate(ticks(schedule, since, 5)):
-        (request,) = evaluated(defs, schedule.name, tick).run_requests or []
-        day = since.date() + timedelta(days=back)
-        assert (request.partition_key, request.run_key) == (str(day), str(day))
-        assert job.partitions_def is not None
+@pytest.mark.parametrize("there", [True, False], ids=["all files", "no files"])
+def test_each_day_is_asked_for_once_it_has_ended(
+    tmp_path: Path, instance: dg.DagsterInstance, daily: Daily | None, since: datetime, there: bool
+) -> None:
+    """Over a change of clocks, three days are asked for once each, at the hour, or without files at the cut-off."""
+    defs, at = definitions(tmp_path, daily), daily or small_catalog().use_cases[NAME].spec.schedule
+    schedule, job = (
+        defs.get_repository_def().get_schedule_def(f"{NAME}_daily_schedule"),
+        defs.resolve_job_def(f"{NAME}_daily"),
+    )
+    offset = 1 if at.at == "23:30" else 0  # the first day that has ended when it ticks
+    days = [since.date() + timedelta(days=back - offset) for back in range(3)]
+    if there:
+        for name in TABLES:
+            made(instance, dg.AssetKey(name.split("/")), *map(str, days))
+    asked = requests(defs, instance, ticks(schedule, since, 3 * 13))
+    assert [request.partition_key for _, request in asked] == [str(day) for day in days]
+    assert job.partitions_def is not None
+    for tick, request in asked:
+        assert passed(at, tick) == (0 if there else 60) or tick.date() in CLOCK_CHANGES
         with partition_loading_context(effective_dt=tick):
-            assert job.partitions_def.get_last_partition_key() == str(day)
+            assert str(job.partitions_def.get_last_partition_key()) >= str(request.partition_key)
+        wanted = {key.to_user_string() for key in request.asset_selection or ()}
+        assert wanted & {*TABLES, *SNAPSHOTS} == (set() if there else set(TABLES))
+        assert {f"{NAME}/features", f"{NAME}/online"} <= wanted
 
 
-def test_a_tick_elsewhere_asks_for_the_day_that_has_ended_here(tmp_path: Path) -> None:
+CLOCK_CHANGES = (date(2017, 3, 12), date(2017, 11, 5))
+
+
+def passed(daily: Daily, tick: datetime) -> int:
+    """Minutes on the face of the clock since the schedule's hour."""
+    return minutes_from(daily.at, tick.astimezone(ZoneInfo(daily.timezone)).strftime("%H:%M"))
+
+
+def test_a_run_begins_when_the_last_table_is_there(tmp_path: Path, instance: dg.DagsterInstance) -> None:
+    """Between the hour and the cut-off, each tick waits and says for what; the first one after the files asks once."""
+    defs = definitions(tmp_path)
+    schedule = defs.get_repository_def().get_schedule_def(f"{NAME}_daily_schedule")
+    first, second, third, fourth = ticks(schedule, datetime(2017, 5, 10, 12, tzinfo=NEW_YORK), 4)
+    for name in TABLES[:3]:
+        made(instance, dg.AssetKey(name.split("/")), "2017-05-10")
+    waiting = schedule_tick(defs, instance, schedule.name, first)
+    assert waiting.skip_message == "Waits for mapped/household_days of 2017-05-10, until 06:00."
+    made(instance, dg.AssetKey(["mapped", "household_days"]), "2017-05-10")
+    busy = create_run_for_test(
+        instance,
+        tags={"dagster/partition": "2017-05-10"},
+        asset_selection=frozenset({dg.AssetKey(["raw", "transactions"])}),
+        status=dg.DagsterRunStatus.STARTED,
+    )
+    assert (
+        schedule_tick(defs, instance, schedule.name, second).skip_message == "The tables of 2017-05-10 are being made."
+    )
+    instance.report_run_canceled(busy)
+    assert [tick for tick, _ in requests(defs, instance, [third, fourth])] == [third]
+
+
+def test_use_cases_that_share_sources_make_a_partition_once(tmp_path: Path, instance: dg.DagsterInstance) -> None:
+    """At the same cut-off, the first use case asks for the missing tables; the other waits, and then does without."""
+    defs = definitions(tmp_path, Daily(at="05:30", timezone="America/New_York"))
+    at_cut_off = datetime(2017, 5, 11, 6, 30, tzinfo=NEW_YORK)
+    (first,) = schedule_tick(defs, instance, f"{NAME}_daily_schedule", at_cut_off).run_requests
+    run = entered(instance, f"{NAME}_daily", first, dg.DagsterRunStatus.STARTED)
+    waits = schedule_tick(defs, instance, f"{OTHER}_daily_schedule", at_cut_off)
+    assert (waits.run_requests, waits.skip_message) == ([], "The tables of 2017-05-10 are being made.")
+    for name in TABLES:
+        made(instance, dg.AssetKey(name.split("/")), "2017-05-10")
+    instance.report_run_canceled(run)
+    (second,) = schedule_tick(
+        defs, instance, f"{OTHER}_daily_schedule", at_cut_off + timedelta(minutes=10)
+    ).run_requests
+    assert {key.path[0] for key in first.asset_selection} == {"raw", "mapped", NAME}
+    assert {key.path[0] for key in second.asset_selection} == {OTHER}
+
+
+def test_a_tick_elsewhere_asks_for_the_day_that_has_ended_here(tmp_path: Path, instance: dg.DagsterInstance) -> None:
     """Five in the morning in Berlin is eleven at night in New York, whose day has not ended."""
     defs = definitions(tmp_path, Daily(at="05:00", timezone="Europe/Berlin"))
     schedule = defs.get_repository_def().get_schedule_def(f"{NAME}_daily_schedule")
-    (tick,) = ticks(schedule, datetime(2017, 5, 10, 12, tzinfo=NEW_YORK), 1)
-    (request,) = evaluated(defs, schedule.name, tick).run_requests or []
+    ((_, request),) = requests(defs, instance, ticks(schedule, datetime(2017, 5, 10, 12, tzinfo=NEW_YORK), 13))
     assert request.partition_key == "2017-05-09"
 
 
-def test_before_the_first_day_has_ended_there_is_nothing_to_do(tmp_path: Path) -> None:
+def test_before_the_first_day_has_ended_there_is_nothing_to_do(tmp_path: Path, instance: dg.DagsterInstance) -> None:
     """On the first day the tick is skipped and says why; on the second it asks for the first."""
     defs = definitions(tmp_path)
     schedule = defs.get_repository_def().get_schedule_def(f"{NAME}_daily_schedule")
-    first, second = ticks(schedule, datetime(2017, 1, 1, tzinfo=NEW_YORK), 2)
-    skipped = evaluated(defs, schedule.name, first)
-    assert not skipped.run_requests
+    found = ticks(schedule, datetime(2017, 1, 1, tzinfo=NEW_YORK), 26)
+    skipped = schedule_tick(defs, instance, schedule.name, found[0])
     assert "since the first partition, 2017-01-01" in (skipped.skip_message or "")
-    (request,) = evaluated(defs, schedule.name, second).run_requests or []
-    assert request.partition_key == "2017-01-01"
+    assert [request.partition_key for _, request in requests(defs, instance, found)] == ["2017-01-01"]
 
 
-def test_training_is_due_on_mondays(tmp_path: Path) -> None:
+def test_training_is_due_on_mondays(tmp_path: Path, instance: dg.DagsterInstance) -> None:
     """The training ticks weekly, at its local hour through the year, and asks for one run without a partition."""
     defs = definitions(tmp_path)
     schedule = defs.get_repository_def().get_schedule_def(f"{NAME}_training_schedule")
     found = ticks(schedule, datetime(2017, 3, 1, tzinfo=NEW_YORK), 3)
     assert [(tick.date(), tick.hour) for tick in found] == [(date(2017, 3, day), 6) for day in (6, 13, 20)]
-    (request,) = evaluated(defs, schedule.name, found[0]).run_requests or []
+    (request,) = schedule_tick(defs, instance, schedule.name, found[0]).run_requests or []
     assert request.partition_key is None

@@ -1,24 +1,36 @@
 """A range of days in the order that costs least: heavy stages at once, predictions by day, publication at the end.
 
-Here: which runs a backfill consists of. Not here: one run (runs.py); backfills that the UI launches, which Dagster
-splits itself.
+Here: which runs a backfill consists of. Not here: one run (runs.py); pausing and resuming (backfills.py); backfills
+that the UI launches, which Dagster splits itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, timedelta
+from enum import Enum
 
 import dagster as dg
+from dagster._core.storage.tags import PRIORITY_TAG
 
 from serving_assets.catalog.discovery import BoundUseCase, Catalog
 from serving_assets.errors import InputError
 from serving_assets.lake import DayRange
-from serving_assets.pipeline.operations.jobs import TRAINING_STAGES, online_features_keys, stage_keys
+from serving_assets.pipeline.operations.jobs import TRAINING_STAGES, Priority, online_features_keys, stage_keys
 from serving_assets.pipeline.operations.runs import Outcome, run_assets
 
 CHUNK_DAYS = 100
 """Days that heavy stages take in one run; memory grows with it, the overhead shrinks."""
+MOST_BAD_DAYS = 10
+PHASE_TAG = "serving_assets/phase"
+
+
+class Phase(Enum):
+    """The parts of a backfill, in their order."""
+
+    TABLES = "tables"
+    PREDICTIONS = "predictions"
+    PUBLICATION = "publication"
 
 
 def upstream_tables(catalog: Catalog, use_case: BoundUseCase) -> list[dg.AssetKey]:
@@ -52,27 +64,58 @@ def refuse_days_without_partition(partitions: dg.DailyPartitionsDefinition, days
 
 
 def backfill_tables(
-    defs: dg.Definitions, instance: dg.DagsterInstance, catalog: Catalog, use_case: BoundUseCase, days: DayRange
+    defs: dg.Definitions,
+    instance: dg.DagsterInstance,
+    catalog: Catalog,
+    use_case: BoundUseCase,
+    days: DayRange,
+    tags: Mapping[str, str] | None = None,
 ) -> Iterator[Outcome]:
-    """Raw and mapped tables of the range: one run a chunk; the generator yields as each ends."""
-    keys = upstream_tables(catalog, use_case)
-    for chunk in chunks(days):
-        yield run_assets(defs, instance, keys, chunk, tags={"use_case": use_case.name})
+    """Raw and mapped tables of the range, a chunk in one run; the generator yields as each piece ends.
+
+    A chunk that fails is run again in halves, so that a bad day fails alone; what is yielded has succeeded or is a
+    single day. When `MOST_BAD_DAYS` have failed, something is wrong with all of them, and pieces fail whole.
+    """
+    keys, bad = upstream_tables(catalog, use_case), 0
+    pieces = chunks(days)
+    while pieces:
+        piece = pieces.pop(0)
+        outcome = run_assets(defs, instance, keys, piece, tags=_tags(use_case, Phase.TABLES, tags))
+        if outcome.success or len(piece) == 1 or bad >= MOST_BAD_DAYS:
+            bad += not outcome.success
+            yield outcome
+        else:
+            pieces[:0] = chunks(piece, (len(piece) + 1) // 2)
 
 
 def backfill_predictions(
-    defs: dg.Definitions, instance: dg.DagsterInstance, use_case: BoundUseCase, days: DayRange
+    defs: dg.Definitions,
+    instance: dg.DagsterInstance,
+    use_case: BoundUseCase,
+    days: DayRange,
+    tags: Mapping[str, str] | None = None,
 ) -> Iterator[Outcome]:
     """Features, predictions and history of each day, with a verdict of its own: a bad day fails alone."""
     keys = stage_keys(use_case, ("features", "predictions", "historic"))
     for day in days.days():
-        yield run_assets(defs, instance, keys, day, tags={"use_case": use_case.name})
+        yield run_assets(defs, instance, keys, day, tags=_tags(use_case, Phase.PREDICTIONS, tags))
 
 
-def publish(defs: dg.Definitions, instance: dg.DagsterInstance, use_case: BoundUseCase) -> Outcome:
+def publish(
+    defs: dg.Definitions, instance: dg.DagsterInstance, use_case: BoundUseCase, tags: Mapping[str, str] | None = None
+) -> Outcome:
     """Latest, online and the online features, once for all the days before."""
     keys = [*stage_keys(use_case, ("latest", "online")), *online_features_keys(use_case)]
-    return run_assets(defs, instance, keys, tags={"use_case": use_case.name})
+    return run_assets(defs, instance, keys, tags=_tags(use_case, Phase.PUBLICATION, tags))
+
+
+def _tags(use_case: BoundUseCase, phase: Phase, more: Mapping[str, str] | None) -> dict[str, str]:
+    return {
+        "use_case": use_case.name,
+        PHASE_TAG: phase.value,
+        PRIORITY_TAG: str(Priority.BACKFILL.value),
+        **(more or {}),
+    }
 
 
 def train(
@@ -90,16 +133,16 @@ def missing_days(
     """The days of a range that some daily table of the use case lacks, as ranges."""
     tables = [k for k in upstream_tables(catalog, use_case) if catalog.tables[k.path[-1]].daily]
     have = [instance.get_materialized_partitions(key) for key in tables]
-    return _ranges(day for day in days.days() if not all(str(day) in found for found in have))
+    return ranges(day for day in days.days() if not all(str(day) in found for found in have))
 
 
 def unscored_days(instance: dg.DagsterInstance, use_case: BoundUseCase, days: DayRange) -> list[DayRange]:
     """The days of a range without a prediction in the history, as ranges."""
     have = instance.get_materialized_partitions(dg.AssetKey([use_case.name, "historic"]))
-    return _ranges(day for day in days.days() if str(day) not in have)
+    return ranges(day for day in days.days() if str(day) not in have)
 
 
-def _ranges(days: Iterable[date]) -> list[DayRange]:
+def ranges(days: Iterable[date]) -> list[DayRange]:
     """Ascending days as the fewest ranges."""
     ranges: list[DayRange] = []
     for day in days:

@@ -1,15 +1,16 @@
-"""Two jobs a use case: the daily one, from landed files to what readers get, and the training.
+"""The jobs: a domain's tables; a use case's daily run, from landed files to what readers get, and its training.
 
-Here: which assets a job holds, and its schedule. Not here: backfills over a range (backfill.py).
+Here: which assets a job holds, its priority, and the schedule of the training. Not here: when a day is run (daily.py,
+arrivals.py, catch_up.py), or backfills over a range (backfill.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import timedelta
-from zoneinfo import ZoneInfo
+from enum import Enum
 
 import dagster as dg
+from dagster._core.storage.tags import PRIORITY_TAG
 
 from serving_assets.catalog.discovery import BoundUseCase
 from serving_assets.catalog.spec import Weekly
@@ -18,7 +19,19 @@ from serving_assets.pipeline.platform import Platform
 TRAINING_STAGES = ("training_set", "model", "champion")
 DAILY_STAGES = ("features", "predictions", "historic", "latest", "online")
 ONLINE_FEATURES = "online_features"
+DAYS_TAG = "serving_assets/days_of"
+"""On every run of single days of a use case; the queue lets one of them in at a time."""
 CRON_DAYS = ("sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday")
+
+
+class Priority(Enum):
+    """Who goes first in the queue; what has no priority, such as a backfill from the UI, stands at 0."""
+
+    TABLES = 20
+    DAILY = 10
+    CATCH_UP = 5
+    RESCORING = -5
+    BACKFILL = -10
 
 
 def stage_keys(use_case: BoundUseCase, stages: Iterable[str]) -> list[dg.AssetKey]:
@@ -37,18 +50,25 @@ def online_features_keys(use_case: BoundUseCase) -> list[dg.AssetKey]:
     return stage_keys(use_case, [ONLINE_FEATURES] if use_case.spec.online_features else [])
 
 
-def use_case_jobs(
-    use_case: BoundUseCase, platform: Platform
-) -> tuple[list[dg.UnresolvedAssetJobDefinition], list[dg.ScheduleDefinition]]:
-    """The jobs of a use case and their schedules."""
-    spec = use_case.spec
+def daily_job_name(use_case: BoundUseCase) -> str:
+    """Name of the job that makes one day of a use case."""
+    return f"{use_case.name}_daily"
+
+
+def tables_job_name(domain: str) -> str:
+    """Name of the job that makes the raw and mapped tables of a domain."""
+    return f"{domain}_tables"
+
+
+def use_case_jobs(use_case: BoundUseCase) -> tuple[dg.UnresolvedAssetJobDefinition, dg.UnresolvedAssetJobDefinition]:
+    """The daily job and the training of a use case."""
     training = dg.AssetSelection.assets(*stage_keys(use_case, TRAINING_STAGES))
     tags = {"use_case": use_case.name}
     daily = dg.define_asset_job(
-        f"{use_case.name}_daily",
+        daily_job_name(use_case),
         selection=dg.AssetSelection.assets(*daily_keys(use_case)).upstream() - training,
         description=f"One day of {use_case.name}: from landed files to what readers get.",
-        tags=tags,
+        tags={**tags, DAYS_TAG: use_case.name, PRIORITY_TAG: str(Priority.DAILY.value)},
     )
     train = dg.define_asset_job(
         f"{use_case.name}_training",
@@ -56,39 +76,22 @@ def use_case_jobs(
         description=f"Train {use_case.name}, measure it, and make it champion if it is fit.",
         tags=tags,
     )
-    partitions = platform.partitions(use_case.domain.timezone)
-    return [daily, train], [
-        _daily_schedule(use_case, daily, partitions),
-        _training_schedule(spec.training_schedule, train),
-    ]
+    return daily, train
 
 
-def _daily_schedule(
-    use_case: BoundUseCase, job: dg.UnresolvedAssetJobDefinition, partitions: dg.DailyPartitionsDefinition
-) -> dg.ScheduleDefinition:
-    """Every day, the newest day that has ended."""
-    at = use_case.spec.schedule
-    hour, minute = at.at.split(":")[:2]
-
-    @dg.schedule(
-        name=f"{job.name}_schedule",
-        job=job,
-        cron_schedule=f"{int(minute)} {int(hour)} * * *",
-        execution_timezone=at.timezone,
-        description=f"Scores the day that has just ended, daily at {at.at} {at.timezone}.",
-        default_status=dg.DefaultScheduleStatus.RUNNING,
+def tables_job(domain: str, platform: Platform) -> dg.UnresolvedAssetJobDefinition:
+    """The raw and mapped tables of a domain, which all use cases share."""
+    keys = (dg.AssetKey([t.layer, t.name]) for t in platform.catalog.tables.values() if t.domain.name == domain)
+    return dg.define_asset_job(
+        tables_job_name(domain),
+        selection=dg.AssetSelection.assets(*keys),
+        description=f"Raw and mapped tables of {domain}: of the days whose files have arrived.",
+        tags={"domain": domain, PRIORITY_TAG: str(Priority.TABLES.value)},
     )
-    def newest_day(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        now = context.scheduled_execution_time.astimezone(ZoneInfo(use_case.domain.timezone))
-        day = now.date() - timedelta(days=1)
-        if day < partitions.start.date():
-            return dg.SkipReason(f"No day has ended yet since the first partition, {partitions.start.date()}.")
-        return dg.RunRequest(run_key=str(day), partition_key=str(day))
-
-    return newest_day
 
 
-def _training_schedule(at: Weekly, job: dg.UnresolvedAssetJobDefinition) -> dg.ScheduleDefinition:
+def training_schedule(at: Weekly, job: dg.UnresolvedAssetJobDefinition) -> dg.ScheduleDefinition:
+    """Every week."""
     hour, minute = at.at.split(":")[:2]
     return dg.ScheduleDefinition(
         name=f"{job.name}_schedule",

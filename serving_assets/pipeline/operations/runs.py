@@ -61,7 +61,7 @@ def run_assets(
 ) -> Outcome:
     """Materialize `keys` in one run: for one day, for a range of days at once, or, without days, unpartitioned ones."""
     job = defs.resolve_implicit_global_asset_job_def()
-    run_tags = {**(tags or {}), PROCESS_TAG: _process()}
+    run_tags = {**(tags or {}), PROCESS_TAG: this_process()}
     partition = None
     if isinstance(days, DayRange) and days.first != days.last:
         run_tags |= {ASSET_PARTITION_RANGE_START_TAG: str(days.first), ASSET_PARTITION_RANGE_END_TAG: str(days.last)}
@@ -84,16 +84,21 @@ def settle_dead_runs(instance: dg.DagsterInstance) -> None:
 
     Nobody else would: a command runs without a daemon, and the next one would wait for the slot in vain.
     """
-    host, started = platform.node(), dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])
-    for run in instance.get_runs(started):
-        its_host, _, pid = run.tags.get(PROCESS_TAG, "").rpartition(":")
-        if its_host == host and not _alive(int(pid)):
+    for run in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
+        if is_dead(run.tags.get(PROCESS_TAG, "")):
             instance.report_run_failed(run, "The process that executed this run was killed.")
             instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
 
 
-def _process() -> str:
+def this_process() -> str:
+    """Host and number of the running process, as its runs and backfills carry them."""
     return f"{platform.node()}:{os.getpid()}"
+
+
+def is_dead(process: str) -> bool:
+    """Whether `process` was one of this machine and is gone; of another machine's nobody here can tell."""
+    host, _, pid = process.rpartition(":")
+    return host == platform.node() and not _alive(int(pid))
 
 
 def _alive(pid: int) -> bool:

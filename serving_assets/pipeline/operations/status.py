@@ -1,4 +1,4 @@
-"""The state of a use case: how far each stage is, what readers get, and which checks fail.
+"""The state of a use case: how far each stage is and how timely, what readers get, what is lacking and what fails.
 
 Here: gathering it from the Dagster instance, the store and the registry. Not here: its screen (commands/status.py).
 """
@@ -18,6 +18,8 @@ from serving_assets.pipeline.operations.alerts import summary
 from serving_assets.pipeline.operations.backfill import upstream_tables
 from serving_assets.pipeline.operations.jobs import TRAINING_STAGES, daily_keys, stage_keys
 from serving_assets.pipeline.operations.rollback import one_write_to
+from serving_assets.pipeline.operations.survey import survey
+from serving_assets.pipeline.operations.timeliness import timeliness
 from serving_assets.pipeline.platform import Platform
 from serving_assets.pipeline.publications import Publications, is_lost, origin
 from serving_assets.pipeline.snapshot import Collection, collections_of
@@ -26,6 +28,7 @@ from serving_assets.pipeline.workspace import Workspace
 
 def gather(workspace: Workspace, use_case: BoundUseCase) -> dict[str, Any]:
     """The state of one use case in plain values."""
+    now = datetime.now(UTC)
     tables = upstream_tables(workspace.catalog, use_case)
     keys = [*tables, *daily_keys(use_case), *stage_keys(use_case, TRAINING_STAGES)]
     return {
@@ -33,6 +36,11 @@ def gather(workspace: Workspace, use_case: BoundUseCase) -> dict[str, Any]:
         "stages": {key.to_user_string(): _newest(workspace, key) for key in keys},
         "online": {c.asset: _online(workspace.platform, c) for c in collections_of(use_case)},
         **_champion(workspace, use_case),
+        "timeliness": [asdict(found) for found in timeliness(workspace, use_case, now)],
+        "lacks": [
+            {"day": lack.day, "state": lack.state, "why": lack.why}
+            for lack in survey(workspace.instance, workspace.platform, use_case, now)
+        ],
         "alerts": summary(workspace.platform.settings, use_case.name),
         "failing_checks": _failing(workspace, set(keys)),
     }

@@ -80,8 +80,8 @@ def silence(
     if as_json:
         print_json(_silence(made))
     else:
-        console.print(f"{made.pattern} is silent until {_time(made.until)}; to end that earlier: ", end="")
-        console.print(f"serving-assets alerts unsilence {made.number}", markup=False)
+        console.print(f"{made.pattern} is silent until {_time(made.until)}; to end that earlier:", end=" ", emoji=False)
+        console.print(f"serving-assets alerts unsilence {made.number}", markup=False, emoji=False)
 
 
 @alerts_app.command()
@@ -91,7 +91,7 @@ def unsilence(
     """End a silence."""
     with told_errors():
         ended = _book().unsilence(number, datetime.now(UTC))
-    console.print(f"{ended.pattern} is no longer silent.", markup=False)
+    console.print(f"{ended.pattern} is no longer silent.", markup=False, emoji=False)
 
 
 @alerts_app.command("test")
@@ -116,7 +116,7 @@ def try_owner(
     else:
         for name, error in tried.items():
             console.print(f"  [{'red' if error else 'green'}]{name}[/]", end=" ")
-            console.print(error or "accepted", markup=False)
+            console.print(error or "accepted", markup=False, emoji=False)
     raise typer.Exit(1 if any(tried.values()) else 0)
 
 
@@ -176,19 +176,19 @@ def _print(told: dict[str, Any]) -> None:
         color = "green" if one["resolved_at"] else "red" if one["severity"] == "ERROR" else "yellow"
         state = "OVER" if one["resolved_at"] else one["severity"]
         console.print(f"[bold]{one['incident']:>4}[/] [{color}]{state}[/] {one['asset']} {one['kind']}", end=" ")
-        console.print(f"{one['days']} since {_time(one['opened_at'])}".strip(), markup=False)
+        console.print(f"{one['days']} since {_time(one['opened_at'])}".strip(), markup=False, emoji=False)
         taken = f"taken by {one['acknowledged_by']}" if one["acknowledged_by"] else ""
         for line in (one["said"], taken, "" if one["resolved_at"] else one["first_step"]):
             if line:
-                console.print(f"     {line}", markup=False)
+                console.print(f"     {line}", markup=False, emoji=False)
     if not told["incidents"]:
         console.print("[green]No incident is open.[/]")
     for one in told["silences"]:
         said = f"silent until {_time(one['until'])} by {one['author']}: {one['reason']}".rstrip(": ")
-        console.print(f"  silence {one['number']}: {one['pattern']} is {said}", markup=False)
+        console.print(f"  silence {one['number']}: {one['pattern']} is {said}", markup=False, emoji=False)
     for one in told["undelivered"]:
         console.print(f"  [red]not delivered[/] to {one['channel']} after {one['attempts']} attempts:", end=" ")
-        console.print(f"{one['notice']} of incident {one['incident']}: {one['error']}", markup=False)
+        console.print(f"{one['notice']} of incident {one['incident']}: {one['error']}", markup=False, emoji=False)
     if not told["is_looking"]:
         since = f"since {_time(told['looked_at'])}" if told["looked_at"] else "yet"
         console.print(f"[yellow]Nobody has looked {since}[/]: the sensor alerts runs while dagster-daemon does.")
@@ -198,7 +198,7 @@ def _print_one(incident: Incident, said: str, *, as_json: bool) -> None:
     if as_json:
         print_json(_record(incident))
     else:
-        console.print(f"{incident.number} {incident.key}: {said}", markup=False)
+        console.print(f"{incident.number} {incident.key}: {said}", markup=False, emoji=False)
 
 
 def _tell(book: AlertBook) -> None:

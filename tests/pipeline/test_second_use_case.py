@@ -98,7 +98,7 @@ def test_a_folder_is_a_use_case(second: Bench, built: Bench) -> None:
     """A folder with a declaration, two queries and a train function is trained, scored, published and shown."""
     repository = second.defs.get_repository_def()
     assert {f"{SECOND}_daily", f"{SECOND}_training"} <= set(repository.job_names)
-    assert repository.get_schedule_def(f"{SECOND}_daily_schedule").cron_schedule == "15 7 * * *"
+    assert repository.get_schedule_def(f"{SECOND}_daily_schedule").cron_schedule[0] == "15,25,35,45,55 7 * * *"
     trained = second.train()
     assert trained.success, trained.failures
     for day in (DAY - timedelta(days=1), DAY):

@@ -17,9 +17,17 @@ from serving_assets.errors import InputError
 from serving_assets.failpoints import failpoint
 from serving_assets.pipeline.platform import Platform
 from serving_assets.pipeline.publications import Publications, origin
-from serving_assets.pipeline.snapshot import Collection, Snapshot, Total, changes_sql, python_values, snapshot_of
+from serving_assets.pipeline.snapshot import (
+    Collection,
+    Snapshot,
+    Total,
+    changes_sql,
+    python_values,
+    snapshot_of,
+    text_bytes,
+)
 from serving_assets.store import (
-    Change,
+    BareChange,
     Control,
     DisagreementError,
     Generation,
@@ -107,7 +115,7 @@ class Publisher:
         store = self.platform.store
         size = 0
 
-        def counted(control: Control) -> Iterator[Change]:
+        def counted(control: Control) -> Iterator[BareChange]:
             nonlocal size
             if distrust is not None:
                 size = total.bytes
@@ -140,7 +148,7 @@ class Publisher:
 
     def _differences(
         self, snapshot: Snapshot, total: Total, control: Control
-    ) -> Iterator[tuple[Iterator[Change], int]]:
+    ) -> Iterator[tuple[Iterator[BareChange], int]]:
         """The documents that differ from the published ones, in batches, with the bytes of the new texts."""
         inputs, old = {"target": Input(snapshot.scan)}, None
         if control.published:
@@ -157,10 +165,9 @@ class Publisher:
         for batch in self.platform.engine.stream(query):
             before, after = batch.column(1), batch.column(2)
             changed = pc.fill_null(pc.not_equal(before, after), True)
-            size = pc.sum(pc.binary_length(after.filter(changed))).as_py() or 0
-            yield map(Change, *(python_values(column) for column in batch.columns)), size
+            yield zip(*map(python_values, batch.columns), strict=True), text_bytes(after.filter(changed))
 
-    def _everything(self, snapshot: Snapshot) -> Iterator[Change]:
+    def _everything(self, snapshot: Snapshot) -> Iterator[BareChange]:
         """Every document of the snapshot, and the removal of whatever else the store shows.
 
         Holds the ids in memory: the one place that does, and only when the lake cannot tell what must go.
@@ -168,10 +175,10 @@ class Publisher:
         named = set()
         for entity, text in snapshot.documents(self.platform.engine):
             named.add(entity)
-            yield Change(entity, None, text)
+            yield entity, None, text
         for entity, text in self.platform.store.scan(self.collection.name):
             if entity not in named:
-                yield Change(entity, text, None)
+                yield entity, text, None
 
 
 def parity_with(platform: Platform, snapshot: Snapshot, total: Total | None = None) -> Parity:

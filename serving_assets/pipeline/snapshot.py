@@ -1,7 +1,7 @@
 """What a use case publishes: a version of a table, as the documents that the online store holds.
 
-Here: its collections, and the SQL of a document's text, of the differences between two versions, and of their count
-and digest. Not here: publishing (publishing.py).
+Here: its collections, the SQL of a document's text and of the differences between two versions, and their count and
+digest. Not here: publishing (publishing.py).
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from serving_assets.engines.query import Engine, Input, Query
 from serving_assets.errors import InputError
 from serving_assets.lake import DayRange, Lake, Scan
 from serving_assets.pipeline.windows import as_of
-from serving_assets.store import Entity, Generation, digest_sql
+from serving_assets.store import Entity, Generation, columns_digest
+from serving_assets.store.digest import MODULUS
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -157,25 +158,35 @@ class Snapshot:
         return documents_sql(self.collection, table, self.stamp)
 
     def total(self, engine: Engine) -> Total:
-        """Count, digest and size of all documents."""
-        sql = f"""
-            SELECT count(*) AS rows, CAST({digest_sql("id", "text")} AS VARCHAR) AS digest,
-                   CAST(coalesce(sum(strlen(text)), 0) AS BIGINT) AS bytes
-            FROM ({self.documents_sql("snapshot")})
-        """  # the digest as text, because Arrow has no unsigned number of 128 bits
-        found = engine.collect(Query(sql, {"snapshot": Input(self.scan)})).to_pylist()[0]
-        return Total(found["rows"], int(found["digest"]), found["bytes"])
+        """Count, digest and size of all documents, in bounded memory."""
+        rows = digest = size = 0
+        for batch in self._batches(engine):
+            entities, texts = map(python_values, batch.columns)
+            rows += len(texts)
+            digest += columns_digest(entities, texts)
+            size += text_bytes(batch.column(1))
+        return Total(rows, digest % MODULUS, size)
 
     def documents(self, engine: Engine) -> Iterator[tuple[Entity, str]]:
         """Every document, in any order, in bounded memory."""
-        for batch in engine.stream(Query(self.documents_sql("snapshot"), {"snapshot": Input(self.scan)})):
-            yield from zip(*(python_values(column) for column in batch.columns), strict=True)
+        for batch in self._batches(engine):
+            yield from zip(*map(python_values, batch.columns), strict=True)
+
+    def _batches(self, engine: Engine) -> Iterator[pa.RecordBatch]:
+        return engine.stream(Query(self.documents_sql("snapshot"), {"snapshot": Input(self.scan)}))
 
 
 def python_values(column: pa.Array) -> list[Any]:
     """What `column.to_pylist()` gives for ids and texts, made in bulk."""
     values: list[Any] = column.to_numpy(zero_copy_only=False).tolist()
     return values
+
+
+def text_bytes(column: pa.Array) -> int:
+    """How many bytes the texts of `column` have together."""
+    import pyarrow.compute as pc
+
+    return pc.sum(pc.binary_length(column)).as_py() or 0
 
 
 def newest_snapshot(collection: Collection, engine: Engine, lake: Lake) -> Snapshot:

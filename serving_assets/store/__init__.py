@@ -14,11 +14,12 @@ from typing import Any
 
 from serving_assets.errors import InputError
 from serving_assets.store.control import Activation, Control, Generation, Lease, Occasion, Pin
-from serving_assets.store.digest import digest_sql, document_digest, total_digest
+from serving_assets.store.digest import columns_digest, document_digest, total_digest
 from serving_assets.store.protocol import OnlineStore
 from serving_assets.store.publication import Publication
 from serving_assets.store.publish import publish
 from serving_assets.store.records import (
+    BareChange,
     Change,
     DisagreementError,
     Document,
@@ -36,6 +37,7 @@ from serving_assets.store.upkeep import parity, release
 
 __all__ = [
     "Activation",
+    "BareChange",
     "Change",
     "Control",
     "DisagreementError",
@@ -55,7 +57,7 @@ __all__ = [
     "SqliteStore",
     "StoreError",
     "Target",
-    "digest_sql",
+    "columns_digest",
     "document_digest",
     "open_store",
     "parity",

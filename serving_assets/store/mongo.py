@@ -39,12 +39,12 @@ from serving_assets.store.mongo_documents import (
     strays,
     to_document,
     to_record,
-    visible,
+    unseen,
     without_generation,
 )
 from serving_assets.store.mongo_errors import duplicates, may_pass
 from serving_assets.store.protocol import OnlineStore
-from serving_assets.store.records import Change, Document, Entity, StoreError
+from serving_assets.store.records import BareChange, Document, Entity, StoreError
 
 WRITES = 2_000
 READS = 2_000
@@ -126,23 +126,25 @@ class MongoStore(OnlineStore):
                 yield from_document(collection, stored)
 
     def upsert(
-        self, collection: str, generation: int, base: int | None, void: Ranges, changes: Sequence[Change]
+        self, collection: str, generation: int, base: int | None, void: Ranges, changes: Sequence[BareChange]
     ) -> None:
         """Bulk writes side by side. What `old` says is a guess that the query proves; where it fails, we look."""
 
-        def write(some: Sequence[Change]) -> None:
+        def write(some: Sequence[BareChange]) -> None:
             pending = self._write(collection, [(c, _guess(c, generation, base, in_cur)) for c in some])
             for _ in range(ROUNDS):
                 if not pending:
                     return
                 seen = self._seen(collection, pending)
-                planned = [(c, _replacement(c, seen.get(c.entity), generation, base, void)) for c in pending]
+                planned = [(c, _replacement(c, seen.get(c[0]), generation, base, void)) for c in pending]
                 pending = self._write(collection, [(c, operation) for c, operation in planned if operation])
             raise _restless(collection)
 
         in_cur = {} if base is None else shown_in_cur(base, void)
         with self._mongo.explained(), ThreadPoolExecutor(self._writers) as pool:
-            list(pool.map(write, _parts(changes, WRITES)))
+            # Parts of one size, so that no writer waits for another's last one.
+            rounds = max(round(len(changes) / (WRITES * self._writers)), 1)
+            list(pool.map(write, _parts(changes, -(-len(changes) // (rounds * self._writers)) or 1)))
 
     def settle(self, collection: str, generation: int, base: int | None, void: Ranges) -> int:
         """Page after page, each looked up by the index on `cur.g`."""
@@ -164,10 +166,11 @@ class MongoStore(OnlineStore):
         return self._rewrite(collection, {**shown_in_cur(base, void), "cur.gone": {"$exists": False}}, cleared)
 
     def count(self, collection: str, generation: int, void: Ranges) -> int:
-        """One query that looks at every document."""
+        """All documents less those that a reader would not find, which the indexes tell."""
         with self._mongo.explained():
             documents = self._mongo.documents(collection)
-            return self._patiently(lambda: documents.count_documents(visible(generation, void)))
+            there = self._patiently(lambda: documents.count_documents({}, hint="_id_"))
+            return there - sum(self._patiently(partial(documents.count_documents, q)) for q in unseen(generation, void))
 
     def remove(self, collection: str, newest: int, void: Ranges) -> int:
         """One command."""
@@ -180,13 +183,13 @@ class MongoStore(OnlineStore):
         """Close the connections of this process."""
         self._mongo.close()
 
-    def _seen(self, collection: str, changes: Sequence[Change]) -> dict[Entity, Fields]:
+    def _seen(self, collection: str, changes: Sequence[BareChange]) -> dict[Entity, Fields]:
         """The documents to change, as the primary stores them."""
         documents = self._mongo.documents(collection)
-        stored = self._patiently(partial(_by_id, documents, [change.entity for change in changes], None))
+        stored = self._patiently(partial(_by_id, documents, [entity for entity, _, _ in changes], None))
         return {found["_id"]: found for found in stored}
 
-    def _write(self, collection: str, planned: Sequence[tuple[Change, Operation]]) -> list[Change]:
+    def _write(self, collection: str, planned: Sequence[tuple[BareChange, Operation]]) -> list[BareChange]:
         """Send the operations in one bulk; returns the changes that have to be looked at, because they met another."""
         if not planned:
             return []
@@ -238,7 +241,7 @@ def _by_id(documents: Collection[Fields], entities: Sequence[Entity], session: C
     return list(documents.find(query, batch_size=len(entities) + 1, session=session))
 
 
-def _guess(change: Change, generation: int, base: int | None, in_cur: Fields) -> Operation:
+def _guess(change: BareChange, generation: int, base: int | None, in_cur: Fields) -> Operation:
     """The operation that is right if the store shows `change.old` at `base`, and does nothing otherwise."""
     entity, old, new = change
     cur = slot(generation, new)
@@ -249,15 +252,16 @@ def _guess(change: Change, generation: int, base: int | None, in_cur: Fields) ->
 
 
 def _replacement(
-    change: Change, stored: Fields | None, generation: int, base: int | None, void: Ranges
+    change: BareChange, stored: Fields | None, generation: int, base: int | None, void: Ranges
 ) -> Operation | None:
     """The operation for what the store was seen to hold; None when the change is done, or overtaken."""
-    cur = slot(generation, change.new)
+    entity, _, new = change
+    cur = slot(generation, new)
     if stored is None:
-        return InsertOne(to_document(change.entity, cur, base, GONE))
-    if is_newer(stored, generation) or is_done(stored, generation, base, change.new):
+        return InsertOne(to_document(entity, cur, base, GONE))
+    if is_newer(stored, generation) or is_done(stored, generation, base, new):
         return None
-    return ReplaceOne(_unchanged(stored), to_document(change.entity, cur, base, at_base(stored, base, void)))
+    return ReplaceOne(_unchanged(stored), to_document(entity, cur, base, at_base(stored, base, void)))
 
 
 def _unchanged(stored: Fields) -> Fields:

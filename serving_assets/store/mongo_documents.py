@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from decimal import Decimal
 from functools import lru_cache
@@ -222,11 +222,12 @@ def strays(generation: int, base: int | None, void: Ranges) -> Fields:
     return {"$or": [above, *below]}
 
 
-def visible(generation: int, void: Ranges) -> Fields:
-    """The documents that a reader finds if `generation` is active."""
-    in_cur = {**shown_in_cur(generation, void), "cur.gone": {"$exists": False}}
-    in_prev = {"prev.g": {"$exists": True}, "prev.gone": {"$exists": False}}
-    return {"$or": [in_cur, {"$or": [{"cur.g": {"$gt": generation}}, *_in(void)], **in_prev}]}
+def unseen(generation: int, void: Ranges) -> list[Fields]:
+    """The documents that no reader finds if `generation` is active, in queries that share none."""
+    gone = {**shown_in_cur(generation, void), "cur.gone": True}
+    not_in_cur = [{"cur.g": {"$gt": generation}}, *_in([(a, min(b, generation)) for a, b in void if a <= generation])]
+    nothing_in_prev: Fields = {"$or": [{"prev.g": {"$exists": False}}, {"prev.gone": True}]}
+    return [gone, *({"$and": [among, nothing_in_prev]} for among in not_in_cur)]
 
 
 def guessed(entity: Entity, held: Fields, in_cur: Fields) -> Fields:
@@ -240,7 +241,7 @@ def guessed(entity: Entity, held: Fields, in_cur: Fields) -> Fields:
     return query
 
 
-def _in(ranges: Ranges) -> list[Fields]:
+def _in(ranges: Iterable[tuple[int, int]]) -> list[Fields]:
     return [{"cur.g": {"$gte": first, "$lte": last}} for first, last in ranges]
 
 

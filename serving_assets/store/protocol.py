@@ -17,7 +17,7 @@ from typing import Self
 
 from serving_assets.store import reading, upkeep
 from serving_assets.store.control import ROLLBACK, Control, Occasion, Ranges
-from serving_assets.store.records import Change, Document, Entity, Reading
+from serving_assets.store.records import BareChange, Document, Entity, Reading
 
 
 class OnlineStore(ABC):
@@ -54,7 +54,7 @@ class OnlineStore(ABC):
 
     @abstractmethod
     def upsert(
-        self, collection: str, generation: int, base: int | None, void: Ranges, changes: Sequence[Change]
+        self, collection: str, generation: int, base: int | None, void: Ranges, changes: Sequence[BareChange]
     ) -> None:
         """Write each change as `cur = (generation, new)` and `prev = (base, what is stored as the value at base)`.
 

@@ -25,10 +25,18 @@ from dataclasses import replace
 
 from serving_assets.errors import ConflictError
 from serving_assets.store.control import PUBLISH, Control, Generation, Lease, Occasion, with_void
-from serving_assets.store.digest import MODULUS, total_digest
+from serving_assets.store.digest import MODULUS, columns_digest
 from serving_assets.store.protocol import OnlineStore
 from serving_assets.store.reading import REWRITE, Stale, visible
-from serving_assets.store.records import Change, DisagreementError, PinnedError, StoreError, Target, check_entities
+from serving_assets.store.records import (
+    BareChange,
+    DisagreementError,
+    Entity,
+    PinnedError,
+    StoreError,
+    Target,
+    check_entities,
+)
 from serving_assets.store.upkeep import held_by
 
 LEASE_SECONDS = 300.0
@@ -67,7 +75,7 @@ class Publication:
         self._rewrite = rewrite
         self._lease_seconds = lease_seconds
         self._random = random.Random(self.generation)
-        self._sample: list[Change] = []
+        self._sample: list[BareChange] = []
 
     @classmethod
     def begin(
@@ -110,17 +118,18 @@ class Publication:
             raise ConflictError(f"{collection}: somebody else changed the control record first.", mend="Try again.")
         return cls(store, collection, taken, occasion, lease_seconds, rewrite)
 
-    def write(self, batch: Sequence[Change]) -> int:
+    def write(self, batch: Sequence[BareChange]) -> int:
         """Write those documents of `batch` that differ, and keep a few of all for `verify`; returns how many."""
         self._hold()
-        written = batch if self._rewrite else [change for change in batch if change.old != change.new]
+        written = batch if self._rewrite else [change for change in batch if change[1] != change[2]]
         if written:
-            check_entities([change.entity for change in written])
+            entities, before, after = zip(*written, strict=True)
+            check_entities(entities)
             self.store.upsert(self.collection, self.generation, self.base, self.control.void, written)
-            self._tally(written)
+            self._tally(entities, before, after)
             self._keep_sample(written)
         if len(written) < len(batch):
-            self._keep_sample([change for change in batch if change.old == change.new])
+            self._keep_sample([change for change in batch if change[1] == change[2]])
         return len(written)
 
     def settle(self) -> None:
@@ -147,16 +156,16 @@ class Publication:
         counted = self.store.count(self.collection, self.generation, self.control.void)
         if counted != target.rows:
             raise self._refusal(f"the store would hold {counted} documents, the target has {target.rows}", REWRITE)
-        documents = self.store.documents(self.collection, [change.entity for change in self._sample])
-        for change in self._sample:
-            document = documents.get(change.entity)
+        documents = self.store.documents(self.collection, [entity for entity, _, _ in self._sample])
+        for entity, _, new in self._sample:
+            document = documents.get(entity)
             try:
                 text = visible(document, self.generation, self.control) if document else None
             except Stale:
                 text = None
-            if text != change.new:
+            if text != new:
                 raise self._refusal(
-                    f"a reader of the new generation would not find what was written for {change.entity!r}", REWRITE
+                    f"a reader of the new generation would not find what was written for {entity!r}", REWRITE
                 )
 
     def flip(self, target: Target) -> Control:
@@ -190,19 +199,19 @@ class Publication:
             self._lease()
             self._swap(replace(self.control, void=with_void(self.control.void, self.generation), lease=None))
 
-    def _tally(self, written: Sequence[Change]) -> None:
-        before = [(entity, old) for entity, old, _ in written if old is not None]
-        after = [(entity, new) for entity, _, new in written if new is not None]
-        self.changed += len(after)
-        self.removed += len(written) - len(after)
-        self.rows += len(after)
-        self.digest += total_digest(after)
+    def _tally(self, entities: Sequence[Entity], before: Sequence[str | None], after: Sequence[str | None]) -> None:
+        added, digest = _counted(entities, after)
+        self.changed += added
+        self.removed += len(entities) - added
+        self.rows += added
+        self.digest += digest
         if not self._rewrite:
-            self.rows -= len(before)
-            self.digest -= total_digest(before)
+            replaced, digest = _counted(entities, before)
+            self.rows -= replaced
+            self.digest -= digest
         self.digest %= MODULUS
 
-    def _keep_sample(self, written: Sequence[Change]) -> None:
+    def _keep_sample(self, written: Sequence[BareChange]) -> None:
         self._sample += self._random.sample(written, min(len(written), SAMPLE_PER_BATCH))
         if len(self._sample) > SAMPLE_TOTAL:
             self._sample = self._random.sample(self._sample, SAMPLE_TOTAL // 2)
@@ -257,3 +266,11 @@ def refuse_pinned(collection: str, control: Control, occasion: Occasion) -> None
     """Let nothing new replace what a rollback has brought back, until somebody resumes."""
     if control.pinned and occasion.kind == "publish":
         raise PinnedError(collection, control.active, control.pinned)
+
+
+def _counted(entities: Sequence[Entity], texts: Sequence[str | None]) -> tuple[int, int]:
+    """How many documents there are, and their digest; an entity without a text has none."""
+    there = [text for text in texts if text is not None]
+    if len(there) < len(texts):
+        entities = [entity for entity, text in zip(entities, texts, strict=True) if text is not None]
+    return len(there), columns_digest(entities, there)

@@ -15,11 +15,11 @@ from serving_assets.failpoints import failpoint
 from serving_assets.store.control import PUBLISH, Control, Occasion
 from serving_assets.store.protocol import OnlineStore
 from serving_assets.store.publication import LEASE_SECONDS, Publication, refuse_pinned
-from serving_assets.store.records import Change, PublishReport, Target
+from serving_assets.store.records import BareChange, PublishReport, Target
 
-Changes = Iterable[Change] | Callable[[Control], Iterable[Change]]
+Changes = Iterable[BareChange] | Callable[[Control], Iterable[BareChange]]
 
-BATCH_ROWS = 10_000
+BATCH_ROWS = 20_000
 
 
 def publish(
@@ -117,7 +117,7 @@ def _holds(store: OnlineStore, collection: str, control: Control, target: Target
 
 
 def _write(
-    publication: Publication, changes: Iterable[Change], batch_rows: int, progress: Callable[[int], None] | None
+    publication: Publication, changes: Iterable[BareChange], batch_rows: int, progress: Callable[[int], None] | None
 ) -> None:
     handled = 0
     stream = iter(changes)

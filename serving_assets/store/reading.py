@@ -8,7 +8,6 @@ A reader first learns which generation is active, then fetches documents; in bet
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -119,9 +118,13 @@ def scan(store: OnlineStore, collection: str) -> Iterator[tuple[Entity, str]]:
     began = time.monotonic()
     try:
         for document in store.every_document(collection):
-            text = visible(document, active, control)
+            entity, generation, text = document[:3]
+            if generation not in shown:
+                text = visible(document, active, control)
+                if generation <= active and not control.is_void(generation):
+                    shown.add(generation)
             if text is not None:
-                yield document.entity, text
+                yield entity, text
         if time.monotonic() - began > TOMBSTONE_GRACE_SECONDS / 2 and store.control(collection) != control:
             raise Stale
     except Stale:

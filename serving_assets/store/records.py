@@ -43,12 +43,15 @@ class Change(NamedTuple):
     """What one entity's document says in the published snapshot and in the target. `None`: there is no document.
 
     Both texts come from the lake. `old == new` writes nothing; such a change offers the document for verification.
-    A NamedTuple because a publish handles millions of them.
     """
 
     entity: Entity
     old: str | None
     new: str | None
+
+
+BareChange = tuple[Entity, str | None, str | None]
+"""A Change, or one without the names: a publish handles millions, and a plain tuple is made in a tenth of the time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +164,8 @@ def check_entities(entities: Sequence[Entity]) -> None:
     """
     for kind in set(map(type, entities)):
         if kind is int:
-            valid = all(-_INT64 <= entity < _INT64 for entity in entities if type(entity) is int)
+            numbers = [entity for entity in entities if type(entity) is int]
+            valid = min(numbers) >= -_INT64 and max(numbers) < _INT64
         else:
             valid = kind is str and all(_encodes(entity) for entity in entities if type(entity) is str)
         if not valid:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from serving_assets.store.control import Control, Ranges
 from serving_assets.store.protocol import OnlineStore
-from serving_assets.store.records import Change, Document, Entity, StoreError
+from serving_assets.store.records import BareChange, Document, Entity, StoreError
 from serving_assets.store.sqlite_file import SqliteFile
 
 READ_IDS = 500
@@ -99,18 +99,18 @@ class SqliteStore(OnlineStore):
             after, last = "AND entity > ?", rows[-1][:1]
 
     def upsert(
-        self, collection: str, generation: int, base: int | None, void: Ranges, changes: Sequence[Change]
+        self, collection: str, generation: int, base: int | None, void: Ranges, changes: Sequence[BareChange]
     ) -> None:
         """One transaction. Numbers stand in the text: to bind six values per row costs more than the insert itself."""
         b, prev = _base(base, f"CASE WHEN cur_g <= {base} AND NOT {_is_void(void)} THEN cur ELSE prev END")
         sql = (
-            f"INSERT INTO documents VALUES ({self._id(collection)}, ?1, {generation:d}, ?3, {b}, NULL)"
-            f" ON CONFLICT DO UPDATE SET cur_g = {generation:d}, cur = ?3, prev_g = {b}, prev = {prev}"
+            f"INSERT INTO documents VALUES ({self._id(collection)}, ?1, {generation:d}, ?2, {b}, NULL)"
+            f" ON CONFLICT DO UPDATE SET cur_g = {generation:d}, cur = ?2, prev_g = {b}, prev = {prev}"
             f" WHERE cur_g <= {generation:d}"
         )
         with self._file.writing() as connection:
             # Of exact tuples sqlite3 binds the values directly, which saves a tenth.
-            connection.executemany(sql, map(tuple, changes))
+            connection.executemany(sql, [(entity, new) for entity, _, new in changes])
 
     def settle(self, collection: str, generation: int, base: int | None, void: Ranges) -> int:
         """One statement."""

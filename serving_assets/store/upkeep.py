@@ -13,12 +13,10 @@ from typing import TYPE_CHECKING
 
 from serving_assets.errors import ConflictError
 from serving_assets.store.control import Control, Lease, Occasion, with_void
-from serving_assets.store.digest import total_digest
-from serving_assets.store.records import Entity, Parity, StoreError
+from serving_assets.store.digest import count_and_digest
+from serving_assets.store.records import Parity, StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from serving_assets.store.protocol import OnlineStore
 
 REPUBLISH = "Publish the older snapshot from the lake's history as a new generation."
@@ -125,13 +123,5 @@ def parity(store: OnlineStore, collection: str, expected_rows: int, expected_dig
         ConflictError: others published so much meanwhile that the generation is gone.
     """
     control = store.control(collection)
-    rows = 0
-
-    def counted() -> Iterator[tuple[Entity, str]]:
-        nonlocal rows
-        for document in store.scan(collection):
-            rows += 1
-            yield document
-
-    digest = total_digest(counted())
+    rows, digest = count_and_digest(store.scan(collection))
     return Parity(control.active if control else None, rows, digest, expected_rows, expected_digest)

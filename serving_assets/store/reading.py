@@ -8,6 +8,7 @@ A reader first learns which generation is active, then fetches documents; in bet
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -116,6 +117,7 @@ def scan(store: OnlineStore, collection: str) -> Iterator[tuple[Entity, str]]:
         return
     active = control.published.number
     began = time.monotonic()
+    shown: set[int] = set()  # generations whose `cur` counts: of a million documents nearly all
     try:
         for document in store.every_document(collection):
             entity, generation, text = document[:3]

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import urllib.request
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from serving_assets.alerts.file import AlertsFile
 from serving_assets.alerts.message import Links
 from serving_assets.alerts.records import AlertsError, Finding, Severity
 from serving_assets.pipeline.operations.run_findings import Cursor, end_of_log, failing_now, since
-from serving_assets.pipeline.operations.state_findings import states
+from serving_assets.pipeline.operations.state_findings import days_given_up, states
 from serving_assets.pipeline.operations.subjects import (
     CONFIGURATION_BROKEN,
     DELIVERY_FAILED,
@@ -36,7 +36,7 @@ from serving_assets.pipeline.operations.subjects import (
 from serving_assets.pipeline.platform import Platform
 from serving_assets.settings import Settings
 
-EVERY_SECONDS = 30
+EVERY_SECONDS, SURVEY_SECONDS = 30, 300
 FAILED_ATTEMPTS = 5
 """After so many, which take about three minutes, a channel that refuses is an incident itself."""
 LAST_VALID = "configuration"
@@ -88,6 +88,9 @@ def look(instance: dg.DagsterInstance, platform: Platform, graph: AssetGraph, no
         findings, cursor = _events(instance, subjects, book, now)
         keys = [incident.key for incident in book.incidents()]
         findings += [*states(instance, subjects, keys, now), *_undelivered(book, config, now), broken]
+        if now.timestamp() - cursor.surveyed >= SURVEY_SECONDS:
+            findings += days_given_up(instance, platform, subjects, keys, now)
+            cursor = replace(cursor, surveyed=now.timestamp())
         book.observe(findings, config.rules(), now, asdict(cursor))
         outcomes = deliver(book, config, links(settings), now=now)
         refused = [outcome for outcome in outcomes if outcome.error]

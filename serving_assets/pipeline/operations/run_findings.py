@@ -57,10 +57,11 @@ only after a failure whether it will try again."""
 
 @dataclass(frozen=True)
 class Cursor:
-    """How far the event log has been read: the end of runs, and events outside of runs."""
+    """How far the event log has been read: the ends of runs, and events outside of runs; and the newest survey."""
 
     ends: int
     runless: str | None = None
+    surveyed: float = 0.0
 
 
 def end_of_log(instance: dg.DagsterInstance) -> Cursor:

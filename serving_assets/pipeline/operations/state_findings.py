@@ -1,4 +1,4 @@
-"""What no run says: tables that are late, runs that stand still, schedules and sensors that fail.
+"""What no run says: tables that are late, runs that stand still, schedules and sensors that fail, days given up.
 
 Here: how things stand at this moment. Not here: what happened in runs (run_findings.py).
 
@@ -15,14 +15,17 @@ import dagster as dg
 from dagster._core.definitions.freshness import FreshnessState, FreshnessStateRecord
 from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus, InstigatorTick, TickStatus
 
-from serving_assets.alerts.records import Finding, Key, Severity
+from serving_assets.alerts.records import ALL, Days, Finding, Key, Severity
 from serving_assets.pipeline.operations.subjects import (
     FRESHNESS,
+    GIVEN_UP,
     RUN_STUCK,
     TICK_FAILED,
     Subjects,
     platform_finding,
 )
+from serving_assets.pipeline.operations.survey import given_up
+from serving_assets.pipeline.platform import Platform
 
 SILENT_FOR = timedelta(minutes=30)
 """The longest step, a daily run for a million households, takes minutes; every step tells when it begins and ends."""
@@ -128,6 +131,30 @@ def _tick(state: InstigatorState, newest_first: list[InstigatorTick]) -> Finding
     error = failed[0].error
     said = (error.cause or error).message.strip() if error else "Its tick failed."
     return platform_finding(what, TICK_FAILED, Severity.ERROR, at, said=said[:500], page="automation")
+
+
+def days_given_up(
+    instance: dg.DagsterInstance, platform: Platform, subjects: Subjects, open_keys: Iterable[Key], now: datetime
+) -> Iterator[Finding]:
+    """Days that catching up has given up, by use case. Costs a look into the landing zone."""
+    failing: set[Key] = set()
+    for use_case in platform.catalog.use_cases.values():
+        if not (lacks := given_up(instance, platform, use_case, now)):
+            continue
+        asset = dg.AssetKey([use_case.name, "online"])
+        days = sorted(str(lack.day) for lack in lacks if lack.day)
+        found = subjects.asset_finding(
+            asset,
+            GIVEN_UP,
+            Severity.ERROR,
+            now,
+            Days(days[0], days[-1]) if days else ALL,
+            said=" ".join(lack.why for lack in lacks),
+        )
+        failing.add(found.key)
+        if found.key not in set(open_keys):
+            yield found
+    yield from _over(open_keys, GIVEN_UP, failing, now)
 
 
 def _over(open_keys: Iterable[Key], kind: str, failing: set[Key], now: datetime) -> Iterator[Finding]:

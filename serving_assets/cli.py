@@ -120,7 +120,7 @@ def status(
 ) -> None:
     """Per use case: the newest partition of each stage, what readers get, the champion, and the checks that fail.
 
-    Exits with 1 when a check fails as an error.
+    Exits with 1 when a check fails as an error, or when the store is out of reach or has lost what readers get.
     """
     from serving_assets.commands.status import print_status
     from serving_assets.pipeline.operations.status import gather
@@ -134,8 +134,9 @@ def status(
         else:
             for state in states:
                 print_status(state)
-        broken = any(check["severity"] == "ERROR" for state in states for check in state["failing_checks"])
-        raise typer.Exit(1 if broken else 0)
+        failing = any(check["severity"] == "ERROR" for state in states for check in state["failing_checks"])
+        lost = any(online["lost"] or online["unknown"] for state in states for online in state["online"].values())
+        raise typer.Exit(1 if failing or lost else 0)
 
 
 @app.command()

@@ -69,6 +69,10 @@ def _print_champion(state: dict[str, Any]) -> None:
 def _print_online(asset: str, online: dict[str, Any], use_case: str) -> None:
     what = "predictions" if asset == "online" else asset.replace("_", " ")
     label = f"  {'readers get' if asset == 'online' else '':<14}"
+    if online["unknown"]:
+        console.print(f"{label}[red]{what} unknown[/]:", end=" ")
+        console.print(online["unknown"], markup=False)
+        return
     if online["lost"]:
         console.print(
             f"{label}[red]no {what}: the store has lost generation {online['generation']}[/]; run: "
@@ -87,6 +91,9 @@ def _print_online(asset: str, online: dict[str, Any], use_case: str) -> None:
         why = f": {pin['reason']}" if pin["reason"] else ""
         console.print(f"{'':<16}[yellow]pinned[/] since {pin['at']} by {pin['by']}", end="")
         console.print(f"{why}; nothing new until: serving-assets resume {use_case}", markup=False)
-    back = online["one_write_rollback_to"]
-    way = f"in one write to generation {back}" if back else "by publishing an older snapshot anew"
-    console.print(f"{'':<16}[dim]a rollback leads back {way}[/]")
+    if asset != "online":
+        return
+    back, earlier = online["one_write_rollback_to"], online["rollback_to"]
+    way = f"in one write to generation {back}" if back else f"to generation {earlier}, published anew from the lake"
+    said = "there is no older generation to roll back to" if earlier is None else f"a rollback leads back {way}"
+    console.print(f"{'':<16}[dim]{said}[/]")

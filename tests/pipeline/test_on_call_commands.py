@@ -45,6 +45,7 @@ def test_a_night_on_call(bench: Bench, typed: Typed) -> None:
     status = typed("status", NAME)
     assert "pinned since" in status.output
     assert "nothing new until: serving-assets resume purchase_propensity" in status.output
+    assert "there is no older generation to roll back to" in status.output
     (state,) = json.loads(typed("status", NAME, "--json").output)
     online = state["online"]["online"]
     assert (online["generation"], online["previous"], online["one_write_rollback_to"]) == (1, None, None)
@@ -63,6 +64,17 @@ def test_a_night_on_call(bench: Bench, typed: Typed) -> None:
     assert "a rollback leads back in one write to generation 1" in typed("status", NAME).output
 
 
+def test_a_store_out_of_reach_on_call(bench: Bench, typed: Typed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page tells why nobody knows what readers get, and all the rest."""
+    monkeypatch.setenv("MONGODB_URI", "mongodb://me:pa55word@127.0.0.1:1/?serverSelectionTimeoutMS=200")
+    get_settings.cache_clear()
+    status = typed("status", NAME)
+    assert status.exit_code == 1
+    assert "predictions unknown: MongoDB at 127.0.0.1:1 is out of reach" in status.output
+    assert "pa55word" not in status.output
+    assert f"{NAME}/historic" in status.output
+
+
 def test_a_lost_store_on_call(bench: Bench, typed: Typed) -> None:
     """A look-up in a lost store fails with the command to type, and that command brings everything back."""
     g = published(bench, 1)
@@ -72,7 +84,9 @@ def test_a_lost_store_on_call(bench: Bench, typed: Typed) -> None:
     assert shown.exit_code == 1
     assert "unavailable: the store has lost generation 2" in shown.output
     assert "serving-assets restore purchase_propensity" in shown.output
-    assert "the store has lost generation 2" in typed("status", NAME).output
+    status = typed("status", NAME)
+    assert status.exit_code == 1
+    assert "the store has lost generation 2" in status.output
     restored = typed("restore", NAME)
     assert restored.exit_code == 0
     assert "the same in store and lake" in restored.output

@@ -21,7 +21,7 @@ from serving_assets.pipeline.operations.rollback import one_write_to
 from serving_assets.pipeline.operations.survey import survey
 from serving_assets.pipeline.operations.timeliness import timeliness
 from serving_assets.pipeline.platform import Platform
-from serving_assets.pipeline.publications import Publications, is_lost, origin
+from serving_assets.pipeline.publications import Publications, is_lost, origin, standing
 from serving_assets.pipeline.snapshot import Collection, collections_of
 from serving_assets.pipeline.workspace import Workspace
 
@@ -47,12 +47,16 @@ def gather(workspace: Workspace, use_case: BoundUseCase) -> dict[str, Any]:
 
 
 def _online(platform: Platform, collection: Collection) -> dict[str, Any]:
-    """What readers get of one collection, and which way leads back."""
-    control = platform.store.control(collection.name)
+    """What readers get of one collection, and which way leads back; without the store, why nobody can tell."""
+    try:
+        control = platform.store.control(collection.name)
+    except ServingAssetsError as error:
+        return {"unknown": str(error), "lost": False, "generation": None}
     log = Publications(platform, collection).entries(control)
     published = control.published if control else None
-    lost = is_lost(control, log)
+    lost, counting = is_lost(control, log), standing(log)
     return {
+        "unknown": None,
         "lost": lost,
         "generation": published.number if published else log[-1].generation.number if lost else None,
         "documents_of": origin(published) if published else None,
@@ -63,6 +67,7 @@ def _online(platform: Platform, collection: Collection) -> dict[str, Any]:
         "served_model": published.model_version if published else None,
         "pinned": asdict(control.pinned) if control and control.pinned else None,
         "previous": control.previous if control else None,
+        "rollback_to": counting[-2] if len(counting) > 1 else None,
         "one_write_rollback_to": one_write_to(control) if control else None,
     }
 

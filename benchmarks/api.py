@@ -117,8 +117,7 @@ def _score(**body: Any) -> Ask:
 def ours(workspace: Workspace, log: Path, **settings: str) -> Iterator[Server]:
     """One worker of the API."""
     port = free_port()
-    command = [sys.executable, "-m", "serving_assets.cli", "api", "--port", str(port)]
-    command[1:3] = ["-c", "from serving_assets.cli import app; app()"]
+    command = [sys.executable, "-c", "from serving_assets.cli import app; app()", "api", "--port", str(port)]
     environment = {"DATA_DIR": str(workspace.data), **settings}
     with served(command, port, "/readyz", environment=environment, log=log, cwd=PROJECT) as server:
         yield server
@@ -151,13 +150,16 @@ def feast(workspace: Workspace, binaries: Path, folder: Path) -> Iterator[Server
 
 def feast_cases(workspace: Workspace) -> list[Case]:
     """The same look-ups."""
+    sizes = [Case(f"look-up of {size:,}", [*map(feast_ask, workspace.batches(size))], FEW) for size in (100, 1_000)]
+    return [Case("look-up of one", [feast_ask([id]) for id in workspace.ids]), *sizes]
 
-    def ask(ids: list[int]) -> Ask:
-        body = {"features": ["predictions:score"], "entities": {"household_id": ids}}
-        return Ask("/get-online-features", json.dumps(body))
 
-    sizes = [Case(f"look-up of {size:,}", [*map(ask, workspace.batches(size))], FEW) for size in (100, 1_000)]
-    return [Case("look-up of one", [ask([id]) for id in workspace.ids]), *sizes]
+def feast_ask(ids: list[int]) -> Ask:
+    """Their scores, asked of Feast."""
+    return Ask(
+        "/get-online-features",
+        json.dumps({"features": ["predictions:score"], "entities": {"household_id": ids}}),
+    )
 
 
 @contextmanager
@@ -210,6 +212,14 @@ def agree(workspace: Workspace, api: Server, rival: Server) -> None:
             raise RuntimeError("the two servers do not score alike")
 
 
+def same(workspace: Workspace, rival: Server) -> None:
+    """Prove that Feast's server has what is published."""
+    ids = workspace.batches(100)[0]
+    found = rival.ask(feast_ask(ids))["results"][1]["values"]
+    if found != [workspace.scores[id] for id in ids]:
+        raise RuntimeError("Feast does not serve what is published")
+
+
 def measured(server: Server, name: str, cases: Sequence[Case], seconds: int) -> Iterator[Measured]:
     """What `server` does for each case."""
     for case in cases:
@@ -228,10 +238,10 @@ def everything(workspace: Workspace, environments: Path, folder: Path, seconds: 
             agree(workspace, api, server)
             asks = [mlflow_ask(row) for row in workspace.features[:500]]
             found += measured(server, "MLflow", [Case("score, all features in the request", asks)], seconds)
-    cold = [*lookups(workspace, "read from SQLite")]
     with ours(workspace, folder / "cold.log", API_CACHE_MB="0") as api:
-        found += measured(api, "serving-assets", cold, seconds)
+        found += measured(api, "serving-assets", lookups(workspace, "read from SQLite"), seconds)
     with feast(workspace, environment("feast", environments), folder) as server:
+        same(workspace, server)
         found += measured(server, "Feast", feast_cases(workspace), seconds)
     with own_server() as database:
         copied(workspace, f"{database.uri}/benchmark")

@@ -48,12 +48,14 @@ def aims(found: Iterable[Measured]) -> Iterator[str]:
     """What was aimed at, and whether it was reached."""
     by = {(one.server, one.what): one.report for one in found}
     cached = by[OURS, "look-up of one, cached"]
-    many = by[OURS, "look-up of 1,000, read from SQLite"].rate / by["Feast", "look-up of 1,000"].rate
+    many = {how: by[OURS, f"look-up of 1,000, {how}"].rate for how in ("cached", "read from SQLite")}
     scored = "score, all features in the request"
     times = by[OURS, scored].rate / by["MLflow", scored].rate
     yield _aim("cached look-ups, 5,000/s on one core", f"{cached.rate:,.0f}/s", cached.rate >= 5_000)
     yield _aim("their p99 below 10 ms", f"{cached.p99:.2f} ms", cached.p99 < 10)
-    yield _aim("batches of 1,000, read from the store, 10 times Feast's", f"{many:.1f} times", many >= 10)
+    for how, rate in many.items():
+        batches = rate / by["Feast", "look-up of 1,000"].rate
+        yield _aim(f"batches of 1,000, {how}, 10 times Feast's", f"{batches:.1f} times", batches >= 10)
     yield _aim("scores of one row, 30 times MLflow's", f"{times:.1f} times", times >= 30)
 
 

@@ -131,7 +131,7 @@ class Parts:
             keep,
             cache_bytes=self.settings.api_cache_mb * MEGABYTE // max(len(self.specs), 1),
             seconds=self.settings.api_store_seconds,
-            event=lambda event: self.metrics.event(name, event)(),
+            event=lambda event, number: self.metrics.event(name, event)(number),
         )
 
 

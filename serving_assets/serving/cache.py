@@ -61,9 +61,12 @@ class Cache(Generic[T]):
 
     def put(self, entity: Entity, entry: Entry[T]) -> None:
         """Keep `entry`, and let go of the least recently used until all fit."""
+        cost = _cost(entity, entry)
         self.drop(entity)
+        if cost > self.limit:
+            return
         self._entries[entity] = entry
-        self.bytes += _cost(entity, entry)
+        self.bytes += cost
         while self.bytes > self.limit and self._entries:
             gone, dropped = self._entries.popitem(last=False)
             self.bytes -= _cost(gone, dropped)

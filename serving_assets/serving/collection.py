@@ -51,7 +51,8 @@ class Collection(Generic[T]):
         keep: from a found document to what is kept of it, and that content's size in bytes.
         cache_bytes: bound of the cache; an eighth of it is for ids that have no document.
         seconds: after which a read counts as failed.
-        event: told of every hit, miss, coalesced read, stale or unavailable answer, flip, and loss of the store.
+        event: told of hits, misses, coalesced reads, stale or unavailable answers, flips, losses of the store, and how
+            many.
     """
 
     def __init__(
@@ -62,7 +63,7 @@ class Collection(Generic[T]):
         *,
         cache_bytes: int,
         seconds: float,
-        event: Callable[[str], None] = lambda _: None,
+        event: Callable[[str, int], None] = lambda _, __: None,
     ) -> None:
         self.name = name
         self.version: Version | None = None
@@ -89,7 +90,7 @@ class Collection(Generic[T]):
         entry = self._present.get(entity) or self._absent.get(entity)
         if entry is None or entry.version is not self.version or self.stale:
             return None
-        self._event("hit")
+        self._event("hit", 1)
         return entry
 
     async def get(self, entity: Entity) -> tuple[Entry[T], bool]:
@@ -116,7 +117,7 @@ class Collection(Generic[T]):
             Unavailable: at least one is neither in reach nor in the cache, or the cache has them of two generations.
         """
         ids = list(dict.fromkeys(entities))
-        found = {entity: entry for entity in ids if (entry := self.cached(entity)) is not None}
+        found = self._all_cached(ids)
         why = self.down if len(found) < len(ids) else None
         if why is None:
             try:
@@ -144,9 +145,20 @@ class Collection(Generic[T]):
                 self._lost(_reason(error))
             await asyncio.sleep(POLL_SECONDS)
 
+    def _all_cached(self, ids: list[Entity]) -> dict[Entity, Entry[T]]:
+        """The entries of those of `ids` that are at hand and fresh."""
+        if self.stale:
+            return {}
+        here, gone, version = self._present.get, self._absent.get, self.version
+        entries = ((entity, here(entity) or gone(entity)) for entity in ids)
+        found = {entity: entry for entity, entry in entries if entry is not None and entry.version is version}
+        if found:
+            self._event("hit", len(found))
+        return found
+
     async def _fetch(self, entity: Entity) -> Entry[T]:
         while True:
-            self._event("coalesced" if self._reads.asked(entity) else "miss")
+            self._event("coalesced" if self._reads.asked(entity) else "miss", 1)
             entry = await self._reads.get(entity)
             if entry.version is self.version:
                 return entry
@@ -156,7 +168,7 @@ class Collection(Generic[T]):
         """`found` and what it lacks of `ids`; all read again where a publish came in between."""
         missing = [entity for entity in ids if entity not in found]
         if missing:
-            self._event("miss")
+            self._event("miss", 1)
             found = found | await self._read(missing)
         while any(entry.version is not self.version for entry in found.values()):
             found = await self._read(ids)
@@ -169,13 +181,19 @@ class Collection(Generic[T]):
         reading = await self._reader.read(self.name, entities)
         version = self._adopt(reading.control, began)
         entries: dict[Entity, Entry[T]] = {}
+        instants: dict[str, float] = {}  # nearly all documents of a generation speak of one instant
+        nothing: Entry[T] = Entry(version, None, 0.0, 0)
         for entity, value in zip(entities, reading.values, strict=True):
-            entry: Entry[T] = Entry(version, None, 0.0, 0)
-            if value is not None:
-                content, size = self._keep(value)
-                entry = Entry(version, content, datetime.fromisoformat(value.as_of).timestamp(), size)
-            entries[entity] = entry
-            if version is self.version:
+            if value is None:
+                entries[entity] = nothing
+                continue
+            at = instants.get(value.as_of)
+            if at is None:
+                at = instants[value.as_of] = datetime.fromisoformat(value.as_of).timestamp()
+            content, size = self._keep(value)
+            entries[entity] = Entry(version, content, at, size)
+        if version is self.version:
+            for entity, entry in entries.items():
                 self._keep_entry(entity, entry)
         return entries
 
@@ -202,7 +220,7 @@ class Collection(Generic[T]):
             return version
         if version is not self.version:
             self.version = version
-            self._event("flip")
+            self._event("flip", 1)
         self._revision, self._adopted_at = control.revision, time.monotonic()
         self._fresh_until = max(self._fresh_until, began + LAG_SECONDS)
         self.down = None
@@ -210,15 +228,15 @@ class Collection(Generic[T]):
 
     def _lost(self, why: str) -> None:
         if self.down is None:
-            self._event("lost")
+            self._event("lost", 1)
         self.down = why
 
     def _held(self, entity: Entity, why: str) -> Entry[T]:
         entry = self._present.get(entity) or self._absent.get(entity)
         if entry is None:
-            self._event("unavailable")
+            self._event("unavailable", 1)
             raise Unavailable(why)
-        self._event("stale")
+        self._event("stale", 1)
         return entry
 
 

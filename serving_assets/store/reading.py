@@ -8,10 +8,11 @@ A reader first learns which generation is active, then fetches documents; in bet
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
+
+import orjson
 
 from serving_assets.errors import ConflictError
 from serving_assets.store.control import Control, Generation
@@ -103,9 +104,18 @@ def resolve(
         Stale: at least one of them has moved on.
     """
     found: list[Found | None] = []
+    shown: dict[int, bool] = {}  # by generation, whether its `cur` counts: there are few, and many documents
     for entity in entities:
         document = documents.get(entity)
-        text = visible(document, published.number, control) if document else None
+        if document is None:
+            found.append(None)
+            continue
+        generation, text = document[1:3]
+        counts = shown.get(generation)
+        if counts is None:
+            counts = shown[generation] = generation <= published.number and not control.is_void(generation)
+        if not counts:
+            text = visible(document, published.number, control)
         found.append(None if text is None else _found(collection, published, entity, text))
     return found
 
@@ -138,7 +148,7 @@ def scan(store: OnlineStore, collection: str) -> Iterator[tuple[Entity, str]]:
 
 def _found(collection: str, published: Generation, entity: Entity, text: str) -> Found:
     try:
-        fields = json.loads(text)
+        fields = orjson.loads(text)
         value = fields["v"]
         as_of, model_version = (
             fields.get("as_of", published.as_of),

@@ -16,7 +16,7 @@ from typing import Any
 
 import requests
 import schemathesis
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Verbosity, given, settings
 from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
@@ -61,7 +61,9 @@ class Fuzz:
 
     def _ask_operation(self, operation: Any, mode: GenerationMode, number: int) -> None:
         @given(case=operation.as_strategy(generation_mode=mode))
-        @settings(max_examples=number, database=None, suppress_health_check=list(HealthCheck))
+        @settings(
+            max_examples=number, database=None, verbosity=Verbosity.quiet, suppress_health_check=list(HealthCheck)
+        )
         def answers(case: Any) -> None:
             keyless = not self._key or self.documented.total() % KEYLESS_EVERY == 0
             answer = case.call(session=self._session, headers=None if keyless else {"x-api-key": self._key})

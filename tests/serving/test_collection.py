@@ -63,8 +63,12 @@ def run(script: Callable[[Script, Collection[int]], Coroutine[Any, Any, None]], 
     async def main() -> None:
         store = Script()
         events: list[str] = []
+
+        def happened(event: str, number: int) -> None:
+            events.extend([event] * number)
+
         found: Collection[int] = Collection(
-            "c", store, lambda f: (f.generation, 100), cache_bytes=cache_bytes, seconds=0.2, event=events.append
+            "c", store, lambda f: (f.generation, 100), cache_bytes=cache_bytes, seconds=0.2, event=happened
         )
         watch = asyncio.create_task(found.watch())
         while found.version is None:

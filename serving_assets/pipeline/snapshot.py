@@ -18,7 +18,7 @@ from serving_assets.engines.query import Engine, Input, Query
 from serving_assets.errors import InputError
 from serving_assets.lake import DayRange, Lake, Scan
 from serving_assets.pipeline.windows import as_of
-from serving_assets.store import Entity, Generation, columns_digest
+from serving_assets.store import Entity, Generation, columns_digest, document_digest
 from serving_assets.store.digest import MODULUS
 
 if TYPE_CHECKING:
@@ -152,6 +152,12 @@ class Snapshot:
     def as_of(self) -> str:
         """The instant that its documents speak of, unless they say otherwise."""
         return self.stamp.as_of(self.collection.timezone)
+
+    @property
+    def form(self) -> str:
+        """Names how its rows are made into documents: rows of one version in one form are the same documents."""
+        made = document_digest(self.collection.days or 0, self.documents_sql("snapshot"))
+        return f"{made:016x}"
 
     def documents_sql(self, table: str) -> str:
         """SQL of `(id, text)` over the scan under the name `table`; see `documents_sql`."""

@@ -28,7 +28,8 @@ NUMBERS_LEFT_OUT = 100
 class Generation:
     """A published generation: what it holds, who published it, and when it was flipped in (ISO 8601, UTC).
 
-    `repeats` is the generation whose documents it brought back, None for one that was new.
+    `repeats` is the generation whose documents it brought back, None for one that was new. `form` names the way in
+    which the snapshot was made into documents; '' for one that was not told.
     """
 
     number: int
@@ -41,6 +42,7 @@ class Generation:
     writer: str
     published_at: str
     repeats: int | None = None
+    form: str = ""
 
     def holds(self, target: Target) -> bool:
         """Whether its documents, and all they inherit from the generation, are those of `target`."""

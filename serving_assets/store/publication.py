@@ -186,6 +186,7 @@ class Publication:
             writer=self._lease().writer,
             published_at=now,
             repeats=self.occasion.repeats,
+            form=target.form,
         )
         flipped = replace(
             self.control, published=published, before=self.control.published, clean=True, since=now, lease=None

@@ -108,9 +108,9 @@ def _holds(store: OnlineStore, collection: str, control: Control, target: Target
     """Whether `target` is active already; the newer of equal snapshots is recorded: the lake forgets the older."""
     if not control.clean or control.published is None or not control.published.holds(target):
         return False
-    if control.published.snapshot_version == target.snapshot_version:
+    published = replace(control.published, snapshot_version=target.snapshot_version, form=target.form)
+    if published == control.published:
         return True
-    published = replace(control.published, snapshot_version=target.snapshot_version)
     return store.swap(
         collection, control.revision, replace(control, revision=control.revision + 1, published=published)
     )

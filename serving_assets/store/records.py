@@ -65,6 +65,7 @@ class Target:
         rows: number of documents.
         digest: order-independent digest of all documents, see digest.py.
         run_id: the run that publishes.
+        form: names the way in which the snapshot is made into documents.
     """
 
     as_of: str
@@ -73,6 +74,7 @@ class Target:
     rows: int
     digest: int
     run_id: str
+    form: str = ""
 
 
 class Document(NamedTuple):

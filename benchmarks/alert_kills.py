@@ -25,7 +25,7 @@ from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -35,6 +35,7 @@ from serving_assets.alerts.book import AlertBook
 from serving_assets.alerts.file import AlertsFile
 from serving_assets.catalog.discovery import Catalog
 from serving_assets.pipeline.operations.alerts import look
+from serving_assets.pipeline.operations.run_findings import SETTLED_SECONDS
 from serving_assets.pipeline.platform import Platform
 from serving_assets.settings import Settings
 
@@ -156,11 +157,11 @@ def drill(kills: int, seed: int, root: Path) -> Count:
 
 
 def _live(settings: Settings, world: _World, looks: int | None = None) -> None:
-    """Look, as the sensor does, for so many times or for ever. The clock is a little ahead, so that nothing settles."""
+    """Look, as the sensor does, for so many times or for ever."""
     platform = Platform(settings, Catalog(settings.data_dir, {}, {}, {}))
     graph, instance = world.defs.resolve_asset_graph(), world.instance
     while looks is None or looks > 0:
-        look(instance, platform, graph, datetime.now(UTC) + timedelta(seconds=10))
+        look(instance, platform, graph, datetime.now(UTC))
         looks = looks - 1 if looks is not None else None
         time.sleep(LOOK_SECONDS)
 
@@ -168,6 +169,7 @@ def _live(settings: Settings, world: _World, looks: int | None = None) -> None:
 def _settle(settings: Settings, world: _World) -> None:
     """Look on until nothing is open and nothing is due; retries wait up to minutes, so their waiting is cut short."""
     book = AlertBook(AlertsFile(settings.alerts_file))
+    time.sleep(SETTLED_SECONDS)  # until then the newest events are too young to be read
     for _ in range(SETTLING_LOOKS):
         _live(settings, world, looks=1)
         if not book.incidents() and not book.outbox.undelivered(0):

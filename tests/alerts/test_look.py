@@ -140,3 +140,17 @@ def test_what_is_too_young_waits_for_the_next_look(world: World) -> None:
     assert world.open() == {}
     world.look()
     assert list(world.open()) == ["churn/predictions:sound"]
+
+
+def test_a_failure_in_a_run_is_not_met_after_its_mending_outside_of_one(world: World) -> None:
+    """Runs and what is told outside of them are read up to one moment, so that nothing overtakes and is lost."""
+    world.fails("churn/online")
+    world.make("churn/online")
+    world.instance.report_runless_asset_event(
+        dg.AssetCheckEvaluation(asset_key=dg.AssetKey(["churn", "online"]), check_name="sound", passed=True)
+    )
+    world.look(timedelta(seconds=-60))  # too early for the end of the run, and so for its mending too
+    assert world.book.incidents(also_resolved=True) == []
+    world.look()
+    (told,) = world.book.incidents(also_resolved=True)
+    assert (told.is_open, told.notices) == (False, 2)

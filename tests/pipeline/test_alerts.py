@@ -45,15 +45,16 @@ def test_a_bad_delivery_calls_the_owner_of_the_source(bench: Bench, capsys: pyte
     assert (found.days.first, found.lasting) == (str(DAY), True)
     assert "ALERT Error: raw/transactions rejected share" in capsys.readouterr().out
 
-    refused = bench.run("features", day=DAY)
-    assert not refused.success
+    mapped = dg.AssetKey(["mapped", "baskets"])
+    assert not run_assets(bench.defs, bench.instance, [mapped], DAY).success
     new = {key: incident for key, incident in looked(bench).items() if key not in before}
-    assert set(new) == {"raw/transactions:rejected_share", f"{NAME}/features:step_failed"}
-    assert new[f"{NAME}/features:step_failed"].last.owners == bench.use_case.spec.owners
+    assert set(new) == {"raw/transactions:rejected_share", "mapped/baskets:step_failed"}
+    refusal = new["mapped/baskets:step_failed"].last
+    assert refusal.owners == bench.catalog.tables["baskets"].spec.owners
+    assert refusal.first_step.startswith("Mend what the check shows")
 
     bench.landed("transactions").write_bytes(good)
-    assert run_assets(bench.defs, bench.instance, [raw], DAY).success
-    assert bench.run("features", day=DAY).success
+    assert run_assets(bench.defs, bench.instance, [raw, mapped], DAY).success
     assert set(looked(bench)) <= before
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import takewhile
 from typing import Any
 
 import dagster as dg
@@ -85,38 +86,41 @@ def failing_now(instance: dg.DagsterInstance, subjects: Subjects) -> Iterator[Fi
 def since(
     instance: dg.DagsterInstance, subjects: Subjects, cursor: Cursor, now: datetime
 ) -> tuple[list[Finding], Cursor]:
-    """What the runs that ended after `cursor` say, and how far that is; at most `RUNS_OF_A_LOOK` runs."""
-    ended = _ended(instance, cursor.ends, now)
+    """What was told after `cursor`, by runs that have ended and outside of runs, and how far that is.
+
+    Both are read up to the same moment: a failure in a run must not be met after its mending outside of one.
+    """
+    ended = _ended(instance, cursor.ends)
+    page = instance.get_records_for_run("", cursor.runless, RUNLESS, RECORDS_OF_A_LOOK)
+    until = now.timestamp() - SETTLED_SECONDS
+    if len(ended) == RUNS_OF_A_LOOK:
+        until = min(until, ended[-1][1])
+    if page.has_more:
+        until = min(until, page.records[-1].timestamp)
     found: list[Finding] = []
-    for storage_id, run_id in ended:
+    for storage_id, _, run_id in takewhile(lambda one: one[1] <= until, ended):
         run = instance.get_run_by_id(run_id)
         if run is not None:
             found += _of_run(instance, subjects, run, _ended_at(instance, run))
         cursor = replace(cursor, ends=storage_id)
-    page = instance.get_records_for_run("", cursor.runless, RUNLESS, RECORDS_OF_A_LOOK)
-    for record in page.records:
+    for record in takewhile(lambda one: one.timestamp <= until, page.records):
         found += _of_event(subjects, record.event_log_entry, ALL)
-    return sorted(found, key=lambda finding: finding.at), replace(cursor, runless=page.cursor)
+        cursor = replace(cursor, runless=EventLogCursor.from_storage_id(record.storage_id).to_string())
+    return sorted(found, key=lambda finding: finding.at), cursor
 
 
-def _ended(instance: dg.DagsterInstance, after: int, now: datetime) -> list[tuple[int, str]]:
-    """The oldest runs that ended after the event `after`: number of the event, and run."""
+def _ended(instance: dg.DagsterInstance, after: int) -> list[tuple[int, float, str]]:
+    """The oldest runs that ended after the event `after`: number and time of the event, and the run."""
     cursor = EventLogCursor.from_storage_id(after).to_string()
     found: list[tuple[int, float, str]] = []
     for kind in ENDS:
         records = instance.fetch_run_status_changes(kind, RUNS_OF_A_LOOK, cursor, ascending=True).records
         found += [(r.storage_id, r.timestamp, r.run_id) for r in records]
-    ended = []
-    for storage_id, at, run_id in sorted(found)[:RUNS_OF_A_LOOK]:
-        if now.timestamp() - at < SETTLED_SECONDS:
-            break
-        ended.append((storage_id, run_id))
-    return ended
+    return sorted(found)[:RUNS_OF_A_LOOK]
 
 
 def _ended_at(instance: dg.DagsterInstance, run: dg.DagsterRun) -> datetime:
-    record = instance.get_run_record_by_id(run.run_id)
-    return datetime.fromtimestamp(record.end_time if record and record.end_time else 0.0, UTC)
+    return datetime.fromtimestamp(_end(instance, run.run_id) or 0.0, UTC)
 
 
 def _of_run(
@@ -218,7 +222,7 @@ def _passed_since(instance: dg.DagsterInstance, entry: EventLogEntry, run: dg.Da
     )
     later = (record for record in history if record.event and record.event.timestamp > entry.timestamp)
     same = (record for record in later if record.evaluation and record.evaluation.partition == check.partition)
-    return any(not record.run_id or _ended_before(instance, record.run_id, run) for record in same)
+    return any(_ended_before(instance, record.run_id, run, record.event and record.event.timestamp) for record in same)
 
 
 def _made_since(instance: dg.DagsterInstance, subjects: Subjects, failure: Finding, run: dg.DagsterRun) -> bool:
@@ -237,9 +241,18 @@ def _made_since(instance: dg.DagsterInstance, subjects: Subjects, failure: Findi
     return any(_ended_before(instance, record.run_id, run) for record in made)
 
 
-def _ended_before(instance: dg.DagsterInstance, other: str, run: dg.DagsterRun) -> bool:
-    ends = [record.end_time if record else None for record in map(instance.get_run_record_by_id, (other, run.run_id))]
-    return None not in ends and other != run.run_id and ends[0] < ends[1]
+def _ended_before(
+    instance: dg.DagsterInstance, other: str, run: dg.DagsterRun, runless_at: float | None = None
+) -> bool:
+    """Whether the run `other` ended before `run`; what was told outside of runs ended at `runless_at`."""
+    its_end = _end(instance, other) if other else runless_at
+    end = _end(instance, run.run_id)
+    return its_end is not None and end is not None and its_end < end
+
+
+def _end(instance: dg.DagsterInstance, run_id: str) -> float | None:
+    record = instance.get_run_record_by_id(run_id)
+    return record.end_time if record else None
 
 
 def days_of_run(run: dg.DagsterRun) -> Days:

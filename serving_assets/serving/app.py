@@ -155,6 +155,7 @@ class Api:
             gc.freeze()  # what the start has made stays: looking at it again costs a batch of a thousand a sixth
             await send({"type": "lifespan.startup.complete"})
             await receive()
+        gc.unfreeze()
         self._log.flush()
         if self._spans is not None:
             self._spans.close()

@@ -27,6 +27,8 @@ _PUBLIC = "SERVING_ASSETS_API_PUBLIC"
 _WORKERS = "SERVING_ASSETS_API_WORKERS"
 KEEP_ALIVE_SECONDS = 15
 SHUTDOWN_SECONDS = 20
+HEALTH_SECONDS = 30
+"""How long a worker may keep its parent waiting before it is replaced: on a busy machine the next is no better."""
 
 
 def check_exposure(settings: Settings, host: str) -> bool:
@@ -72,6 +74,7 @@ def serve(settings: Settings, host: str, port: int, workers: int) -> None:
         proxy_headers=False,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+        timeout_worker_healthcheck=HEALTH_SECONDS,
     )
     with tempfile.TemporaryDirectory(prefix="serving-assets-metrics-") as shared:
         if workers > 1:

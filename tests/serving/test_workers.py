@@ -127,7 +127,7 @@ def test_a_killed_worker_is_replaced(workers: World) -> None:
         assert time.monotonic() < deadline
         time.sleep(0.1)
     with a_line_to_each(workers) as lines:
-        assert counted(workers, "cache_bytes") == held / WORKERS
+        assert counted(workers, "cache_bytes") == held / WORKERS, (dead, children(workers), workers.log()[-20:])
         assert [line.ask()[0] for line in lines] == [200] * WORKERS
 
 

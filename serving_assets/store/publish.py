@@ -19,7 +19,7 @@ from serving_assets.store.records import BareChange, PublishReport, Target
 
 Changes = Iterable[BareChange] | Callable[[Control], Iterable[BareChange]]
 
-BATCH_ROWS = 20_000
+BATCH_ROWS = 50_000
 
 
 def publish(

@@ -17,10 +17,12 @@ from serving_assets.catalog.discovery import Table
 from serving_assets.errors import InputError
 from serving_assets.lake import DayRange
 from serving_assets.pipeline.checks.contract import CONTRACT
+from serving_assets.pipeline.checks.levels import TYPICAL_AMOUNTS
 from serving_assets.pipeline.checks.rejected import REJECTED_SHARE
 from serving_assets.pipeline.checks.verdict import Check
+from serving_assets.pipeline.checks.volume import VOLUME
 
-TABLE_GATES = {"raw": (REJECTED_SHARE,), "mapped": (CONTRACT,)}
+TABLE_GATES = {"raw": (REJECTED_SHARE, VOLUME, TYPICAL_AMOUNTS), "mapped": (CONTRACT, VOLUME)}
 FAILURES_LOOKED_AT = 1_000
 """Of one check, newest first. A window has at most a year of days, and a day that is mended fails no longer."""
 
@@ -71,7 +73,7 @@ def refuse_failed(
     Raises:
         InputError: naming the check, the days and the mend.
     """
-    for gate in gates:
+    for gate in (gate for gate in gates if gate.blocking):
         if unfit := failed_days(instance, asset, gate, days):
             where = f" of {_listed(sorted(day for day in unfit if day))}" if days else ""
             raise InputError(

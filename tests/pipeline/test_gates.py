@@ -213,9 +213,9 @@ def test_a_warning_stops_nothing(
 
 
 def lenient(bench: Bench) -> Bench:
-    """The workspace with a coverage of 10 % allowed."""
+    """The workspace with a coverage of 10 % allowed, and scores as those few have them."""
     bound = bench.use_case
-    checks = bound.spec.checks.model_copy(update={"coverage_warn": 0.9, "coverage_error": 0.1})
+    checks = bound.spec.checks.model_copy(update={"coverage_warn": 0.9, "coverage_error": 0.1, "psi_error": 9.0})
     spec = bound.spec.model_copy(update={"checks": checks})
     return bench.with_catalog(replace(bench.catalog, use_cases={NAME: replace(bound, spec=spec)}))
 

@@ -6,10 +6,12 @@ Here: a check's declaration, its verdict, and their Dagster form. Not here: any 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import dagster as dg
+
+from serving_assets.monitoring.severity import Severity
 
 EXAMPLES = 10
 
@@ -28,16 +30,16 @@ class Check:
 
     def verdict(
         self,
-        severity: Literal["pass", "warn", "error"],
+        severity: Severity,
         said: str,
         *,
         measured: float,
         threshold: float,
         examples: Sequence[Mapping[str, Any]] = (),
-        **numbers: float,
+        numbers: Mapping[str, float] | None = None,
     ) -> Verdict:
-        """What was found: in words, as a number against its threshold, and offending rows."""
-        return Verdict(self, severity, said, measured, threshold, tuple(examples)[:EXAMPLES], numbers)
+        """What was found: in words, as a number against its threshold, offending rows, and further numbers."""
+        return Verdict(self, severity, said, measured, threshold, tuple(examples)[:EXAMPLES], numbers or {})
 
 
 @dataclass(frozen=True)
@@ -45,12 +47,17 @@ class Verdict:
     """The outcome of one check in one run."""
 
     check: Check
-    severity: Literal["pass", "warn", "error"]
+    severity: Severity
     said: str
     measured: float
     threshold: float
     examples: tuple[Mapping[str, Any], ...] = ()
     numbers: Mapping[str, float] = field(default_factory=dict)
+    shown: Mapping[str, Any] = field(default_factory=dict)
+
+    def showing(self, **shown: Any) -> Verdict:
+        """The same verdict with more for the eye: pictures, tables, texts, as Dagster shows metadata."""
+        return replace(self, shown={**self.shown, **shown})
 
     @property
     def passed(self) -> bool:
@@ -59,11 +66,14 @@ class Verdict:
 
     def result(self, asset: dg.AssetKey) -> dg.AssetCheckResult:
         """Its Dagster form; the numbers are plotted over time by the UI."""
-        metadata: dict[str, Any] = {"measured": self.measured, "threshold": self.threshold, **self.numbers}
+        metadata: dict[str, Any] = {
+            "measured": self.measured,
+            "threshold": self.threshold,
+            **self.numbers,
+            **self.shown,
+        }
         if self.examples:
-            records = [dg.TableRecord({k: _plain(v) for k, v in row.items()}) for row in self.examples]
-            columns = [dg.TableColumn(name) for name in self.examples[0]]
-            metadata["examples"] = dg.MetadataValue.table(records, schema=dg.TableSchema(columns))
+            metadata["examples"] = table_of(self.examples)
         return dg.AssetCheckResult(
             asset_key=asset,
             check_name=self.check.name,
@@ -72,6 +82,12 @@ class Verdict:
             description=self.said,
             metadata=metadata,
         )
+
+
+def table_of(rows: Sequence[Mapping[str, Any]]) -> dg.TableMetadataValue:
+    """One or more rows, which have the same columns, as a table that the UI shows."""
+    records = [dg.TableRecord({name: _plain(value) for name, value in row.items()}) for row in rows]
+    return dg.MetadataValue.table(records, schema=dg.TableSchema([dg.TableColumn(name) for name in rows[0]]))
 
 
 def _plain(value: Any) -> str | int | float | bool | None:

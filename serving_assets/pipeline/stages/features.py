@@ -18,13 +18,22 @@ from serving_assets.catalog.spec import DAY, LastDays
 from serving_assets.engines.query import Input, Query, Target
 from serving_assets.pipeline.checks.contract import CONTRACT, check_contract
 from serving_assets.pipeline.checks.point_in_time import POINT_IN_TIME, check_point_in_time
+from serving_assets.pipeline.checks.profile import (
+    FEATURE_DRIFT,
+    NULL_RATES,
+    champion_bundle,
+    check_feature_drift,
+    check_null_rates,
+    counted_features,
+)
+from serving_assets.pipeline.checks.volume import VOLUME, check_daily_volume
 from serving_assets.pipeline.platform import Platform
 from serving_assets.pipeline.refusals import refuse_unfit_table
 from serving_assets.pipeline.report import described, measured, table_lineage, written_metadata
 from serving_assets.pipeline.stages.step import Step, stage_asset
 from serving_assets.pipeline.windows import as_of, feature_inputs, last_days
 
-CHECKS = (CONTRACT, POINT_IN_TIME)
+CHECKS = (CONTRACT, POINT_IN_TIME, VOLUME, NULL_RATES, FEATURE_DRIFT)
 
 
 def features_query(use_case: BoundUseCase, platform: Platform, day: date) -> Query:
@@ -83,9 +92,13 @@ def _build(use_case: BoundUseCase, step: Step) -> dg.MaterializeResult[Any]:
     with measured() as cost:
         written = p.engine.transform([query], Target(table, {DAY: day}, (DAY,)))
     rows = Input(table.scan({DAY: day}, version=written.version))
+    counted = counted_features(p.engine, rows, champion_bundle(p, use_case.name))
     verdicts = [
         check_contract(p.engine, rows, (spec.entity.key,), feature_columns(use_case)),
         check_point_in_time(p.engine, query.inputs, as_of(day, timezone)),
+        check_daily_volume(table, step.days, written.version, spec.checks),
+        check_null_rates(counted, spec.checks),
+        check_feature_drift(counted, spec.checks),
     ]
     return step.result(written_metadata(written, cost), verdicts)
 

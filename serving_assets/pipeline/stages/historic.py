@@ -17,6 +17,7 @@ from serving_assets.catalog.spec import DAY
 from serving_assets.engines.query import Input, Query, Target
 from serving_assets.errors import InputError
 from serving_assets.lake import LakeTable, Where
+from serving_assets.pipeline.checks.quality import MATURED_QUALITY, check_matured_quality
 from serving_assets.pipeline.platform import Platform
 from serving_assets.pipeline.report import described, handed_on, measured, written_metadata
 from serving_assets.pipeline.stages.predictions import CHECKS, FEATURES_VERSION, SCORED_DAY, prediction_columns
@@ -58,6 +59,7 @@ def historic_asset(use_case: BoundUseCase, platform: Platform) -> dg.AssetsDefin
         kinds={"duckdb", "deltalake"},
         deps=[predictions],
         partitions=platform.partitions(use_case.domain.timezone),
+        checks=(MATURED_QUALITY,),
         metadata=described(
             use_case.lake_name("historic"),
             use_case.folder / "use_case.py",
@@ -88,4 +90,5 @@ def _append(use_case: BoundUseCase, step: Step) -> dg.MaterializeResult[Any]:
     table = p.lake.table(use_case.lake_name("historic"))
     with measured() as cost:
         written = p.engine.transform([query], Target(table, where, ("scored_for", "run_id")))
-    return step.result(written_metadata(written, cost))
+    quality = check_matured_quality(use_case, p, step.context.instance, step.asset, day)
+    return step.result(written_metadata(written, cost), [quality])

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -21,12 +21,14 @@ from serving_assets.engines.query import Input, Query, Target
 from serving_assets.errors import InputError
 from serving_assets.lake import NO_TABLE, DayRange, LakeTable, Scan, Written
 from serving_assets.pipeline.checks.contract import CONTRACT, check_contract
+from serving_assets.pipeline.checks.lag import PARTITION_LAG, check_partition_lag
 from serving_assets.pipeline.checks.latest import (
     AGREES_WITH_HISTORY,
     NEVER_REGRESSES,
     check_agrees_with_history,
     check_never_regresses,
 )
+from serving_assets.pipeline.checks.verdict import Verdict
 from serving_assets.pipeline.platform import Platform
 from serving_assets.pipeline.report import described, handed_on, measured, written_metadata
 from serving_assets.pipeline.stages.historic import historic_columns
@@ -34,7 +36,7 @@ from serving_assets.pipeline.stages.step import Step, stage_asset
 
 MERGED = "historic_version"
 """Commit metadata of `latest`: the version of `historic` that it includes."""
-CHECKS = (CONTRACT, NEVER_REGRESSES, AGREES_WITH_HISTORY)
+CHECKS = (CONTRACT, NEVER_REGRESSES, AGREES_WITH_HISTORY, PARTITION_LAG)
 
 
 @dataclass(frozen=True)
@@ -148,8 +150,16 @@ def _merge(use_case: BoundUseCase, step: Step) -> dg.MaterializeResult[Any]:
         check_contract(p.engine, after, (key,), {}),
         check_never_regresses(p.engine, previous, after, key, expired),
         check_agrees_with_history(p.engine, Input(history), after, key, scores, expired),
+        _check_lag(use_case, p, after),
     ]
     return step.result(facts, verdicts)
+
+
+def _check_lag(use_case: BoundUseCase, platform: Platform, after: Input) -> Verdict:
+    sql = "SELECT max(scored_for) AS day, max(scored_at) AS at FROM latest"
+    newest = platform.engine.collect(Query(sql, {"latest": after})).to_pylist()[0]
+    timezone, thresholds = use_case.domain.timezone, use_case.spec.checks
+    return check_partition_lag(newest["day"], timezone, datetime.now(UTC), thresholds, newest_row=newest["at"])
 
 
 def merged_history(historic: LakeTable, latest: LakeTable, version: int, gained: Scan | None) -> Scan:

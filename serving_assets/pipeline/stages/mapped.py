@@ -14,6 +14,7 @@ from serving_assets.catalog.discovery import Table
 from serving_assets.catalog.spec import DAY
 from serving_assets.engines.query import Input, Query, Target
 from serving_assets.pipeline.checks.contract import CONTRACT, check_contract
+from serving_assets.pipeline.checks.volume import VOLUME, check_daily_volume, check_volume, may_be_empty
 from serving_assets.pipeline.platform import Platform
 from serving_assets.pipeline.refusals import refuse_unfit_table
 from serving_assets.pipeline.report import daily_metadata, described, measured, table_lineage, written_metadata
@@ -35,7 +36,7 @@ def mapped_asset(table: Table, platform: Platform) -> dg.AssetsDefinition:
         kinds={"sql", "duckdb", "deltalake"},
         deps=list(keys.values()),
         partitions=platform.partitions(table.domain.timezone) if table.daily else None,
-        checks=(CONTRACT,),
+        checks=(CONTRACT, VOLUME),
         metadata=described(
             table.lake_name, table.statement.path, table.path, columns=table.columns, key=key, lineage=lineage
         ),
@@ -60,6 +61,12 @@ def _map(table: Table, step: Step) -> dg.MaterializeResult[Any]:
             Target(stored, where, (DAY,) if table.daily else ()),
         )
     key = (DAY, *table.spec.key) if table.daily and DAY not in table.spec.key else table.spec.key
-    verdict = check_contract(p.engine, Input(stored.scan(where, version=written.version)), key, table.columns)
+    thresholds, empty = table.spec.checks, may_be_empty(table, p.catalog)
+    verdicts = [
+        check_contract(p.engine, Input(stored.scan(where, version=written.version)), key, table.columns),
+        check_daily_volume(stored, step.days, written.version, thresholds, empty=empty)
+        if table.daily
+        else check_volume(step.context.instance, step.asset, written.rows, thresholds),
+    ]
     of_days = daily_metadata(stored, step.days, written.version) if table.daily else None
-    return step.result(written_metadata(written, cost, partitioned=table.daily), [verdict], of_days)
+    return step.result(written_metadata(written, cost, partitioned=table.daily), verdicts, of_days)

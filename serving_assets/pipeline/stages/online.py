@@ -7,12 +7,16 @@ is published (snapshot.py), or the protocol that makes it atomic (store/).
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
 import dagster as dg
 
+from serving_assets.catalog.checks import Checks
 from serving_assets.catalog.discovery import BoundUseCase
+from serving_assets.pipeline.checks.canary import CANARY, check_canary
+from serving_assets.pipeline.checks.lag import PARTITION_LAG, check_partition_lag
 from serving_assets.pipeline.checks.pinned import NOT_PINNED, check_not_pinned
 from serving_assets.pipeline.checks.store_parity import STORE_PARITY, check_store_parity
 from serving_assets.pipeline.checks.verdict import Verdict
@@ -60,20 +64,20 @@ def published_asset(
     """The asset that keeps `collection` at what `newest` says, made of the stage `upstream`."""
     return stage_asset(
         dg.AssetKey([use_case.name, collection.asset]),
-        partial(_publish, collection, newest),
+        partial(_publish, collection, newest, use_case.spec.checks),
         group="online",
         description=description,
         owners=use_case.spec.owners,
         kinds={platform.settings.store_kind},
         deps=[dg.AssetKey([use_case.name, upstream])],
-        checks=(STORE_PARITY, NOT_PINNED),
+        checks=(STORE_PARITY, NOT_PINNED, CANARY, PARTITION_LAG),
         metadata=described(collection.name, use_case.folder / "use_case.py"),
         pool=f"{use_case.name}_{collection.asset}",
     )
 
 
 def _publish(
-    collection: Collection, newest: Callable[[Step, Collection], Snapshot], step: Step
+    collection: Collection, newest: Callable[[Step, Collection], Snapshot], thresholds: Checks, step: Step
 ) -> dg.MaterializeResult[Any]:
     p = step.platform
     snapshot = newest(step, collection)
@@ -92,7 +96,7 @@ def _publish(
     if published is None and control and control.published:
         snapshot = snapshot_of(collection, control.published, p.lake)
     facts = _facts(snapshot, published, control) | cost.metadata()
-    return step.result(facts, _verdicts(snapshot, published, control, step))
+    return step.result(facts, _verdicts(snapshot, published, control, thresholds, step))
 
 
 def _recover(publisher: Publisher, step: Step) -> str:
@@ -110,12 +114,16 @@ def _distrust(step: Step) -> str | None:
     return "the last publish left the store other than the lake" if step.failed(STORE_PARITY) else None
 
 
-def _verdicts(snapshot: Snapshot, published: Published | None, control: Control | None, step: Step) -> list[Verdict]:
+def _verdicts(
+    snapshot: Snapshot, published: Published | None, control: Control | None, thresholds: Checks, step: Step
+) -> list[Verdict]:
     p, name = step.platform, snapshot.collection.name
     found = parity_with(p, snapshot, published.total if published else None)
     return [
         check_store_parity(found, p.store, name, partial(snapshot.documents, p.engine)),
         check_not_pinned(control, f"serving-assets resume {snapshot.collection.use_case}"),
+        check_canary(p.engine, snapshot, p.store, step.context.instance, step.asset, thresholds.canary_entities),
+        check_partition_lag(snapshot.stamp.day, snapshot.collection.timezone, datetime.now(UTC), thresholds),
     ]
 
 

@@ -19,7 +19,9 @@ from serving_assets.models.champion import point_to_champion
 from serving_assets.models.plots import score_histogram
 from serving_assets.pipeline.checks.contract import check_contract
 from serving_assets.pipeline.checks.coverage import COVERAGE, check_coverage
+from serving_assets.pipeline.checks.profile import SCORE_DRIFT, check_score_drift, counted_scores
 from serving_assets.pipeline.checks.verdict import Check
+from serving_assets.pipeline.checks.volume import VOLUME, check_daily_volume
 from serving_assets.pipeline.platform import Platform
 from serving_assets.pipeline.report import described, handed_on, measured, picture, written_metadata
 from serving_assets.pipeline.stages.features import CHECKS as FEATURES_CHECKS
@@ -30,7 +32,7 @@ SCORED_DAY, FEATURES_VERSION = "day", "features_version"
 """Commit metadata of `predictions`: which partition the commit wrote, and the version of `features` that it read."""
 
 VALID_SCORES = Check("valid_scores", "Every score is there, finite and within its declared range, one row per entity.")
-CHECKS = (VALID_SCORES, COVERAGE)
+CHECKS = (VALID_SCORES, COVERAGE, VOLUME, SCORE_DRIFT)
 
 
 def prediction_columns(use_case: BoundUseCase) -> dict[str, Column]:
@@ -98,6 +100,8 @@ def _score(use_case: BoundUseCase, step: Step) -> dg.MaterializeResult[Any]:
     verdicts = [
         check_contract(p.engine, rows, (key,), prediction_columns(use_case), VALID_SCORES),
         check_coverage(p.engine, due, rows, key, spec.checks),
+        check_daily_volume(table, step.days, written.version, spec.checks),
+        check_score_drift(counted_scores(p.engine, rows, bundle, scorer.columns), spec.checks),
     ]
     facts = written_metadata(written, cost) | {"model_version": version, "scored_by": bundle.form}
     return step.result(facts | _histograms(p.engine, rows, bundle, tuple(spec.predictions.columns)), verdicts)

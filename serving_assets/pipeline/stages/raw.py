@@ -6,7 +6,7 @@ Here: the asset of one source. Not here: the reading of files (engines/landing.p
 from __future__ import annotations
 
 from collections import Counter
-from datetime import date
+from datetime import UTC, date, datetime
 from functools import partial
 from typing import Any
 
@@ -15,13 +15,24 @@ import dagster as dg
 from serving_assets.catalog.discovery import Table
 from serving_assets.catalog.spec import DAY, Source
 from serving_assets.engines.landing import ingest
+from serving_assets.engines.query import Input
 from serving_assets.lake import DayRange, Lake
+from serving_assets.pipeline.checks.lag import PARTITION_LAG, check_partition_lag
+from serving_assets.pipeline.checks.levels import (
+    NEWEST,
+    TYPICAL_AMOUNTS,
+    check_typical_amounts,
+    facts_of_days,
+    told_facts,
+)
 from serving_assets.pipeline.checks.rejected import (
     DECLARED_COLUMNS,
     REJECTED_SHARE,
     check_declared_columns,
     check_rejected_share,
 )
+from serving_assets.pipeline.checks.verdict import Check, Verdict
+from serving_assets.pipeline.checks.volume import VOLUME, check_daily_volume, check_volume
 from serving_assets.pipeline.erasures import left_out
 from serving_assets.pipeline.platform import Platform
 from serving_assets.pipeline.report import daily_metadata, described, measured, written_metadata
@@ -40,10 +51,16 @@ def raw_asset(table: Table, platform: Platform) -> dg.AssetsDefinition:
         owners=source.owners,
         kinds={source.format, "deltalake"},
         partitions=platform.partitions(table.domain.timezone) if table.daily else None,
-        checks=(REJECTED_SHARE, DECLARED_COLUMNS),
+        checks=checks_of(table),
         metadata=described(table.lake_name, table.path, columns=table.columns, key=source.key),
         backfill_policy=HEAVY_STAGE if table.daily else None,
     )
+
+
+def checks_of(table: Table) -> tuple[Check, ...]:
+    """The checks on a source; only one that arrives day by day has a newest day and a rhythm of amounts."""
+    always = (REJECTED_SHARE, DECLARED_COLUMNS, VOLUME)
+    return (*always, TYPICAL_AMOUNTS, PARTITION_LAG) if table.daily else always
 
 
 def _land(table: Table, source: Source, step: Step) -> dg.MaterializeResult[Any]:
@@ -60,7 +77,32 @@ def _land(table: Table, source: Source, step: Step) -> dg.MaterializeResult[Any]
     of_days = _of_days(p.lake, table, days, landed.accepted.version) if days and landed.accepted else {}
     counts = {str(day): (told["rows"], told["rejected_rows"]) for day, told in of_days.items()}
     counts = counts or {source.name: (landed.rows, landed.rejected)}
-    return step.result(facts, [check_rejected_share(source, landed, counts), check_declared_columns(landed)], of_days)
+    verdicts = [check_rejected_share(source, landed, counts), check_declared_columns(landed)]
+    if days is None or landed.accepted is None:
+        instance = step.context.instance
+        verdicts.append(check_volume(instance, step.asset, landed.rows, source.checks, empty=source.may_be_empty))
+        return step.result(facts, verdicts)
+    found, more = _watch(table, source, step, days, landed.accepted.version)
+    told = {day: {**of_day, **found.get(day, {})} for day, of_day in of_days.items()}
+    return step.result(facts, verdicts + more, told)
+
+
+def _watch(
+    table: Table, source: Source, step: Step, days: DayRange, version: int
+) -> tuple[dict[date, dict[str, Any]], list[Verdict]]:
+    """What each day of a landing tells besides its rows, and the verdicts on it."""
+    p, instance, stored = step.platform, step.context.instance, step.platform.lake.table(table.lake_name)
+    facts = facts_of_days(p.engine, table, Input(stored.scan({DAY: days}, version=version)))
+    newest = max([days.last, *map(date.fromisoformat, instance.get_materialized_partitions(step.asset))])
+    row = facts[newest][NEWEST] if newest in facts else None
+    timezone = table.domain.timezone
+    now = datetime.now(UTC)
+    verdicts = [
+        check_daily_volume(stored, days, version, source.checks, empty=source.may_be_empty),
+        check_typical_amounts(instance, step.asset, table, facts),
+        check_partition_lag(newest, timezone, now, source.checks, newest_row=row, backfilled=len(days)),
+    ]
+    return {day: told_facts(told) for day, told in facts.items()}, verdicts
 
 
 def _of_days(lake: Lake, table: Table, days: DayRange, version: int) -> dict[date, dict[str, int]]:

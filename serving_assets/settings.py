@@ -60,6 +60,9 @@ class Settings(BaseSettings):
     api_cors_origins: str = Field("", description="origins whose pages may read answers, separated by commas")
     rollback_days: int = Field(30, ge=0, description="how far back a rollback may go; older versions are removed")
     rejected_days: int = Field(90, ge=0, description="how long rejected rows are kept")
+    check_examples: int = Field(
+        10, ge=0, le=10, description="offending rows, keys included, that a failed check leaves in Dagster's event log"
+    )
     orphan_hours: int = Field(24, ge=1, description="after how long a file that nobody has finished is nobody's")
     erasure_delay_days: int = Field(0, ge=0, description="days between the request to erase a person and the erasure")
     erasure_secret: SecretStr | None = Field(

@@ -13,6 +13,9 @@ from pydantic import Field, PositiveInt
 
 from serving_assets.catalog.columns import Spec
 
+LOG_FOLDER = "api_predictions"
+"""Where the prediction log lies in the landing zone."""
+
 
 class OnTheFly(Spec):
     """Scoring in the request, by the champion.

@@ -22,10 +22,9 @@ from typing import Any, BinaryIO, NamedTuple
 
 import orjson
 
-from serving_assets.catalog.serve import LogAnswers
+from serving_assets.catalog.serve import LOG_FOLDER, LogAnswers
 from serving_assets.serving.http import Answer, Request
 
-SOURCE = "api_predictions"
 MOST_WAITING = 10_000
 FILE_SECONDS = 300.0
 PART = ".part"
@@ -59,7 +58,7 @@ class PredictionLog:
         *,
         file_seconds: float = FILE_SECONDS,
     ) -> None:
-        self._folder = landing / SOURCE
+        self._folder = landing / LOG_FOLDER
         self._declared, self._dropped, self._file_seconds = declared, dropped, file_seconds
         self._queue: queue.Queue[Record | None] = queue.Queue(MOST_WAITING)
         self._thread = threading.Thread(target=self._write, name="prediction-log", daemon=True)

@@ -7,11 +7,10 @@ import socket
 from datetime import UTC, datetime
 from pathlib import Path
 
-from serving_assets.catalog.serve import LogAnswers
+from serving_assets.catalog.serve import LOG_FOLDER, LogAnswers
 from serving_assets.serving.http import Answer
 from serving_assets.serving.prediction_log import (
     MOST_WAITING,
-    SOURCE,
     PredictionLog,
     Record,
     as_line,
@@ -31,7 +30,7 @@ def test_sampled_answers_land_without_ids(own_world: World) -> None:
         world.batch(BUYS, [7, 8])
         world.score(BUYS, entity_id=1, features={"f0": 2.5})
         world.look_up(TOWN, "1")
-    files = list((own_world.data / "landing" / SOURCE).rglob("*"))
+    files = list((own_world.data / "landing" / LOG_FOLDER).rglob("*"))
     (file,) = [path for path in files if path.is_file()]
     assert file.parent.name == f"dt={datetime.now(UTC).date()}"
     one, many, scored = (json.loads(line) for line in file.read_text().splitlines())

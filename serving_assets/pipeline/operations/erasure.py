@@ -1,4 +1,4 @@
-"""The erasure of a person: from every version of every table, from rejected rows, from the online store.
+"""The erasure of a person: from every version of every table, from rejected rows, the online store, the API's log.
 
 Here: its steps, each of which may be killed and repeated, and the proof at the end. Not here: where a person is named
 (traces.py), or the register that keeps a person from coming back (pipeline/erasures.py).
@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 
+from serving_assets.catalog.serve import LOG_FOLDER
 from serving_assets.engines.rows import delete_rows
 from serving_assets.engines.subjects import Subjects
 from serving_assets.errors import ServingAssetsError
@@ -21,6 +22,7 @@ from serving_assets.failpoints import failpoint
 from serving_assets.lake import forget_history, remove_files, stale_files
 from serving_assets.pipeline import erasures
 from serving_assets.pipeline.erasures import Request
+from serving_assets.pipeline.operations.answers import STILL_WRITTEN, answers_naming, erase_answers
 from serving_assets.pipeline.operations.documents import erase_documents
 from serving_assets.pipeline.operations.traces import (
     Holder,
@@ -66,7 +68,7 @@ def erase(platform: Platform, requests: Iterable[Request], now: datetime | None 
 
 
 def remains(platform: Platform, key: str, subjects: Subjects) -> list[Left]:
-    """All that still names one of these persons; reads every data file on disk, and every document."""
+    """All that still names one of these persons; reads every data file, every document, and all that the API noted."""
     left = []
     for holder in holders(platform, key):
         name = holder.table.name
@@ -77,6 +79,7 @@ def remains(platform: Platform, key: str, subjects: Subjects) -> list[Left]:
         full, empty = documents_naming(platform.store, collection.name, subjects)
         left.append(Left("documents", collection.name, len(full)))
         left.append(Left("empty tombstones", collection.name, len(empty), WHY_TOMBSTONES))
+    left.append(Left("answers", LOG_FOLDER, answers_naming(platform, subjects).total(), STILL_WRITTEN))
     return [found for found in left if found.count]
 
 
@@ -97,6 +100,8 @@ def _erase(platform: Platform, key: str, hashes: set[str], now: datetime) -> Non
         failpoint("erasure.before_publish")
         erase_documents(platform, collection, subjects)
         failpoint("erasure.after_publish")
+    _note(platform, LOG_FOLDER, answers_naming(platform, subjects))
+    erase_answers(platform, subjects)
     for holder in found:
         _forget(platform, holder, subjects, now)
     _prove(platform, key, subjects, now)

@@ -6,7 +6,7 @@ Here: the frame around a step. Not here: anything that one stage alone does.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
@@ -68,7 +68,8 @@ class Step:
         """What the step made, and what its checks say of it; `of_days` is what differs between the days of a range."""
         for day, told in (of_days or {}).items():
             self.context.add_asset_metadata(dict(told), self.asset, str(day))
-        results = [verdict.result(self.asset) for verdict in verdicts]
+        most = self.platform.settings.check_examples
+        results = [replace(found, examples=found.examples[:most]).result(self.asset) for found in verdicts]
         shown = {**metadata, LINEAGE: self.lineage} if self.lineage else dict(metadata)
         return dg.MaterializeResult(asset_key=self.asset, metadata=shown, check_results=results)
 

@@ -68,6 +68,11 @@ class Settings(BaseSettings):
     erasure_secret: SecretStr | None = Field(
         None, description="key of the hashes that erased persons are known by; default: made once, in DATA_DIR"
     )
+    price_currency: str = Field("EUR", description="of the prices below")
+    price_cpu_hour: float = Field(0.04, ge=0, description="of one core for an hour")
+    price_memory_gib_hour: float = Field(0.005, ge=0, description="of a GiB of memory for an hour")
+    price_storage_gib_month: float = Field(0.023, ge=0, description="of a GiB in the lake for a month")
+    price_spot_share: float = Field(0.35, ge=0, le=1, description="what spot machines cost, as a share of the others")
     alerts_config: Path | None = Field(None, description="who is alerted; default alerts.yaml in DAGSTER_HOME or here")
     ui_url: str = Field("http://127.0.0.1:3000", description="address of the Dagster UI, for links in alerts")
     runbooks_url: str = Field("docs/runbooks", description="where the runbooks are read, for links in alerts")

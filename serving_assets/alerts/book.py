@@ -19,6 +19,8 @@ from serving_assets.alerts.life import Rules, Step
 from serving_assets.alerts.outbox import Outbox
 from serving_assets.alerts.records import INCIDENT, AlertsError, Finding, Incident, Severity, Silence
 
+LATE_AFTER = timedelta(minutes=5)
+"""When nobody has looked for so long, nobody tells anything."""
 KEPT = timedelta(days=365)
 """How long incidents that are over are kept."""
 
@@ -58,6 +60,11 @@ class AlertBook:
         """How far the sources have been read; None before the first look."""
         found = self.fact("cursor")
         return dict(json.loads(found)) if found else None
+
+    def is_looking(self, now: datetime) -> bool:
+        """Whether somebody looks for what goes wrong, as the daemon does every 30 seconds."""
+        looked_at = self.looked_at()
+        return looked_at is not None and now - looked_at < LATE_AFTER
 
     def looked_at(self) -> datetime | None:
         """When the sources were looked at last."""

@@ -37,7 +37,11 @@ class Links:
 
     def runbook(self, finding: Finding) -> str:
         """Address of the page that tells what to do about this kind."""
-        return f"{self.runbooks}/{finding.key.kind}.md"
+        return self.runbook_of(finding.key.kind)
+
+    def runbook_of(self, name: str) -> str:
+        """Address of the page of that name."""
+        return f"{self.runbooks}/{name}.md"
 
 
 @dataclass(frozen=True)

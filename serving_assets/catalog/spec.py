@@ -14,6 +14,7 @@ from pydantic import AfterValidator, Field, PositiveInt, model_validator
 
 from serving_assets.catalog.checks import Checks, TableChecks
 from serving_assets.catalog.columns import Bounds, Column, Share, Spec
+from serving_assets.catalog.compute import Compute, Stage
 from serving_assets.catalog.serve import Serve
 from serving_assets.catalog.timing import CatchUp as CatchUp
 from serving_assets.catalog.timing import Daily as Daily
@@ -83,6 +84,7 @@ class Source(Spec):
     rejected_warn: Share = 0.001
     rejected_error: Share = 0.01
     checks: TableChecks = TableChecks()
+    compute: Compute = Compute()
 
     @model_validator(mode="after")
     def _columns_exist(self) -> Source:
@@ -118,6 +120,7 @@ class MappedTable(Spec):
     event_time: str | None = None
     columns: dict[str, Column] = {}
     checks: TableChecks = TableChecks()
+    compute: Compute = Compute()
 
 
 class Domain(Spec):
@@ -275,6 +278,7 @@ class UseCase(Spec):
     online_features: OnlineFeatures | None = None
     serve: Serve = Serve()
 
+    compute: dict[Stage, Compute] = {}
     @model_validator(mode="after")
     def _deadline_after_waiting(self) -> UseCase:
         deadline_of(self.schedule, self.deadline)

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 alerts_app = typer.Typer(invoke_without_command=True, rich_markup_mode="rich")
 NumberArgument = Annotated[int, typer.Argument(metavar="INCIDENT", help="Its number, as alerts shows it.")]
 ReasonOption = Annotated[str, typer.Option(help="Why, for whoever looks later.")]
-LATE_AFTER = timedelta(minutes=5)
 
 
 @alerts_app.callback()
@@ -138,7 +137,7 @@ def gather(book: AlertBook, now: datetime, *, every: bool = False) -> dict[str, 
             for one in book.outbox.undelivered()
         ],
         "looked_at": looked_at,
-        "is_looking": looked_at is not None and now - looked_at < LATE_AFTER,
+        "is_looking": book.is_looking(now),
     }
 
 

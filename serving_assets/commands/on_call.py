@@ -1,4 +1,4 @@
-"""The commands of whoever is called at night: rollback, resume, restore, trace.
+"""The commands of whoever is called at night: rollback, resume, restore, trace, and those that only look.
 
 Here: their options and exit codes; cli.py adds them to its own. Not here: what they do (pipeline/operations/).
 """
@@ -11,10 +11,14 @@ from typing import Annotated
 
 import typer
 
+from serving_assets.commands.costs import costs_app
+from serving_assets.commands.look import look
 from serving_assets.commands.options import DAY_FORMAT, EntityArgument, JsonOption, UseCaseArgument
 from serving_assets.commands.screen import print_json, told_errors
 
 on_call = typer.Typer(rich_markup_mode="rich")
+on_call.add_typer(look)
+on_call.add_typer(costs_app)
 ReasonOption = Annotated[str, typer.Option(help="Why, for whoever looks later.")]
 
 

@@ -15,32 +15,44 @@ from serving_assets.commands.screen import console
 def print_status(state: dict[str, Any]) -> None:
     """The state of one use case as a screen."""
     console.print(f"[bold]{state['use_case']}[/]")
+    _print_alerts(state["alerts"])
     for asset, online in state["online"].items():
         _print_online(asset, online, state["use_case"])
     _print_champion(state)
+    _print_failing(state["failing_checks"])
+    for lack in state["lacks"]:
+        color = {"given up": "red", "due": "yellow"}.get(lack["state"], "dim")
+        console.print(f"  [{color}]{lack['state']}[/]", end=" ")
+        console.print(lack["why"], markup=False)
     table = Table("stage", "newest", box=None, header_style="bold", padding=(0, 2))
     for stage, newest in state["stages"].items():
         table.add_row(stage, newest or "[dim]never[/]")
     console.print(table)
     _print_timeliness(state["timeliness"])
-    for lack in state["lacks"]:
-        color = {"given up": "red", "due": "yellow"}.get(lack["state"], "dim")
-        console.print(f"  [{color}]{lack['state']}[/]", end=" ")
-        console.print(lack["why"], markup=False)
-    for check in state["failing_checks"]:
-        color = "red" if check["severity"] == "ERROR" else "yellow"
-        console.print(f"  [{color}]{check['severity']}[/] {check['asset']} {check['check']}: {check['said']}")
-    if not state["failing_checks"]:
-        console.print("  [green]no check fails[/]")
-    _print_alerts(state["alerts"])
 
 
 def _print_alerts(alerts: dict[str, Any]) -> None:
-    """One line, because `serving-assets alerts` has a screen of its own."""
-    told = [f"[red]{alerts['open']} incidents are open[/]"] if alerts["open"] else []
-    told += [f"[red]{alerts['undelivered']} notices were not delivered[/]"] if alerts["undelivered"] else []
-    if told:
-        console.print(f"  {' and '.join(told)}; look with: serving-assets alerts")
+    """Incidents, a line each, because `serving-assets alerts` tells more; and whether alerts themselves are well."""
+    for one in alerts["incidents"]:
+        color = "red" if one["severity"] == "ERROR" else "yellow"
+        console.print(f"  [{color}]incident {one['incident']}[/] {one['asset']} {one['kind']}", end=" ")
+        taken = f", taken by {one['taken_by']}" if one["taken_by"] else ", taken by nobody"
+        console.print(f"{one['days']} since {one['since']}{taken}: {one['runbook']}".strip(), markup=False)
+    if alerts["undelivered"]:
+        said = f"{alerts['undelivered']} notices were not delivered"
+        console.print(f"  [red]{said}[/]; look with: serving-assets alerts")
+    if not alerts["is_looking"]:
+        since = f"since {alerts['looked_at']}" if alerts["looked_at"] else "yet"
+        console.print(f"  [yellow]nobody has looked for what goes wrong {since}[/]: {alerts['runbook']}")
+
+
+def _print_failing(checks: list[dict[str, Any]]) -> None:
+    for check in checks:
+        color = "red" if check["severity"] == "ERROR" else "yellow"
+        console.print(f"  [{color}]{check['severity']}[/] {check['asset']} {check['check']}", end=" ")
+        console.print(f"{check['said']} See {check['runbook']}", markup=False)
+    if not checks:
+        console.print("  [green]no check fails[/]")
 
 
 def _print_timeliness(found: list[dict[str, Any]]) -> None:
@@ -61,7 +73,7 @@ def _print_timeliness(found: list[dict[str, Any]]) -> None:
 def _print_champion(state: dict[str, Any]) -> None:
     if state["champion_unknown"]:
         console.print("  champion      [red]unknown[/]:", end=" ")
-        console.print(state["champion_unknown"], markup=False)
+        console.print(f"{state['champion_unknown']} See {state['champion_runbook']}", markup=False)
     else:
         console.print(f"  champion      {'version ' + state['champion'] if state['champion'] else 'none: train first'}")
 
@@ -71,12 +83,12 @@ def _print_online(asset: str, online: dict[str, Any], use_case: str) -> None:
     label = f"  {'readers get' if asset == 'online' else '':<14}"
     if online["unknown"]:
         console.print(f"{label}[red]{what} unknown[/]:", end=" ")
-        console.print(online["unknown"], markup=False)
+        console.print(f"{online['unknown']} See {online['runbook']}", markup=False)
         return
     if online["lost"]:
         console.print(
             f"{label}[red]no {what}: the store has lost generation {online['generation']}[/]; run: "
-            f"serving-assets restore {use_case}"
+            f"serving-assets restore {use_case}; see {online['runbook']}"
         )
         return
     if online["generation"] is None:
@@ -91,6 +103,10 @@ def _print_online(asset: str, online: dict[str, Any], use_case: str) -> None:
         why = f": {pin['reason']}" if pin["reason"] else ""
         console.print(f"{'':<16}[yellow]pinned[/] since {pin['at']} by {pin['by']}", end="")
         console.print(f"{why}; nothing new until: serving-assets resume {use_case}", markup=False)
+    if lease := online["lease"]:
+        state = "[yellow]is over and still holds[/]" if lease["stale"] else "holds"
+        console.print(f"{'':<16}{lease['writer']} {state} the right to write, until {lease['until']}: ", end="")
+        console.print(lease["runbook"], markup=False)
     if asset != "online":
         return
     back, earlier = online["one_write_rollback_to"], online["rollback_to"]

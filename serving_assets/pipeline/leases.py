@@ -28,12 +28,12 @@ def release_dead_lease(runs: Runs, store: OnlineStore, collection: str) -> Lease
     """
     control = store.control(collection)
     lease = control.lease if control else None
-    if lease is None or not _is_over(runs(), lease.writer) or not release(store, collection, lease):
+    if lease is None or not is_over(runs(), lease.writer) or not release(store, collection, lease):
         return None
     return lease
 
 
-def _is_over(instance: dg.DagsterInstance, run_id: str) -> bool:
+def is_over(instance: dg.DagsterInstance, run_id: str) -> bool:
     """Whether this instance knows the run, and neither it nor a retry, which publishes in its name, is running."""
     run = instance.get_run_by_id(run_id)
     retries = instance.get_runs(dg.RunsFilter(tags={ROOT_RUN_ID_TAG: run_id}))

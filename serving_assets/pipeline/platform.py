@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from serving_assets.catalog.compute import Compute
 from serving_assets.catalog.discovery import Catalog
 from serving_assets.engines.duckdb_engine import DuckDBEngine
 from serving_assets.lake import Lake
@@ -27,6 +28,12 @@ class Platform:
 
     def __init__(self, settings: Settings, catalog: Catalog) -> None:
         self.settings, self.catalog = settings, catalog
+
+    def within(self, compute: Compute) -> Platform:
+        """The same parts, their engine bounded as declared; itself where nothing is."""
+        bounds = {"engine_threads": compute.threads, "engine_memory": compute.memory}
+        stated = {name: value for name, value in bounds.items() if value is not None}
+        return Platform(self.settings.model_copy(update=stated), self.catalog) if stated else self
 
     @cached_property
     def lake(self) -> Lake:

@@ -10,7 +10,7 @@ that is killed at any moment reads nothing twice and skips nothing.
 from __future__ import annotations
 
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,9 +23,11 @@ from serving_assets.alerts.book import AlertBook
 from serving_assets.alerts.config import AlertConfig, parse_config
 from serving_assets.alerts.delivery import SECONDS_OF_AN_ATTEMPT, Outcome, deliver
 from serving_assets.alerts.file import AlertsFile
+from serving_assets.alerts.life import days_text
 from serving_assets.alerts.message import Links
-from serving_assets.alerts.records import AlertsError, Finding, Severity
+from serving_assets.alerts.records import AlertsError, Finding, Incident, Severity
 from serving_assets.pipeline.operations.run_findings import Cursor, end_of_log, failing_now, since
+from serving_assets.pipeline.operations.runbooks import NOBODY_LOOKS
 from serving_assets.pipeline.operations.state_findings import days_given_up, states
 from serving_assets.pipeline.operations.subjects import (
     CONFIGURATION_BROKEN,
@@ -166,12 +168,27 @@ def _beat(config: AlertConfig) -> None:
             return  # whoever waits for it notices; that is what it is for
 
 
-def summary(settings: Settings, use_case: str) -> dict[str, Any]:
-    """What `serving-assets status` tells of alerts: open incidents, notices that were refused, the newest look."""
+def summary(settings: Settings, scopes: Collection[str], now: datetime) -> dict[str, Any]:
+    """What `serving-assets status` tells of alerts: open incidents of `scopes`, refused notices, the newest look."""
     book = AlertBook(AlertsFile(settings.alerts_file))
     looked_at = book.looked_at()
     return {
-        "open": sum(incident.key.scope == use_case for incident in book.incidents()),
+        "incidents": [_shown(one, links(settings)) for one in book.incidents() if one.key.scope in scopes],
         "undelivered": len(book.outbox.undelivered()),
         "looked_at": looked_at.isoformat(timespec="seconds") if looked_at else None,
+        "is_looking": book.is_looking(now),
+        "runbook": links(settings).runbook_of(NOBODY_LOOKS),
+    }
+
+
+def _shown(incident: Incident, where: Links) -> dict[str, Any]:
+    return {
+        "incident": incident.number,
+        "severity": str(incident.severity),
+        "asset": incident.key.asset,
+        "kind": incident.key.kind,
+        "days": days_text(incident),
+        "since": incident.opened_at.isoformat(timespec="seconds"),
+        "taken_by": incident.acknowledged_by or None,
+        "runbook": where.runbook(incident.last),
     }

@@ -18,9 +18,10 @@ from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PART
 
 from serving_assets.lake import DayRange
 from serving_assets.pipeline.bookkeeping import unhurried_sqlite
+from serving_assets.pipeline.prices import COST
 
 PROCESS_TAG = "serving_assets/process"
-OF_EACH_DAY = ("rows", "rejected_rows", "bytes", "dagster/partition_row_count")
+OF_EACH_DAY = ("rows", "rejected_rows", "bytes", COST, "dagster/partition_row_count")
 """What the materializations of a range of days tell each for its day; the rest they share."""
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 

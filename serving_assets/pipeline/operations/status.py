@@ -14,16 +14,25 @@ from dagster._core.storage.asset_check_execution_record import AssetCheckExecuti
 
 from serving_assets.catalog.discovery import BoundUseCase
 from serving_assets.errors import ServingAssetsError
-from serving_assets.pipeline.operations.alerts import summary
+from serving_assets.pipeline.leases import is_over
+from serving_assets.pipeline.operations.alerts import links, summary
 from serving_assets.pipeline.operations.backfill import upstream_tables
 from serving_assets.pipeline.operations.jobs import TRAINING_STAGES, daily_keys, stage_keys
 from serving_assets.pipeline.operations.rollback import one_write_to
+from serving_assets.pipeline.operations.runbooks import (
+    LEASE_HELD,
+    REGISTRY_UNREACHABLE,
+    STORE_LOST,
+    STORE_UNREACHABLE,
+)
+from serving_assets.pipeline.operations.subjects import PLATFORM
 from serving_assets.pipeline.operations.survey import survey
 from serving_assets.pipeline.operations.timeliness import timeliness
 from serving_assets.pipeline.platform import Platform
 from serving_assets.pipeline.publications import Publications, is_lost, origin, standing
 from serving_assets.pipeline.snapshot import Collection, collections_of
 from serving_assets.pipeline.workspace import Workspace
+from serving_assets.store import Lease
 
 
 def gather(workspace: Workspace, use_case: BoundUseCase) -> dict[str, Any]:
@@ -34,24 +43,25 @@ def gather(workspace: Workspace, use_case: BoundUseCase) -> dict[str, Any]:
     return {
         "use_case": use_case.name,
         "stages": {key.to_user_string(): _newest(workspace, key) for key in keys},
-        "online": {c.asset: _online(workspace.platform, c) for c in collections_of(use_case)},
+        "online": {c.asset: _online(workspace, c) for c in collections_of(use_case)},
         **_champion(workspace, use_case),
+        "alerts": summary(workspace.platform.settings, (use_case.name, use_case.domain.name, PLATFORM), now),
         "timeliness": [asdict(found) for found in timeliness(workspace, use_case, now)],
         "lacks": [
             {"day": lack.day, "state": lack.state, "why": lack.why}
             for lack in survey(workspace.instance, workspace.platform, use_case, now)
         ],
-        "alerts": summary(workspace.platform.settings, use_case.name),
         "failing_checks": _failing(workspace, set(keys)),
     }
 
 
-def _online(platform: Platform, collection: Collection) -> dict[str, Any]:
+def _online(workspace: Workspace, collection: Collection) -> dict[str, Any]:
     """What readers get of one collection, and which way leads back; without the store, why nobody can tell."""
+    platform = workspace.platform
     try:
         control = platform.store.control(collection.name)
     except ServingAssetsError as error:
-        return {"unknown": str(error), "lost": False, "generation": None}
+        return {"unknown": str(error), "lost": False, "generation": None, "runbook": _page(platform, STORE_UNREACHABLE)}
     log = Publications(platform, collection).entries(control)
     published = control.published if control else None
     lost, counting = is_lost(control, log), standing(log)
@@ -69,7 +79,24 @@ def _online(platform: Platform, collection: Collection) -> dict[str, Any]:
         "previous": control.previous if control else None,
         "rollback_to": counting[-2] if len(counting) > 1 else None,
         "one_write_rollback_to": one_write_to(control) if control else None,
+        "lease": _lease(workspace, control.lease) if control and control.lease else None,
+        "runbook": _page(platform, STORE_LOST) if lost else None,
     }
+
+
+def _lease(workspace: Workspace, lease: Lease) -> dict[str, Any]:
+    """Who may write to a collection, until when, and whether that run is over and will not."""
+    return {
+        "writer": lease.writer,
+        "until": datetime.fromtimestamp(lease.expires_at, UTC).isoformat(timespec="seconds"),
+        "stale": lease.expires_at < datetime.now(UTC).timestamp() or is_over(workspace.instance, lease.writer),
+        "runbook": _page(workspace.platform, LEASE_HELD),
+    }
+
+
+def _page(platform: Platform, name: str) -> str:
+    """Where the runbook of that name is read."""
+    return links(platform.settings).runbook_of(name)
 
 
 def _newest(workspace: Workspace, key: dg.AssetKey) -> str | None:
@@ -85,10 +112,12 @@ def _newest(workspace: Workspace, key: dg.AssetKey) -> str | None:
 
 def _champion(workspace: Workspace, use_case: BoundUseCase) -> dict[str, str | None]:
     """The version that scores, and why it is not known: the rest of the page must be there without the registry."""
+    page = _page(workspace.platform, REGISTRY_UNREACHABLE)
     try:
-        return {"champion": workspace.platform.registry.champion(use_case.name), "champion_unknown": None}
+        version = workspace.platform.registry.champion(use_case.name)
+        return {"champion": version, "champion_unknown": None, "champion_runbook": None}
     except ServingAssetsError as error:
-        return {"champion": None, "champion_unknown": str(error)}
+        return {"champion": None, "champion_unknown": str(error), "champion_runbook": page}
 
 
 def _failing(workspace: Workspace, assets: set[dg.AssetKey]) -> list[dict[str, str]]:
@@ -107,6 +136,7 @@ def _failing(workspace: Workspace, assets: set[dg.AssetKey]) -> list[dict[str, s
                     "severity": evaluation.severity.value,
                     "said": evaluation.description or "",
                     "partition": evaluation.partition or "",
+                    "runbook": _page(workspace.platform, key.name),
                 }
             )
     return sorted(failing, key=lambda check: (check["severity"] != "ERROR", check["asset"]))

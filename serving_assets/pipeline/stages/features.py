@@ -78,6 +78,7 @@ def features_asset(use_case: BoundUseCase, platform: Platform) -> dg.AssetsDefin
             key=(spec.entity.key,),
             lineage=lineage,
         ),
+        compute=spec.compute.get("features"),
     )
 
 

@@ -66,6 +66,7 @@ def historic_asset(use_case: BoundUseCase, platform: Platform) -> dg.AssetsDefin
             columns=historic_columns(use_case),
             lineage=dg.TableColumnLineage(lineage),
         ),
+        compute=use_case.spec.compute.get("historic"),
     )
 
 

@@ -128,6 +128,7 @@ def latest_asset(use_case: BoundUseCase, platform: Platform) -> dg.AssetsDefinit
             lineage=dg.TableColumnLineage(handed_on(columns, historic)),
         ),
         pool=f"{use_case.name}_latest",
+        compute=spec.compute.get("latest"),
     )
 
 

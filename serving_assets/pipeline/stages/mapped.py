@@ -41,6 +41,7 @@ def mapped_asset(table: Table, platform: Platform) -> dg.AssetsDefinition:
             table.lake_name, table.statement.path, table.path, columns=table.columns, key=key, lineage=lineage
         ),
         backfill_policy=HEAVY_STAGE if table.daily else None,
+        compute=table.spec.compute,
     )
 
 

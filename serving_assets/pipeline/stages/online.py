@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import dagster as dg
 
@@ -29,6 +29,9 @@ from serving_assets.pipeline.snapshot import Collection, Snapshot, newest_snapsh
 from serving_assets.pipeline.stages.latest import CHECKS
 from serving_assets.pipeline.stages.step import Step, stage_asset
 from serving_assets.store import Control, Occasion, PinnedError
+
+if TYPE_CHECKING:
+    from serving_assets.catalog.compute import Stage
 
 
 def online_asset(use_case: BoundUseCase, platform: Platform) -> list[dg.AssetsDefinition]:
@@ -73,6 +76,7 @@ def published_asset(
         checks=(STORE_PARITY, NOT_PINNED, CANARY, PARTITION_LAG),
         metadata=described(collection.name, use_case.folder / "use_case.py"),
         pool=f"{use_case.name}_{collection.asset}",
+        compute=use_case.spec.compute.get(cast("Stage", collection.asset)),
     )
 
 

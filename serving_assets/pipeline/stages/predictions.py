@@ -75,6 +75,7 @@ def predictions_asset(use_case: BoundUseCase, platform: Platform) -> dg.AssetsDe
             key=(spec.entity.key,),
             lineage=dg.TableColumnLineage(lineage),
         ),
+        compute=spec.compute.get("predictions"),
     )
 
 

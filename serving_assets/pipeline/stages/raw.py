@@ -54,6 +54,7 @@ def raw_asset(table: Table, platform: Platform) -> dg.AssetsDefinition:
         checks=checks_of(table),
         metadata=described(table.lake_name, table.path, columns=table.columns, key=source.key),
         backfill_policy=HEAVY_STAGE if table.daily else None,
+        compute=source.compute,
     )
 
 

@@ -6,16 +6,18 @@ Here: the frame around a step. Not here: anything that one stage alone does.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
 
 import dagster as dg
 
+from serving_assets.catalog.compute import Compute
 from serving_assets.failpoints import failpoint
 from serving_assets.lake import DayRange
 from serving_assets.pipeline.checks.verdict import Check, Verdict
 from serving_assets.pipeline.platform import Platform
+from serving_assets.pipeline.prices import COST, Prices
 from serving_assets.pipeline.refusals import failed_days, refuse_failed
 from serving_assets.pipeline.report import LINEAGE, RETRIES, permanent_errors
 
@@ -31,6 +33,7 @@ class Step:
     platform: Platform
     asset: dg.AssetKey
     lineage: dg.TableColumnLineage | None = None
+    compute: Compute = field(default_factory=Compute)
 
     def __str__(self) -> str:
         return self.asset.to_user_string()
@@ -67,11 +70,19 @@ class Step:
     ) -> dg.MaterializeResult[Any]:
         """What the step made, and what its checks say of it; `of_days` is what differs between the days of a range."""
         for day, told in (of_days or {}).items():
-            self.context.add_asset_metadata(dict(told), self.asset, str(day))
+            own = {**told, COST: self._cost({**metadata, **told})}
+            self.context.add_asset_metadata(own, self.asset, str(day))
         most = self.platform.settings.check_examples
         results = [replace(found, examples=found.examples[:most]).result(self.asset) for found in verdicts]
-        shown = {**metadata, LINEAGE: self.lineage} if self.lineage else dict(metadata)
+        shown = {**metadata, COST: self._cost(metadata), **({LINEAGE: self.lineage} if self.lineage else {})}
         return dg.MaterializeResult(asset_key=self.asset, metadata=shown, check_results=results)
+
+    def _cost(self, told: Mapping[str, Any]) -> float:
+        """In money, of one partition: the days of a range bear the step's work in equal shares."""
+        days = len(self.days) if self.context.has_partition_key_range else 1
+        shared = {name: told[name] / days for name in ("seconds", "cpu_seconds") if name in told}
+        prices = Prices.of(self.platform.settings)
+        return round(prices.cost({**told, **shared}, spot=self.compute.spot), 9)
 
 
 def stage_asset(
@@ -89,11 +100,14 @@ def stage_asset(
     backfill_policy: dg.BackfillPolicy | None = None,
     pool: str | None = None,
     config: Mapping[str, dg.Field] | None = None,
+    compute: Compute | None = None,
 ) -> dg.AssetsDefinition:
     """The Dagster asset that runs `step`.
 
     Permanent errors fail at once, passing ones are retried. `config` names what a person may set at launch.
+    `compute` bounds the step's engine, and its tags are read by whatever schedules the step.
     """
+    compute = compute or Compute()
     return dg.asset(
         key=key,
         group_name=group,
@@ -109,15 +123,20 @@ def stage_asset(
         required_resource_keys={"platform"},
         pool=pool,
         config_schema=dict(config or {}),
-    )(_compute(key, step, (metadata or {}).get(LINEAGE)))
+        op_tags=compute.op_tags(),
+    )(_compute(key, step, compute, (metadata or {}).get(LINEAGE)))
 
 
 def _compute(
-    key: dg.AssetKey, step: Callable[[Step], dg.MaterializeResult[Any]], lineage: dg.TableColumnLineage | None
+    key: dg.AssetKey,
+    step: Callable[[Step], dg.MaterializeResult[Any]],
+    compute: Compute,
+    lineage: dg.TableColumnLineage | None,
 ) -> Callable[[dg.AssetExecutionContext], dg.MaterializeResult[Any]]:
     def run(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
         failpoint("stage.before_write")
-        result = permanent_errors(step)(Step(context, context.resources.platform, key, lineage))
+        platform = context.resources.platform.within(compute)
+        result = permanent_errors(step)(Step(context, platform, key, lineage, compute))
         failpoint("stage.after_write")
         return result
 

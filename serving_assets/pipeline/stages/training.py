@@ -119,6 +119,7 @@ def _training_set(use_case: BoundUseCase, platform: Platform) -> dg.AssetsDefini
             lineage=table_lineage({**use_case.feature_lineage, **labels}, keys),
         ),
         config=THROUGH,
+        compute=spec.compute.get("training_set"),
     )
 
 
@@ -170,6 +171,7 @@ def _model(use_case: BoundUseCase) -> dg.AssetsDefinition:
         kinds={"sklearn", "mlflow", "onnx"},
         deps=[dg.AssetKey([use_case.name, "training_set"])],
         metadata=described(None, train),
+        compute=use_case.spec.compute.get("model"),
     )
 
 
@@ -219,6 +221,7 @@ def _champion(use_case: BoundUseCase) -> dg.AssetsDefinition:
         deps=[dg.AssetKey([use_case.name, "model"])],
         metadata=described(None, use_case.folder / "use_case.py"),
         pool=f"{use_case.name}_champion",
+        compute=use_case.spec.compute.get("champion"),
     )
 
 

@@ -34,8 +34,8 @@ app.add_typer(demo_app, name="demo")
 keys_app = typer.Typer(no_args_is_help=True, help="API keys: who may ask for which use cases.")
 app.add_typer(keys_app, name="keys")
 app.add_typer(on_call)
-app.add_typer(backfills_app, name="backfills")
 app.add_typer(alerts_app, name="alerts")
+app.add_typer(backfills_app, name="backfills")
 
 
 @demo_app.callback()

@@ -47,6 +47,14 @@ class BoundUseCase:
         """What the model sees, in order: every column of features.sql but the entity key."""
         return tuple(name for name in self.feature_schema if name != self.spec.entity.key)
 
+    @property
+    def online_columns(self) -> Mapping[str, int | None]:
+        """The features that the store holds, each with its decimals, None for all of them; empty where none are."""
+        declared = self.spec.online_features
+        if declared is None:
+            return {}
+        return dict.fromkeys(self.feature_names) if declared.columns is None else declared.columns
+
     def lake_name(self, stage: str) -> str:
         """Name in the lake of one of its tables, such as `features` or `latest`."""
         return f"{self.name}/{stage}"
@@ -153,8 +161,8 @@ def _bind_features(spec: UseCase, path: Path, domain: Domain, tables: Mapping[st
 
 
 def _check_online_features(spec: UseCase, path: Path, schema: Schema) -> None:
-    online = spec.online_features.columns if spec.online_features else {}
-    for name, precision in online.items():
+    online = spec.online_features.columns if spec.online_features else None
+    for name, precision in (online or {}).items():
         if name not in schema or name == spec.entity.key:
             raise DeclarationError(
                 f"{path}: online_features.columns names {name!r}, which is no feature of {spec.features.sql}.",

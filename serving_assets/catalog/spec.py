@@ -248,10 +248,11 @@ class Predictions(Spec):
 class OnlineFeatures(Spec):
     """Features that the store holds for scoring on the fly: per entity the newest row of the newest `days` days.
 
-    `columns` maps each to the number of decimals that are published, None for all of them.
+    `columns` maps each to the number of decimals that are published, None for all of them. Without it every feature is
+    there as the batch sees it, so that a request that brings none gets the very score of the batch.
     """
 
-    columns: Annotated[dict[str, Annotated[int, Field(ge=0, le=12)] | None], Field(min_length=1)]
+    columns: Annotated[dict[str, Annotated[int, Field(ge=0, le=12)] | None], Field(min_length=1)] | None = None
     days: PositiveInt = 1
 
 
@@ -277,8 +278,8 @@ class UseCase(Spec):
     checks: Checks = Checks()
     online_features: OnlineFeatures | None = None
     serve: Serve = Serve()
-
     compute: dict[Stage, Compute] = {}
+
     @model_validator(mode="after")
     def _deadline_after_waiting(self) -> UseCase:
         deadline_of(self.schedule, self.deadline)

@@ -17,10 +17,11 @@ from serving_assets.catalog.discovery import BoundUseCase
 from serving_assets.commands.backfill import print_summary, summary, tracked, until_failure
 from serving_assets.commands.screen import console, progress_bar
 from serving_assets.commands.show import print_predictions
-from serving_assets.commands.train import model_table
+from serving_assets.commands.train import gap_table, model_table
 from serving_assets.demo import DAILY, NEWEST_DAY, ON_REQUEST, SNAPSHOTS, Landed, land
 from serving_assets.lake import DayRange
 from serving_assets.pipeline.operations import backfill
+from serving_assets.pipeline.operations.fallback_gap import fallback_gap
 from serving_assets.pipeline.operations.runs import Outcome
 from serving_assets.pipeline.workspace import Workspace
 from serving_assets.settings import get_settings, remember
@@ -129,6 +130,9 @@ def _print_end(
         if facts := workspace.newest_numbers(f"{use_case.name}/model"):
             console.print(f"[bold]{use_case.name}[/], on {facts['holdout_rows']:,} held-out predictions it never saw")
             console.print(model_table(facts))
+        if gap := fallback_gap(workspace.platform, use_case):
+            console.print(f"[bold]What the fallback costs[/], on the {gap.rows:,} of these with a basket that day")
+            console.print(gap_table(gap))
     for use_case in use_cases:
         if use_case.spec.serve.published:
             _print_published(workspace, use_case)

@@ -13,6 +13,7 @@ from rich.table import Table
 from serving_assets.catalog.discovery import BoundUseCase
 from serving_assets.commands.screen import console, progress_bar
 from serving_assets.pipeline.operations import backfill
+from serving_assets.pipeline.operations.fallback_gap import FallbackGap
 from serving_assets.pipeline.workspace import Workspace
 
 GAIN = "auc_gain_over_"
@@ -45,6 +46,15 @@ def print_training(found: dict[str, Any]) -> None:
     if gate := found["gate"]:
         verdict = "passes the gate" if gate["promoted"] else "does not pass the gate"
         console.print(f"Version {gate['candidate']} {verdict}; the champion is version {gate['champion']}.")
+
+
+def gap_table(gap: FallbackGap) -> Table:
+    """The AUC of both champions, and by how much the fallback is worse."""
+    table = Table("", "AUC", "model is better by (95 % interval)", box=None, header_style="bold", padding=(0, 2))
+    auc = gap.auc
+    table.add_row(gap.use_case, f"{auc.auc:.4f}", "")
+    table.add_row(gap.fallback, f"{auc.other_auc:.4f}", f"{auc.difference:+.4f}  ({auc.low:+.4f} to {auc.high:+.4f})")
+    return table
 
 
 def model_table(facts: dict[str, Any]) -> Table:

@@ -15,29 +15,21 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from serving_assets.errors import ConflictError, InputError, ServingAssetsError
+from serving_assets.errors import ConflictError, InputError
 from serving_assets.failpoints import failpoint
 from serving_assets.models.bundle import Bundle, Damaged, appearing, load_bundle, stamp
 from serving_assets.models.champion import point_to_champion
 from serving_assets.models.estimator import frame
+from serving_assets.models.registry_database import RegistryUnavailable, prepare_database
 from serving_assets.models.training import Candidate
 
 CHAMPION, CANDIDATE = "champion", "candidate"
 _BUNDLE = "bundle"
-_SQLITE = b"SQLite format 3\0"
 _SAMPLE_ROWS = 100
 
 
 class NoChampion(InputError):
     """No version of the model may be served yet."""
-
-
-class RegistryUnavailable(ServingAssetsError):
-    """MLflow does not answer; a retry may pass."""
-
-
-class RegistryDamaged(RegistryUnavailable, InputError):
-    """The registry's database is none; no retry will pass."""
 
 
 class Registry:
@@ -203,7 +195,7 @@ class Registry:
         from sqlalchemy.exc import SQLAlchemyError
 
         if self.tracking_uri.startswith("sqlite:///"):
-            self._prepare_file(Path(self.tracking_uri.removeprefix("sqlite:///")))
+            prepare_database(Path(self.tracking_uri.removeprefix("sqlite:///")))
         try:
             yield MlflowClient(tracking_uri=self.tracking_uri, registry_uri=self.tracking_uri)
         except (MlflowException, SQLAlchemyError) as error:
@@ -212,18 +204,6 @@ class Registry:
                 f"MLflow at {self._shown_uri} did not do what was asked: {reason[:300]}",
                 mend="Check MLFLOW_TRACKING_URI and that the server is up, then run again.",
             ) from error
-
-    def _prepare_file(self, path: Path) -> None:
-        """Refuse what is no database: MLflow would try to open it for 100 seconds, and each retry again."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.exists():
-            with path.open("rb") as file:
-                head = file.read(len(_SQLITE))
-            if head and head != _SQLITE:
-                raise RegistryDamaged(
-                    f"MLflow at {self._shown_uri}: the file is not a SQLite database.",
-                    mend="Restore it from a backup, or move it away and train anew.",
-                )
 
     @property
     def _shown_uri(self) -> str:

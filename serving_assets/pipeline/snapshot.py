@@ -112,7 +112,7 @@ def features_of(use_case: BoundUseCase) -> Collection | None:
         model_version=None,
         values={
             name: _feature(name, use_case.feature_schema[name], precision)
-            for name, precision in declared.columns.items()
+            for name, precision in use_case.online_columns.items()
         },
         timezone=use_case.domain.timezone,
     )

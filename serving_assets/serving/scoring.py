@@ -35,6 +35,8 @@ from serving_assets.store import Entity
 
 ON_THE_FLY, FALLBACK = "on_the_fly", "fallback"
 MEMBERS = frozenset({"entity_id", "features", "explain"})
+INSTANTS = orjson.OPT_UTC_Z | orjson.OPT_OMIT_MICROSECONDS
+"""Written as the published ones are."""
 
 
 class Asked(NamedTuple):
@@ -204,7 +206,7 @@ class Scoring:
         features = partial(gathered.explained, signature)
         if asked.explain:
             body["features"] = features()
-        return Answer(200, orjson.dumps(body), (JSON, NO_STORE), source, features)
+        return Answer(200, orjson.dumps(body, option=INSTANTS), (JSON, NO_STORE), source, features)
 
     def _prediction(self, names: tuple[str, ...], scores: Sequence[float]) -> dict[str, float]:
         """The scores by column, as the model gave them; none that the declaration forbids leaves the server."""

@@ -27,7 +27,7 @@ _PUBLIC = "SERVING_ASSETS_API_PUBLIC"
 _WORKERS = "SERVING_ASSETS_API_WORKERS"
 KEEP_ALIVE_SECONDS = 15
 SHUTDOWN_SECONDS = 20
-HEALTH_SECONDS = 30
+HEALTH_SECONDS = 10
 """How long a worker may keep its parent waiting before it is replaced: on a busy machine the next is no better."""
 
 

@@ -119,7 +119,7 @@ def test_lineage_is_told_with_each_materialization(built: Bench) -> None:
     graph = built.defs.resolve_asset_graph()
     for key in graph.get_all_asset_keys():
         declared = graph.get(key).metadata.get("dagster/column_lineage")
-        if declared is not None:
+        if declared is not None and key.path[0] in ("mapped", NAME):
             assert told(built, key.to_user_string())["dagster/column_lineage"].value == declared, key
 
 

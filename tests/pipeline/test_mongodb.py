@@ -9,6 +9,8 @@ import pytest
 from serving_assets.pipeline.operations.restore import restore
 from serving_assets.pipeline.snapshot import predictions_of
 from serving_assets.store.mongo import MongoStore
+from tests.pipeline.generations import published
+from tests.pipeline.persons import forget, left, person_of
 from tests.pipeline.slice import NAME, Bench, copy_of
 
 
@@ -20,7 +22,7 @@ def test_a_workspace_moves_to_mongodb(
     monkeypatch.setenv("MONGODB_URI", mongodb_database)
     bench = copy_of(built, tmp_path / "bench")
     assert isinstance(bench.platform.store, MongoStore)
-    assert restore(bench.platform, predictions_of(bench.use_case), "somebody").parity.equal
+    assert restore(bench.platform, predictions_of(bench.use_case), "somebody", bench.runs).parity.equal
     assert bench.documents() == built.documents()
     outcome = bench.publish()
     assert outcome.success, outcome.failures
@@ -28,3 +30,27 @@ def test_a_workspace_moves_to_mongodb(
         spec for asset in bench.defs.assets or () for spec in asset.specs if spec.key.path == [NAME, "online"]
     )
     assert "mongodb" in online.kinds
+
+
+@pytest.mark.must_run
+def test_generations_and_an_erasure(
+    built: Bench, tmp_path: Path, mongodb_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Publishes, rollbacks near and far, and the erasure of a person end there as they do elsewhere."""
+    monkeypatch.setenv("MONGODB_URI", mongodb_database)
+    bench = copy_of(built, tmp_path / "bench")
+    assert restore(bench.platform, predictions_of(bench.use_case), "somebody", bench.runs).was == 1
+    g = published(bench, 1, 2)
+    g.documents[1] = built.documents()
+    assert g.roll_back().how == "one write"
+    g.assert_sound()
+    assert g.roll_back(to=1).how == "republished"
+    g.assert_sound()
+    g.resume()
+    g.publish(3)
+    g.assert_sound()
+    person = person_of(bench)
+    assert person in bench.documents()
+    request = forget(bench, person)
+    assert left(bench.platform, request) == []
+    assert bench.documents() == {entity: text for entity, text in g.documents[g.active - 1].items() if entity != person}

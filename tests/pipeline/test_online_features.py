@@ -18,6 +18,22 @@ from serving_assets.settings import PROJECT
 from tests.pipeline.slice import DAY, NAME, Bench
 
 EARLIER = DAY - timedelta(days=7)
+SOME = OnlineFeatures(
+    columns={
+        "days_since_last_purchase": None,
+        "shopping_days_28d": None,
+        "shopping_days_91d": None,
+        "spend_28d": 2,
+        "spend_91d": 2,
+        "mean_gap_91d": 3,
+    }
+)
+
+
+@pytest.fixture
+def bench(bench: Bench) -> Bench:
+    """A workspace to change, whose declaration publishes a few features, some of them rounded."""
+    return declared(bench, SOME)
 
 
 def declared(bench: Bench, online: OnlineFeatures | None) -> Bench:
@@ -32,6 +48,16 @@ def declared(bench: Bench, online: OnlineFeatures | None) -> Bench:
 def features(bench: Bench) -> dict[Any, dict[str, Any]]:
     """What scoring on the fly finds, by entity."""
     return {entity: json.loads(text) for entity, text in bench.platform.store.scan(f"{NAME}.features")}
+
+
+def test_without_columns_all_features_are_published_to_the_last_digit(bench: Bench) -> None:
+    """A declaration that names no column publishes every feature, exactly as the batch sees it."""
+    bench = declared(bench, OnlineFeatures())
+    assert bench.run("online_features", day=None).success
+    found = features(bench)
+    for row in bench.rows("features", where=f"day = DATE '{DAY}'"):
+        del row["day"]
+        assert found[row.pop("household_id")] == {"v": row}
 
 
 def test_the_newest_row_is_published_whatever_ran_last(bench: Bench) -> None:

@@ -5,6 +5,7 @@ Here: starting it, opening a page, what it asked for and complained about. Not h
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import shutil
@@ -42,6 +43,14 @@ class Page:
         """What a JavaScript expression is."""
         answer = self._tell("Runtime.evaluate", expression=expression, returnByValue=True)
         return answer["result"].get("value")
+
+    def resize(self, width: int, height: int) -> None:
+        """Let the window have so many pixels."""
+        self._tell("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
+
+    def picture(self) -> bytes:
+        """What the window shows, as PNG."""
+        return base64.b64decode(self._tell("Page.captureScreenshot", format="png")["data"])
 
     def wait_for(self, expression: str) -> Any:
         """The value of an expression as soon as it is true."""

@@ -9,17 +9,18 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
+from serving_assets.catalog.discovery import load_catalog
 from serving_assets.models.bundle import stamp
 from serving_assets.models.packaging import package
-from serving_assets.models.signature import Signature
-from serving_assets.models.training import train_candidate
+from serving_assets.models.training import Train, train_candidate
 from serving_assets.settings import PROJECT
 from tests.serving.world import World
 from tests.unit.models import samples
 
-NAME = "purchase_propensity"
+NAME, FALLBACK = "purchase_propensity", "basket_propensity"
 TEXT = (PROJECT / "docs" / "api.md").read_text()
 BASE = "http://127.0.0.1:8000"
 
@@ -29,15 +30,25 @@ def shipped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """The shipped catalog, with the households of the examples published and a model that takes their features."""
     world = World(tmp_path_factory.mktemp("docs"), PROJECT / "serving_assets" / "catalog")
     world.collection(NAME).publish({733: {"score": 0.6871}, 1: {"score": 0.7638}})
-    rows = samples.training_set().rename_columns({"f0": "days_since_last_purchase", "f1": "shopping_days_91d"})
-    spec = samples.use_case().model_copy(update={"name": NAME})
-    candidate = train_candidate(spec, rows, samples.TRAINERS["linear"], resamples=10)
-    assert isinstance(candidate.signature, Signature)
-    package(candidate, world.data / "bundles" / NAME / "1")
-    stamp(world.data / "bundles" / NAME / "1", "1")
-    world.promote(NAME, "1")
+    world.collection(f"{NAME}.features").publish({733: {"shopping_days_91d": 30}})
+    rows = samples.training_set()
+    numbers = rows.rename_columns({"f0": "days_since_last_purchase", "f1": "shopping_days_91d"})
+    fit(world, NAME, numbers, samples.TRAINERS["linear"])
+    fallback = load_catalog(world.catalog).use_cases[FALLBACK]
+    basket = rows.rename_columns(dict(zip(("f0", "f1", "f2", "f3", "f4", "f5"), fallback.feature_names, strict=True)))
+    stores = pa.array(["367", "31"] * (rows.num_rows // 2))
+    position = basket.schema.get_field_index("store")
+    fit(world, FALLBACK, basket.set_column(position, "store", stores), fallback.train)
     with world.served() as served:
         yield served
+
+
+def fit(world: World, name: str, rows: pa.Table, train: Train) -> None:
+    """Make a model of `rows` the champion of `name`."""
+    spec = samples.use_case().model_copy(update={"name": name})
+    package(train_candidate(spec, rows, train, resamples=10), world.data / "bundles" / name / "1")
+    stamp(world.data / "bundles" / name / "1", "1")
+    world.promote(name, "1")
 
 
 @pytest.mark.parametrize("command", re.findall(r"^(curl .*?[^\\])$", TEXT, flags=re.M | re.S))

@@ -32,6 +32,7 @@ USE_CASE = UseCase(
         inputs={"baskets": LastDays(days=1)},
         population="baskets",
         columns={
+            "household_id": required("int64", "Household that shopped on the day", AtLeast(1)),
             "basket_value": required("float64", "What the basket costs, in US dollars", AtLeast(0)),
             "basket_items": required("int64", "Pieces in the basket; fuel counts as none", AtLeast(0)),
             "basket_departments": required("int32", "Different departments in the basket", AtLeast(0)),

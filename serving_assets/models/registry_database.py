@@ -1,0 +1,44 @@
+"""The file of a local MLflow database, looked at before MLflow does.
+
+Here: what keeps it from being opened, told at once. Not here: what is in it (registry.py), or a server's database.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from serving_assets.errors import InputError, ServingAssetsError
+
+_SQLITE = b"SQLite format 3\0"
+
+
+class RegistryUnavailable(ServingAssetsError):
+    """MLflow does not answer; a retry may pass."""
+
+
+class RegistryDamaged(RegistryUnavailable, InputError):
+    """The registry's database is none; no retry will pass."""
+
+
+def prepare_database(path: Path) -> None:
+    """Make the folder of the database, and refuse what is none: MLflow would try to open it for 100 seconds.
+
+    Raises:
+        RegistryDamaged: the folder cannot be made, or the file holds something else.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("rb") as file:
+            head = file.read(len(_SQLITE))
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise RegistryDamaged(
+            f"MLflow's database {path} cannot be opened: {error.strerror}.",
+            mend="Check that the folder exists and this user may write to it.",
+        ) from error
+    if head and head != _SQLITE:
+        raise RegistryDamaged(
+            f"MLflow at sqlite:///{path}: the file is not a SQLite database.",
+            mend="Restore it from a backup, or move it away and train anew.",
+        )

@@ -53,6 +53,7 @@ def land_files(
     *,
     original_dates: bool = False,
     promotions: bool = False,
+    today: date | None = None,
 ) -> Landed:
     """Drop what has arrived into the landing zone, and make its first day the workspace's first partition."""
     task = bar.add_task("landing files", total=None)
@@ -62,6 +63,7 @@ def land_files(
         last,
         ending=NEWEST_DAY if original_dates else ending,
         sources=(*DAILY, *SNAPSHOTS, *(ON_REQUEST if promotions else ())),
+        today=today,
         progress=lambda _, done, total: bar.update(task, completed=done, total=total),
     )
     remember(first_day=landed.shift.first)
@@ -80,11 +82,15 @@ def print_landed(landed: Landed) -> None:
         )
 
 
-def run_demo() -> int:
-    """Everything, end to end; goes on where an earlier call stopped. Returns the exit code."""
+def run_demo(today: date | None = None) -> int:
+    """Everything, end to end; goes on where an earlier call stopped. Returns the exit code.
+
+    Args:
+        today: the day on which it is called, by default the clock's.
+    """
     started = time.monotonic()
     with progress_bar() as bar:
-        landed = land_files(bar)
+        landed = land_files(bar, today=today)
         workspace = Workspace()
         use_cases = [found for found in workspace.catalog.use_cases.values() if found.domain.name == DOMAIN]
         outcomes: list[Outcome] = []

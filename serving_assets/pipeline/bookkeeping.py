@@ -1,6 +1,7 @@
 """Make Dagster's SQLite bookkeeping cheap while a command runs many partitions in its own process.
 
-Here: when SQLite waits for the disk, and how long engines live. Not here: what is written, or an instance that keeps its events in PostgreSQL.
+Here: when SQLite waits for the disk, and how long engines live. Not here: what is written, or an instance that keeps
+its events in PostgreSQL.
 
 Measured on 2 cores: a materialization event took 66 ms, nearly all of it waiting for the disk, because Dagster opens
 and closes a connection for each of its statements: every commit synchronised, and every close of the last connection

@@ -42,7 +42,7 @@ def schedule_tick(defs: dg.Definitions, instance: dg.DagsterInstance, name: str,
     with dg.build_schedule_context(
         instance=instance, scheduled_execution_time=tick, repository_def=repository, resources={"platform": None}
     ) as context:
-        context.__dict__["_instance"] = instance  # or each tick would open the instance anew
+        setattr(context, "_instance", instance)  # noqa: B010  # or each tick would open the instance anew
         return repository.get_schedule_def(name).evaluate_tick(context)
 
 

@@ -92,7 +92,7 @@ def test_a_bad_day_is_named_and_can_be_mended(bench: Bench) -> None:
         (["status"], {"DAGSTER_HOME": "/no/such"}, ["DAGSTER_HOME", "dagster.yaml"]),
         (["status"], {"CATALOG_DIR": "/no/such"}, ["/no/such", "CATALOG_DIR"]),
         (["status"], {"STORE_URI": "carrier-pigeon://loft"}, ["carrier-pigeon", "sqlite"]),
-        (["status"], {"DATA_DIR": f"{__file__}/inside"}, ["inside", "folder"]),
+        (["status"], {"DATA_DIR": f"{__file__}/inside"}, ["inside", "Not a directory"]),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
@@ -109,13 +109,14 @@ def test_what_is_set_wrongly_is_told(
 
 def test_broken_parts_are_told(bench: Bench) -> None:
     """A store and a registry that are no databases are named without a traceback; a registry that is gone, too."""
-    kept = (bench.settings.data_dir / "online.db").read_bytes()
-    for file in bench.settings.data_dir.glob("online.db*"):
+    kept = {file: file.read_bytes() for file in bench.settings.data_dir.glob("online.db*")}
+    for file in kept:
         file.unlink()
     (bench.settings.data_dir / "online.db").write_bytes(b"no database" * 100)
     shown = run(bench, "show", NAME, "4")
     assert (shown.returncode, "online.db" in shown.stderr, "Traceback" in shown.stderr) == (1, True, False)
-    (bench.settings.data_dir / "online.db").write_bytes(kept)
+    for file, content in kept.items():
+        file.write_bytes(content)
 
     (bench.settings.mlflow_dir / "mlflow.db").write_bytes(b"no database" * 100)
     status = run(bench, "status")

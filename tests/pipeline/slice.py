@@ -186,5 +186,11 @@ class Bench:
 
 def copy_of(bench: Bench, root: Path) -> Bench:
     """The same workspace in another folder, to be changed freely."""
-    shutil.copytree(bench.root, root, dirs_exist_ok=True)
+    for attempt in range(5):
+        try:
+            shutil.copytree(bench.root, root, dirs_exist_ok=True)
+            break
+        except shutil.Error:  # a reader beside this one has closed a database, and its log went between look and copy
+            if attempt == 4:
+                raise
     return Bench(root, bench.catalog, bench.name)

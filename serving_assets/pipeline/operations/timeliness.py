@@ -19,6 +19,7 @@ from serving_assets.catalog.columns import identifier
 from serving_assets.catalog.discovery import BoundUseCase, Table
 from serving_assets.catalog.spec import DAY
 from serving_assets.engines.query import Input, Query
+from serving_assets.errors import ServingAssetsError
 from serving_assets.pipeline.operations.backfill import upstream_tables
 from serving_assets.pipeline.operations.freshness import state_of
 from serving_assets.pipeline.operations.jobs import stage_keys
@@ -95,8 +96,11 @@ def _newest_row(platform: Platform, table: Table, day: date | None) -> str | Non
 
 
 def _published(platform: Platform, use_case: BoundUseCase) -> tuple[date | None, str | None]:
-    """The day at whose end the active generation looks, and that instant."""
-    control = platform.store.control(use_case.name)
+    """The day at whose end the active generation looks, and that instant; nothing while the store is out of reach."""
+    try:
+        control = platform.store.control(use_case.name)
+    except ServingAssetsError:
+        return None, None  # `status` says why, above
     if control is None or control.published is None:
         return None, None
     instant = datetime.fromisoformat(control.published.as_of).astimezone(ZoneInfo(use_case.domain.timezone))

@@ -27,7 +27,7 @@ from serving_assets.pipeline.operations.fallback_gap import fallback_gap
 from serving_assets.settings import PROJECT
 from tests.e2e.real import CATALOG, FALLBACK, RealBench, make, yesterday
 from tests.pipeline.slice import NAME
-from tests.serving.world import World, within_a_second
+from tests.serving.world import World, soon
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -111,7 +111,7 @@ def test_a_new_household_a_known_one_and_the_same_one_after_a_publish(bench: Rea
         assert (before["source"], before["prediction"]) == ("batch", {"score": published})
         bench.arrive(DayRange(day, day))
         bench.score_and_publish(day)
-        assert within_a_second(lambda: world.look_up(NAME, HOUSEHOLD).json["generation"] == before["generation"] + 1)
+        assert soon(lambda: world.look_up(NAME, HOUSEHOLD).json["generation"] == before["generation"] + 1)
         after = world.score(NAME, entity_id=HOUSEHOLD).json
         assert after["prediction"] == {"score": prediction(bench, day)} != before["prediction"]
         newcomer = world.score(NAME, entity_id=NEWCOMER, features=basket).json

@@ -10,7 +10,7 @@ import pytest
 from serving_assets.serving.reader import ThreadReader, open_reader
 from serving_assets.settings import Settings
 from serving_assets.store.mongo_async import AsyncMongoReader
-from tests.serving.world import BUYS, TOWN, World, within_a_second, write_world
+from tests.serving.world import BUYS, TOWN, World, soon, write_world
 
 
 @pytest.mark.parametrize(
@@ -37,4 +37,4 @@ def test_look_ups_from_mongodb(tmp_path: Path, mongodb_database: str) -> None:
         assert world.look_up(TOWN, "$gt").json["entity_id"] == "$gt"
         assert world.batch(TOWN, [{"$gt": ""}]).status == 400
         collection.publish({7: {"score": 0.5}})
-        assert within_a_second(lambda: world.look_up(BUYS, 7).json["prediction"] == {"score": 0.5})
+        assert soon(lambda: world.look_up(BUYS, 7).json["prediction"] == {"score": 0.5})

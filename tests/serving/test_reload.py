@@ -6,26 +6,26 @@ import re
 import threading
 import time
 
-from tests.serving.world import BUYS, World, within_a_second
+from tests.serving.world import BUYS, World, soon
 
 BOTH = list(range(1, 201))
 
 
-def test_a_publish_and_a_rollback_are_seen_within_a_second(own_world: World) -> None:
+def test_a_publish_and_a_rollback_are_seen_soon(own_world: World) -> None:
     """A cached answer gives way to the new generation within a second of its publish, and back after a rollback."""
     with own_world.served() as world:
         first = world.look_up(BUYS, 7)
         collection = world.collection(BUYS)
         collection.documents = {id: f'{{"v": {{"score": {id / 1000}}}}}' for id in range(1, 501)}
         collection.publish({id: {"score": 0.5} for id in BOTH}, model="4")
-        assert within_a_second(lambda: world.look_up(BUYS, 7).json["prediction"] == {"score": 0.5})
+        assert soon(lambda: world.look_up(BUYS, 7).json["prediction"] == {"score": 0.5})
         second = world.look_up(BUYS, 7)
         assert (second.json["generation"], second.json["model_version"]) == (2, "4")
         assert second.headers["etag"] != first.headers["etag"]
         assert world.look_up(BUYS, 400).status == 404
         collection.roll_back()
-        assert within_a_second(lambda: world.look_up(BUYS, 7).json["prediction"] == {"score": 0.007})
-        assert within_a_second(lambda: world.look_up(BUYS, 400).status == 200)
+        assert soon(lambda: world.look_up(BUYS, 7).json["prediction"] == {"score": 0.007})
+        assert soon(lambda: world.look_up(BUYS, 400).status == 200)
 
 
 def test_a_batch_never_mixes_generations(own_world: World) -> None:
@@ -44,7 +44,7 @@ def test_a_batch_never_mixes_generations(own_world: World) -> None:
         reader.start()
         for generation in range(2, 8):
             collection.publish({id: {"score": generation / 10} for id in BOTH})
-        within_a_second(lambda: answers[-1]["generation"] == 7)
+        soon(lambda: answers[-1]["generation"] == 7)
         stop.set()
         reader.join()
     generations = [answer["generation"] for answer in answers]
@@ -77,7 +77,7 @@ def test_a_promotion_is_seen(own_world: World) -> None:
         asked = {"entity_id": 1, "features": {"f0": 30.0}}
         before = world.score(BUYS, **asked).json
         world.promote(BUYS, "2")
-        seen = [within_a_second(lambda: world.score(BUYS, **asked).json["model_version"] == "2") for _ in range(2)]
+        seen = [soon(lambda: world.score(BUYS, **asked).json["model_version"] == "2") for _ in range(2)]
         assert any(seen)
         assert world.score(BUYS, **asked).json["prediction"] != before["prediction"]
         time.sleep(1.5)  # the gauges have a pulse of a second
@@ -94,7 +94,7 @@ def test_a_store_that_nobody_published_to_is_no_proof_of_absence(own_world: Worl
         assert world.batch(BUYS, [7]).status == 503
         assert world.get("/readyz").status == 503
         world.collection(BUYS).publish({7: {"score": 0.5}})
-        assert within_a_second(lambda: world.look_up(BUYS, 7).status == 200)
+        assert soon(lambda: world.look_up(BUYS, 7).status == 200)
 
 
 def test_a_damaged_store_is_answered_from_memory(own_world: World) -> None:
@@ -104,7 +104,7 @@ def test_a_damaged_store_is_answered_from_memory(own_world: World) -> None:
         assert world.look_up(BUYS, 7).json["stale"] is False
         for path in store.parent.glob("online.db*"):
             path.write_bytes(b"no database at all" * 300)
-        assert within_a_second(lambda: world.look_up(BUYS, 7).json["stale"])
+        assert soon(lambda: world.look_up(BUYS, 7).json["stale"])
         stale = world.look_up(BUYS, 7)
         assert stale.json["prediction"] == {"score": 0.007}
         assert stale.headers["cache-control"] == "private, max-age=5"
@@ -115,5 +115,5 @@ def test_a_damaged_store_is_answered_from_memory(own_world: World) -> None:
         for path in store.parent.glob("online.db*"):
             path.unlink()
         world.collection(BUYS).publish({8: {"score": 0.5}})
-        assert within_a_second(lambda: world.look_up(BUYS, 8).status == 200)
+        assert soon(lambda: world.look_up(BUYS, 8).status == 200)
         assert world.look_up(BUYS, 7).status == 404

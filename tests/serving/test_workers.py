@@ -18,7 +18,7 @@ import pytest
 from serving_assets.serving.cache import OVERHEAD
 from serving_assets.serving.keys import create_key
 from tests.serving.conftest import SCORES
-from tests.serving.world import BUYS, ROOT, World, within_a_second
+from tests.serving.world import BUYS, ROOT, World, soon
 
 ONE = f"{ROOT}/{BUYS}/predictions/7"
 WORKERS = 3
@@ -109,7 +109,7 @@ def test_workers_agree_and_are_counted_together(workers: World) -> None:
         collection.documents = {id: json.dumps({"v": value}) for id, value in SCORES.items()}
         collection.publish({7: {"score": 0.5}})
         with ThreadPoolExecutor(WORKERS) as pool:
-            asked = pool.map(lambda line: within_a_second(lambda: b'"score":0.5' in line.ask()[1]), lines)
+            asked = pool.map(lambda line: soon(lambda: b'"score":0.5' in line.ask()[1]), lines)
         assert all(asked)
         assert settled(workers, 2.0)
 

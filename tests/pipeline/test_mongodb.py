@@ -19,11 +19,12 @@ def test_a_workspace_moves_to_mongodb(
     built: Bench, tmp_path: Path, mongodb_database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With MONGODB_URI set, restore brings there what was published elsewhere, and the stages publish there."""
+    elsewhere = built.documents()  # before the setting, which `built` would obey if this process has not opened it yet
     monkeypatch.setenv("MONGODB_URI", mongodb_database)
     bench = copy_of(built, tmp_path / "bench")
     assert isinstance(bench.platform.store, MongoStore)
     assert restore(bench.platform, predictions_of(bench.use_case), "somebody", bench.runs).parity.equal
-    assert bench.documents() == built.documents()
+    assert bench.documents() == elsewhere
     outcome = bench.publish()
     assert outcome.success, outcome.failures
     online = next(
@@ -37,11 +38,12 @@ def test_generations_and_an_erasure(
     built: Bench, tmp_path: Path, mongodb_database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Publishes, rollbacks near and far, and the erasure of a person end there as they do elsewhere."""
+    elsewhere = built.documents()  # before the setting, which `built` would obey if this process has not opened it yet
     monkeypatch.setenv("MONGODB_URI", mongodb_database)
     bench = copy_of(built, tmp_path / "bench")
     assert restore(bench.platform, predictions_of(bench.use_case), "somebody", bench.runs).was == 1
     g = published(bench, 1, 2)
-    g.documents[1] = built.documents()
+    g.documents[1] = elsewhere
     assert g.roll_back().how == "one write"
     g.assert_sound()
     assert g.roll_back(to=1).how == "republished"

@@ -3,7 +3,7 @@
 .PHONY: help demo ui api mongodb test fuzz screenshots lint lock clean
 
 PYTHON ?=
-WORKERS ?= 2
+WORKERS ?= 3
 BIN := .venv/bin
 READY := .venv/.ready
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet
@@ -29,7 +29,7 @@ api: $(READY) ## the prediction API on 127.0.0.1:8000; /docs shows it, serving-a
 mongodb: ## a MongoDB for development on 127.0.0.1:27017, in memory; needs Java and Maven
 	@scripts/mongodb-server
 
-test: $(READY) ## every test; WORKERS=4 to use more processes, TESTS=tests/unit for some of them
+test: $(READY) ## every test; WORKERS=4 to use more processes than three, TESTS=tests/unit for some of them
 	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(TESTS)
 
 fuzz: $(READY) ## 20,000 requests to the API, most of them wrong; some minutes

@@ -6,6 +6,7 @@ Here: the declaration. Not here: what the features are (features.sql), what is p
 
 from __future__ import annotations
 
+from serving_assets.catalog.checks import Checks
 from serving_assets.catalog.columns import AtLeast, Between, Column, optional, required
 from serving_assets.catalog.serve import Fallback, OnTheFly, Serve
 from serving_assets.catalog.spec import (
@@ -106,6 +107,13 @@ USE_CASE = UseCase(
     training_schedule=Weekly(day="monday", at="06:00", timezone="America/New_York"),
     # A week-old word about "within 7 days" says nothing any more: then, and for whoever was never scored, the basket
     # alone must do.
+    checks=Checks(
+        segments={
+            "shops": "CASE WHEN shopping_days_28d >= 8 THEN 'often' WHEN shopping_days_28d >= 3 THEN 'now and then' "
+            "ELSE 'seldom' END",
+            "database": "CASE WHEN persons IS NULL THEN 'unknown' ELSE 'known' END",
+        }
+    ),
     serve=Serve(
         on_the_fly=OnTheFly(stored_features=True), fallback=Fallback(use_case="basket_propensity", max_age_days=7)
     ),

@@ -51,7 +51,8 @@ def test_what_is_no_whole_number_is_refused(world: World, entity: str) -> None:
     answer = world.look_up(BUYS, entity)
     assert answer.status == 400
     assert answer.headers["content-type"] == "application/problem+json"
-    assert entity.encode() not in answer.body.replace(b"invalid", b"") or len(entity) < 3
+    said = {name: value for name, value in answer.json.items() if name != "request_id"}  # which is made by chance
+    assert entity not in str(said).replace("invalid", "") or len(entity) < 3
 
 
 def test_who_has_no_prediction_is_told_so(world: World) -> None:

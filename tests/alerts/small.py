@@ -21,6 +21,7 @@ from serving_assets.catalog.discovery import Catalog
 from serving_assets.pipeline.operations.alerts import Look, look
 from serving_assets.pipeline.platform import Platform
 from serving_assets.settings import Settings
+from tests.pipeline.slice import QUIET_INSTANCE
 
 DAYS = dg.DailyPartitionsDefinition("2026-01-01")
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -56,7 +57,7 @@ class World:
     def instance(self) -> dg.DagsterInstance:
         """On disk, with the retries of runs on, as in production."""
         retries = {"enabled": True, "max_retries": 1, "retry_on_asset_or_op_failure": False}
-        overrides = {"telemetry": {"enabled": False}, "run_retries": retries}
+        overrides = {**QUIET_INSTANCE, "run_retries": retries}
         return dg.DagsterInstance.local_temp(str(self.root / "dagster"), overrides=overrides)
 
     @cached_property

@@ -26,6 +26,11 @@ from serving_assets.settings import PROJECT, Settings
 NAME = "purchase_propensity"
 DAYS = DayRange(date(2017, 1, 1), date(2017, 5, 31))
 DAY = DAYS.last
+QUIET_INSTANCE = {
+    "telemetry": {"enabled": False},
+    # Otherwise each run starts four processes that copy what steps print.
+    "compute_logs": {"module": "dagster._core.storage.noop_compute_log_manager", "class": "NoOpComputeLogManager"},
+}
 SNAPSHOTS = ("products", "demographics", "campaigns", "campaign_descriptions")
 
 
@@ -102,7 +107,7 @@ class Bench:
         """A persistent instance, so that a copy of the folder remembers its runs."""
         home = self.root / "dagster"
         home.mkdir(parents=True, exist_ok=True)
-        return dg.DagsterInstance.local_temp(str(home), overrides={"telemetry": {"enabled": False}})
+        return dg.DagsterInstance.local_temp(str(home), overrides=QUIET_INSTANCE)
 
     def runs(self) -> dg.DagsterInstance:
         """The instance, as who releases leases asks for it."""

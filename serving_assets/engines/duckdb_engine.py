@@ -24,21 +24,29 @@ if TYPE_CHECKING:
 
 
 class DuckDBEngine:
-    """Runs each query on a connection of its own.
+    """Runs each query on a connection of its own to one database in memory, which holds nothing but views.
+
+    Opening a database starts threads and costs ten times as much as a connection to one, and a daily run asks a dozen
+    queries. A database in which a query has failed is not asked again: an error may have made it unusable.
 
     Args:
-        threads: threads of one query.
-        memory: memory of one query, such as "1GB"; what is more spills to `scratch`.
+        threads: threads of all queries that run at a time.
+        memory: memory of them, such as "1GB"; what is more spills to `scratch`.
         scratch: folder for spilled data.
         batch_rows: rows of one record batch between query, scorer and lake.
     """
 
     def __init__(self, *, threads: int, memory: str, scratch: Path, batch_rows: int) -> None:
         self.threads, self.memory, self.scratch, self.batch_rows = threads, memory, scratch, batch_rows
+        self._shared: duckdb.DuckDBPyConnection | None = None
 
     @contextmanager
     def connect(self, timezone: str = "UTC") -> Iterator[duckdb.DuckDBPyConnection]:
         """An empty in-memory database within the engine's bounds; dates and hours are local in `timezone`."""
+        with self._opened() as connection:
+            yield _set_up(connection, timezone)
+
+    def _opened(self) -> duckdb.DuckDBPyConnection:
         import duckdb
 
         self.scratch.mkdir(parents=True, exist_ok=True)
@@ -47,17 +55,15 @@ class DuckDBEngine:
             "memory_limit": self.memory,
             "temp_directory": str(self.scratch),
         }
-        with duckdb.connect(config=bounds) as connection:
-            connection.execute(f"SET TimeZone = '{timezone}'")
-            connection.execute("SET enable_progress_bar = false")  # it draws over a command's own bar, and into logs
-            yield connection
+        return duckdb.connect(config=bounds)
 
     @contextmanager
     def _relation(self, query: Query) -> Iterator[duckdb.DuckDBPyRelation]:
         import duckdb
 
-        with self.connect(query.timezone) as connection:
-            connection.execute("SET preserve_insertion_order = false")
+        shared = self._shared = self._shared or self._opened()
+        with shared.cursor() as connection:
+            _set_up(connection, query.timezone).execute("SET preserve_insertion_order = false")
             try:
                 for name, source in query.inputs.items():
                     create_view(connection, name, source)
@@ -66,6 +72,7 @@ class DuckDBEngine:
                 raise self._failed(query, error) from error
 
     def _failed(self, query: Query, error: Exception) -> ServingAssetsError:
+        self._shared = None
         return ServingAssetsError(
             f"The query over {', '.join(query.inputs)} failed: {plain(error)}",
             mend=f"With an out-of-memory error, raise ENGINE_MEMORY (now {self.memory}); otherwise correct the SQL.",
@@ -100,6 +107,12 @@ class DuckDBEngine:
         """See `Engine.score`."""
         with self._reader(Query("SELECT * FROM features", {"features": features})) as batches:
             return into.write(scored_batches(batches, scorer, key, constants))
+
+
+def _set_up(connection: duckdb.DuckDBPyConnection, timezone: str) -> duckdb.DuckDBPyConnection:
+    connection.execute(f"SET TimeZone = '{timezone}'")
+    connection.execute("SET enable_progress_bar = false")  # it draws over a command's own bar, and into logs
+    return connection
 
 
 def scored_batches(

@@ -60,7 +60,7 @@ def drift_plot(reference: Numbers | Categories, counts: np.ndarray, title: str) 
         counts: rows in each of its bins now; the last one of categories holds all others.
         title: the column.
     """
-    figure, axes = _canvas(f"{title}: {counts.sum():,} values")
+    figure, axes = _canvas(f"{title}: {counts.sum():,} values", bottom=0.3)
     if isinstance(reference, Numbers):
         then = list(reference.counts)
         bounds = ["", *(f"{edge:.3g}" for edge in reference.edges), ""]
@@ -120,11 +120,13 @@ def _share(counts: Sequence[int]) -> np.ndarray:
     return np.asarray(counts) / max(1, sum(counts))
 
 
-def _canvas(title: str) -> tuple[Any, Any]:
+def _canvas(title: str, bottom: float = 0.15) -> tuple[Any, Any]:
+    """Axes within fixed margins: a layout that fits them to the labels draws everything twice."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(5.6, 3.6), dpi=90, layout="constrained")
+    figure = Figure(figsize=(5.6, 3.6), dpi=90)
+    figure.subplots_adjust(left=0.12, right=0.97, top=0.91, bottom=bottom)
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     axes.set_title(title, fontsize=10)

@@ -78,21 +78,23 @@ def check_null_rates(found: Mapping[str, Distribution] | None, thresholds: Check
     )
 
 
-def check_feature_drift(found: Mapping[str, Distribution] | None, thresholds: Checks) -> Verdict:
+def check_feature_drift(
+    found: Mapping[str, Distribution] | None, thresholds: Checks, *, pictured: bool = True
+) -> Verdict:
     """The features that have drifted, with a picture of the farthest."""
     drifted = drifts(found or {}, thresholds.drift_alpha)
     if found is None or not drifted:
         return FEATURE_DRIFT.verdict("pass", _nothing(found), measured=0, threshold=thresholds.psi_warn)
-    return _drift_verdict(FEATURE_DRIFT, drifted, found, thresholds, {})
+    return _drift_verdict(FEATURE_DRIFT, drifted, found, thresholds, {}, pictured=pictured)
 
 
-def check_score_drift(found: Mapping[str, Distribution], thresholds: Checks) -> Verdict:
+def check_score_drift(found: Mapping[str, Distribution], thresholds: Checks, *, pictured: bool = True) -> Verdict:
     """The scores; that they are all the same is an error, however few they are."""
     drifted = drifts(found, thresholds.drift_alpha)
     if not drifted:
         return SCORE_DRIFT.verdict("pass", "There are no scores.", measured=0, threshold=thresholds.psi_warn)
     constant = {drift.column: found[drift.column].smallest for drift in drifted if drift.constant}
-    return _drift_verdict(SCORE_DRIFT, drifted, found, thresholds, constant)
+    return _drift_verdict(SCORE_DRIFT, drifted, found, thresholds, constant, pictured=pictured)
 
 
 def _drift_verdict(
@@ -101,6 +103,8 @@ def _drift_verdict(
     found: Mapping[str, Distribution],
     thresholds: Checks,
     constant: Mapping[str, float],
+    *,
+    pictured: bool,
 ) -> Verdict:
     bad = [d for d in drifted if d.column in constant or d.severity(thresholds) != "pass"]
     severity: Severity = "error" if constant else worst(drift.severity(thresholds) for drift in drifted)
@@ -123,6 +127,8 @@ def _drift_verdict(
     )
     if not bad:
         return verdict.showing(farthest=table_of([_drift_row(drift) for drift in drifted[:EXAMPLES]]))
+    if not pictured:
+        return verdict
     png = drift_plot(found[top.column].reference, found[top.column].counts, top.column)
     return verdict.showing(reference_against_current=picture(png, top.column))
 

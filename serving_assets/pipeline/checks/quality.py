@@ -39,7 +39,13 @@ SHOWN = 90
 
 
 def check_matured_quality(
-    use_case: BoundUseCase, platform: Platform, instance: dg.DagsterInstance, asset: dg.AssetKey, day: date
+    use_case: BoundUseCase,
+    platform: Platform,
+    instance: dg.DagsterInstance,
+    asset: dg.AssetKey,
+    day: date,
+    *,
+    pictured: bool = True,
 ) -> Verdict:
     """Judge the predictions for the day whose label is complete with the end of `day`."""
     thresholds, horizon = use_case.spec.checks, use_case.spec.labels.horizon_days
@@ -64,11 +70,11 @@ def check_matured_quality(
         threshold=thresholds.quality_error if severity == "error" else thresholds.quality_warn,
         numbers=numbers,
     )
-    told = [evaluation.metadata for evaluation in evaluations(instance, asset, MATURED_QUALITY.name, SHOWN)]
-    series = _series(told, matured, numbers)
     shown: dict[str, Any] = {MATURED_DAY: str(matured), "segments": table_of(_segments(rows, labels, scores, found))}
-    if len(series) > 1 and reference is not None:
-        shown["over_time"] = picture(_plot(series, reference, use_case.name), "AUC")
+    if pictured and reference is not None:
+        told = [evaluation.metadata for evaluation in evaluations(instance, asset, MATURED_QUALITY.name, SHOWN)]
+        if len(series := _series(told, matured, numbers)) > 1:
+            shown["over_time"] = picture(_plot(series, reference, use_case.name), "AUC")
     return verdict.showing(model_version=version, **shown)
 
 

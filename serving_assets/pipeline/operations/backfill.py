@@ -18,11 +18,11 @@ from serving_assets.errors import InputError
 from serving_assets.lake import DayRange
 from serving_assets.pipeline.operations.jobs import TRAINING_STAGES, Priority, online_features_keys, stage_keys
 from serving_assets.pipeline.operations.runs import Outcome, run_assets
+from serving_assets.pipeline.stages.step import PHASE_TAG
 
 CHUNK_DAYS = 100
 """Days that heavy stages take in one run; memory grows with it, the overhead shrinks."""
 MOST_BAD_DAYS = 10
-PHASE_TAG = "serving_assets/phase"
 
 
 class Phase(Enum):

@@ -24,10 +24,11 @@ from serving_assets.catalog.discovery import BoundUseCase
 from serving_assets.errors import InputError
 from serving_assets.lake import DayRange
 from serving_assets.pipeline.operations import backfill
-from serving_assets.pipeline.operations.backfill import PHASE_TAG, Phase, ranges
+from serving_assets.pipeline.operations.backfill import Phase, ranges
 from serving_assets.pipeline.operations.jobs import DAYS_TAG
 from serving_assets.pipeline.operations.runs import Outcome, is_dead, this_process
 from serving_assets.pipeline.operations.under_way import days_of
+from serving_assets.pipeline.stages.step import PHASE_TAG
 
 if TYPE_CHECKING:
     from serving_assets.pipeline.workspace import Workspace

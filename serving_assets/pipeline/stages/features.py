@@ -99,7 +99,7 @@ def _build(use_case: BoundUseCase, step: Step) -> dg.MaterializeResult[Any]:
         check_point_in_time(p.engine, query.inputs, as_of(day, timezone)),
         check_daily_volume(table, step.days, written.version, spec.checks),
         check_null_rates(counted, spec.checks),
-        check_feature_drift(counted, spec.checks),
+        check_feature_drift(counted, spec.checks, pictured=step.pictured),
     ]
     return step.result(written_metadata(written, cost), verdicts)
 

@@ -91,5 +91,5 @@ def _append(use_case: BoundUseCase, step: Step) -> dg.MaterializeResult[Any]:
     table = p.lake.table(use_case.lake_name("historic"))
     with measured() as cost:
         written = p.engine.transform([query], Target(table, where, ("scored_for", "run_id")))
-    quality = check_matured_quality(use_case, p, step.context.instance, step.asset, day)
+    quality = check_matured_quality(use_case, p, step.context.instance, step.asset, day, pictured=step.pictured)
     return step.result(written_metadata(written, cost), [quality])

@@ -11,6 +11,7 @@ from datetime import date
 from typing import Any
 
 import dagster as dg
+from dagster._core.storage.tags import BACKFILL_ID_TAG
 
 from serving_assets.catalog.compute import Compute
 from serving_assets.failpoints import failpoint
@@ -23,6 +24,8 @@ from serving_assets.pipeline.report import LINEAGE, RETRIES, permanent_errors
 
 HEAVY_STAGE = dg.BackfillPolicy.multi_run(max_partitions_per_run=100)
 """Stages that read a range of days at once take a backfill in chunks, unless each day needs a verdict of its own."""
+PHASE_TAG = "serving_assets/phase"
+"""On every run of a backfill by the command; Dagster has a tag of its own for those from the UI."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,11 @@ class Step:
     def run_id(self) -> str:
         """The run that the rows belong to: for a retry, the run that it retries, whose rows it replaces."""
         return self.context.run.root_run_id or self.context.run.run_id
+
+    @property
+    def pictured(self) -> bool:
+        """Whether pictures are drawn: not in a backfill, which nobody looks at day by day; the numbers are told."""
+        return not self.context.run.tags.keys() & {PHASE_TAG, BACKFILL_ID_TAG}
 
     def refuse_failed(self, stage: str, gates: Sequence[Check], days: DayRange | None = None) -> None:
         """Refuse to go on from a stage of the same use case that failed a check, in this run or in an earlier one."""

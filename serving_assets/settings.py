@@ -48,8 +48,13 @@ class Settings(BaseSettings):
     executor: Literal["multiprocess", "in_process"] = Field(
         "multiprocess", description="how the steps of a run execute"
     )
-    engine_threads: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1, description="threads of one query")
-    engine_memory: str = Field("4GB", description="memory of one query; what is more goes to disk")
+    engine_threads: int = Field(
+        default_factory=lambda: os.cpu_count() or 1, ge=1, description="threads of the queries of a process"
+    )
+    engine_memory: str = Field("4GB", description="memory of the queries of a process; what is more goes to disk")
+    backfill_processes: int = Field(
+        2, ge=1, description="days that a backfill scores side by side, each with the threads and the memory above"
+    )
     batch_rows: int = Field(65_536, ge=1, description="rows that are in flight at once between the parts")
     api_cache_mb: int = Field(256, ge=0, description="memory of the API's cache, in each worker")
     api_concurrency: int = Field(256, ge=1, description="requests at a time in each worker; more get 503 at once")

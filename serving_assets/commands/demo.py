@@ -120,8 +120,9 @@ def _run(workspace: Workspace, use_case: BoundUseCase, landed: Landed, bar: Prog
             return done
     newest = DayRange(landed.newest - timedelta(days=SCORED_DAYS - 1), landed.newest)
     unscored = backfill.unscored_days(instance, use_case, newest)
-    scored = (o for days in unscored for o in backfill.backfill_predictions(defs, instance, use_case, days))
-    done += tracked(bar, "predictions, in days", sum(map(len, unscored)), scored)
+    days = [day for found in unscored for day in found.days()]
+    scored = backfill.backfill_predictions(defs, instance, use_case, days)
+    done += tracked(bar, "predictions, in days", len(days), scored)
     done += tracked(bar, "publication", 1, (backfill.publish(defs, instance, use_case) for _ in range(1)))
     return done
 

@@ -131,5 +131,5 @@ def _created(file: Path, content: bytes) -> bool:
     except OSError:
         return False
     finally:
-        os.unlink(partial)
+        Path(partial).unlink()
     return True

@@ -47,7 +47,7 @@ PARTS: Mapping[str, Part] = {
     "tables": lambda w, u: list(
         backfill.backfill_tables(w.defs, w.instance, w.catalog, u, DayRange(NIGHT, NIGHT)),
     ),
-    "scores": lambda w, u: list(backfill.backfill_predictions(w.defs, w.instance, u, DayRange(NIGHT, NIGHT))),
+    "scores": lambda w, u: list(backfill.backfill_predictions(w.defs, w.instance, u, [NIGHT])),
     "publication": lambda w, u: [backfill.publish(w.defs, w.instance, u)],
     "training": lambda w, u: [backfill.train(w.defs, w.instance, u)],
 }

@@ -88,7 +88,7 @@ class Bench:
     @cached_property
     def settings(self) -> Settings:
         """In-process, everything under the folder."""
-        return Settings(data_dir=self.root / "data", executor="in_process", engine_threads=2)
+        return Settings(data_dir=self.root / "data", executor="in_process", engine_threads=2, backfill_processes=1)
 
     @cached_property
     def defs(self) -> dg.Definitions:

@@ -174,7 +174,7 @@ def test_a_bad_day_fails_alone(bench: Bench) -> None:
     bad = date(2017, 5, 27)
     late = "SELECT * REPLACE (TIMESTAMPTZ '2017-05-28 04:00:00+00' AS last_purchased_at) FROM t"
     bench.rewrite("mapped/household_days", late, {"day": bad})
-    done = list(backfill.backfill_predictions(bench.defs, bench.instance, bench.use_case, RANGE))
+    done = list(backfill.backfill_predictions(bench.defs, bench.instance, bench.use_case, RANGE.days()))
     assert [outcome.success for outcome in done] == [True, False, True]
     assert "point_in_time" in done[1].failures[0]
     assert backfill.publish(bench.defs, bench.instance, bench.use_case).success

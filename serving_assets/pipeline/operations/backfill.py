@@ -18,11 +18,15 @@ from serving_assets.errors import InputError
 from serving_assets.lake import DayRange
 from serving_assets.pipeline.operations.jobs import TRAINING_STAGES, Priority, online_features_keys, stage_keys
 from serving_assets.pipeline.operations.runs import Outcome, run_assets
+from serving_assets.pipeline.operations.side_by_side import run_side_by_side
 from serving_assets.pipeline.stages.step import PHASE_TAG
 
 CHUNK_DAYS = 100
 """Days that heavy stages take in one run; memory grows with it, the overhead shrinks."""
 MOST_BAD_DAYS = 10
+DAILY_TABLES = ("features", "predictions", "historic")
+FEWEST_SIDE_BY_SIDE = 10
+"""Days that are worth the seconds that processes take to start."""
 
 
 class Phase(Enum):
@@ -92,13 +96,21 @@ def backfill_predictions(
     defs: dg.Definitions,
     instance: dg.DagsterInstance,
     use_case: BoundUseCase,
-    days: DayRange,
+    days: Iterable[date],
     tags: Mapping[str, str] | None = None,
+    *,
+    processes: int = 1,
 ) -> Iterator[Outcome]:
-    """Features, predictions and history of each day, with a verdict of its own: a bad day fails alone."""
-    keys = stage_keys(use_case, ("features", "predictions", "historic"))
-    for day in days.days():
-        yield run_assets(defs, instance, keys, day, tags=_tags(use_case, Phase.PREDICTIONS, tags))
+    """Features, predictions and history of each day, with a verdict of its own: a bad day fails alone.
+
+    In this process, or in `processes` others, which open the environment's workspace, where there are enough days.
+    """
+    keys, tags = stage_keys(use_case, DAILY_TABLES), _tags(use_case, Phase.PREDICTIONS, tags)
+    due = sorted(days)
+    if processes > 1 and len(due) >= FEWEST_SIDE_BY_SIDE:
+        yield from run_side_by_side(keys, due, tags, processes)
+    else:
+        yield from (run_assets(defs, instance, keys, day, tags=tags) for day in due)
 
 
 def publish(

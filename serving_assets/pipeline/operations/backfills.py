@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Literal
@@ -150,10 +150,11 @@ def progress_of(instance: dg.DagsterInstance, backfill_id: str) -> Progress:
 def carry_out(
     workspace: Workspace, ordered: Backfill, gives_way: Callable[[str], None] = lambda _: None
 ) -> Iterator[tuple[Phase, Outcome]]:
-    """Do what is left of it, in this process, run by run; between two runs it may be paused, or gives way.
+    """Do what is left of it, run by run; between two runs it may be paused, or gives way.
 
-    Tables first, in chunks; then features, predictions and history day by day; one publication after all of them. A day
-    whose tables failed is not scored, and days that failed before are tried again. `gives_way` is told of waiting.
+    Tables first, in chunks; then features, predictions and history day by day, as many at a time as the settings say;
+    one publication after all of them. A day whose tables failed is not scored, and days that failed before are tried
+    again. `gives_way` is told of waiting.
 
     Raises:
         InputError: when another process carries it out.
@@ -164,16 +165,20 @@ def carry_out(
         raise InputError(f"Backfill {ordered.id} is running in {ordered.process}.", mend="Wait, or pause it first.")
     instance.daemon_cursor_storage.set_cursor_values({_wish(ordered.id): ""})
     ordered = _enter(instance, replace(ordered, process=this_process(), ended=""))
-    for phase, outcome in _work(workspace, use_case, ordered):
+    work = _work(workspace, use_case, ordered)
+    for phase, outcome in work:
         yield phase, outcome
         if _wishes_pause(instance, ordered.id):
+            work.close()  # waits for a day that is scored beside the one that has ended
             _enter(instance, replace(ordered, process=""))
             return
         _give_way(instance, use_case.name, gives_way)
     _enter(instance, replace(ordered, process="", ended=datetime.now(UTC).isoformat(timespec="seconds")))
 
 
-def _work(workspace: Workspace, use_case: BoundUseCase, ordered: Backfill) -> Iterator[tuple[Phase, Outcome]]:
+def _work(
+    workspace: Workspace, use_case: BoundUseCase, ordered: Backfill
+) -> Generator[tuple[Phase, Outcome], None, None]:
     defs, instance, tags = workspace.defs, workspace.instance, {BACKFILL_TAG: ordered.id}
     done, bad = progress_of(instance, ordered.id), set[date]()
     for days in ranges(day for day in ordered.days.days() if day not in done.tables):
@@ -183,10 +188,11 @@ def _work(workspace: Workspace, use_case: BoundUseCase, ordered: Backfill) -> It
     if ordered.only_tables:
         return
     added = bool(done.scored) and not done.published
-    for days in ranges(day for day in ordered.days.days() if day not in done.scored | bad):
-        for outcome in backfill.backfill_predictions(defs, instance, use_case, days, tags):
-            added |= any(made.asset.endswith("/historic") for made in outcome.made)
-            yield Phase.PREDICTIONS, outcome
+    processes = workspace.platform.settings.backfill_processes
+    due = [day for day in ordered.days.days() if day not in done.scored | bad]
+    for outcome in backfill.backfill_predictions(defs, instance, use_case, due, tags, processes=processes):
+        added |= any(made.asset.endswith("/historic") for made in outcome.made)
+        yield Phase.PREDICTIONS, outcome
     if added:
         yield Phase.PUBLICATION, backfill.publish(defs, instance, use_case, tags)
 

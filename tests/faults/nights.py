@@ -34,7 +34,7 @@ from tests.pipeline.slice import DAY, NAME, Bench, copy_of, small_catalog
 
 NIGHT = DAY + timedelta(days=1)
 PATIENCE = 240
-PRELOADED = ["serving_assets.cli", "serving_assets.pipeline.build", "tests.faults.nights", "mlflow", "onnxruntime"]
+PRELOADED = ["serving_assets.pipeline.build", "tests.faults.nights", "mlflow", "onnxruntime"]
 VOLATILE = (
     *("_ingested_at", "scored_at", "run_id"),
     *("generation", "published_at", "activated_at", "decided_by", "writer", "snapshot_version", "features_version"),

@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from serving_assets.errors import ServingAssetsError
 from serving_assets.models.bundle import load_bundle
 from serving_assets.models.champion import POINTER, champion_version
 from serving_assets.models.scorer import Scorer
@@ -86,9 +85,9 @@ class LiveModel:
             return True
         try:
             loaded = await asyncio.to_thread(self._load)
-        except (ServingAssetsError, OSError) as error:
+        except Exception as error:  # noqa: BLE001  each library refuses a file in its own way, and the old model serves
             self.fault = "The champion's bundle cannot be loaded."
-            self._told("model_not_loaded", model=self.name, error=str(error))
+            self._told("model_not_loaded", model=self.name, error=f"{type(error).__name__}: {error}")
             return False
         self.current, self.fault, self._seen = loaded, None, mark
         self._told("model_loaded", model=self.name, version=loaded.version)

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
+import shutil
 import threading
 import time
 
+import pytest
+
+from serving_assets.models.bundle import MANIFEST
 from tests.serving.world import BUYS, World, soon
 
 BOTH = list(range(1, 201))
@@ -69,6 +75,29 @@ def test_a_new_champion_scores_without_a_restart(own_world: World) -> None:
         deadline.wait(1.0)
         assert world.score(BUYS, **asked).json["prediction"] == before["prediction"]
         assert any(line["event"] == "model_not_loaded" for line in world.log())
+
+
+@pytest.mark.parametrize("file", ["scorer.onnx", "signature.json"])
+def test_a_champion_that_this_machine_cannot_run_stops_nothing(own_world: World, file: str) -> None:
+    """A bundle that is whole, but refused by the libraries here, leaves the old model serving."""
+    world = own_world
+    bundles = world.data / "bundles" / BUYS
+    shutil.copytree(bundles / "2", bundles / "3")
+    (bundles / "3" / file).write_bytes(b'{"of": "another version"}')
+    manifest = json.loads((bundles / "3" / MANIFEST).read_bytes())
+    manifest["files"][file] = hashlib.sha256((bundles / "3" / file).read_bytes()).hexdigest()
+    (bundles / "3" / MANIFEST).write_text(json.dumps(manifest))
+    asked = {"entity_id": 1, "features": {"f0": 30.0}}
+    with world.served():
+        before = world.score(BUYS, **asked).json
+        world.promote(BUYS, "3")
+        assert soon(lambda: any(line["event"] == "model_not_loaded" for line in world.log()))
+        assert world.score(BUYS, **asked).json["prediction"] == before["prediction"]
+        assert world.get("/readyz").status == 200
+    with world.served():
+        assert world.look_up(BUYS, 7).status == 200
+        assert world.score(BUYS, **asked).status == 503
+        assert world.get("/readyz").status == 503
 
 
 def test_a_promotion_is_seen(own_world: World) -> None:

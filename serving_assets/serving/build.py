@@ -120,6 +120,14 @@ class Parts:
         fallback = self._model(serve.fallback.use_case) if serve.fallback else None
         return Served(spec, lookup, Scoring(spec, lookup, stored, champion, fallback))
 
+    @property
+    def _cache_bytes(self) -> int:
+        """Of one collection, so that all that are followed keep to the setting together."""
+        serves = [spec.serve for spec in self.specs.values()]
+        features = sum(serve.on_the_fly is not None and serve.on_the_fly.stored_features for serve in serves)
+        followed = sum(serve.published for serve in serves) + features
+        return self.settings.api_cache_mb * MEGABYTE // max(followed, 1)
+
     def _model(self, name: str) -> Model:
         declared = self.specs[name].serve.on_the_fly
         return Model(self.models[name], declared.defaults if declared else {})
@@ -129,7 +137,7 @@ class Parts:
             name,
             self.reader,
             keep,
-            cache_bytes=self.settings.api_cache_mb * MEGABYTE // max(len(self.specs), 1),
+            cache_bytes=self._cache_bytes,
             seconds=self.settings.api_store_seconds,
             event=lambda event, number: self.metrics.event(name, event)(number),
         )

@@ -61,6 +61,7 @@ class PredictionLog:
         self._folder = landing / LOG_FOLDER
         self._declared, self._dropped, self._file_seconds = declared, dropped, file_seconds
         self._queue: queue.Queue[Record | None] = queue.Queue(MOST_WAITING)
+        self._file: _File | None = None
         self._thread = threading.Thread(target=self._write, name="prediction-log", daemon=True)
 
     def start(self) -> None:
@@ -86,28 +87,33 @@ class PredictionLog:
             self._dropped()
 
     def _write(self) -> None:
-        file: _File | None = None
+        """Until the end: a disk that is full, or a folder that is gone, costs records, and never the thread."""
         while True:
             try:
                 record = self._queue.get(timeout=1.0)
             except queue.Empty:
-                if file is not None and file.due(datetime.now(UTC).date()):
-                    file.finish()
-                    file = None
+                self._finish(datetime.now(UTC).date())
                 continue
             if record is None:
-                break
+                self._finish(None)
+                return
+            self._finish(record.at.date())
             try:
-                if file is not None and file.due(record.at.date()):
-                    file.finish()
-                    file = None
-                file = file or _File(self._folder, record.at.date(), self._file_seconds)
-                file.add(as_line(record))
+                self._file = self._file or _File(self._folder, record.at.date(), self._file_seconds)
+                self._file.add(as_line(record))
             except OSError:
                 self._dropped()
-                file = None
-        if file is not None:
+                self._file = None
+
+    def _finish(self, today: date | None) -> None:
+        """Let the open file appear, if there is one and it is due; without a day it is."""
+        if self._file is None or not (today is None or self._file.due(today)):
+            return
+        file, self._file = self._file, None
+        try:
             file.finish()
+        except OSError:
+            self._dropped()
 
 
 class _File:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import socket
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +17,7 @@ from serving_assets.serving.prediction_log import (
     as_line,
     finish_leftovers,
 )
-from tests.serving.world import BUYS, TOWN, World
+from tests.serving.world import BUYS, TOWN, World, soon
 
 
 def test_sampled_answers_land_without_ids(own_world: World) -> None:
@@ -58,6 +59,22 @@ def test_a_full_queue_drops_and_counts(tmp_path: Path) -> None:
     for _ in range(MOST_WAITING + 5):
         log.note(request, "u", Answer(200, b"{}", ()))
     assert len(dropped) == 5
+
+
+def test_a_folder_that_goes_away_costs_records_alone(tmp_path: Path) -> None:
+    """A file that cannot appear any more is counted, and what is answered later lands as if nothing had been."""
+    dropped: list[int] = []
+    log = PredictionLog(tmp_path, {"u": LogAnswers(share=1)}, lambda: dropped.append(1), file_seconds=0.5)
+    folder = tmp_path / LOG_FOLDER
+    request = type("Named", (), {"id": "r"})()
+    log.start()
+    log.note(request, "u", Answer(200, b"{}", ()))
+    assert soon(lambda: list(folder.rglob(".*.part")))
+    shutil.rmtree(folder)
+    assert soon(lambda: dropped)
+    log.note(request, "u", Answer(200, b"{}", ()))
+    log.close()
+    assert len([path for path in folder.rglob("*.ndjson") if not path.name.startswith(".")]) == 1
 
 
 def test_what_a_killed_process_left_appears_whole(tmp_path: Path) -> None:

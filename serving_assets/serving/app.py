@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 
 from serving_assets.serving.guard import Guard
-from serving_assets.serving.http import Answer, Header, Problem, Receive, Request, Scope, Send
+from serving_assets.serving.http import Answer, Header, Problem, Receive, Request, Scope, Send, late
 from serving_assets.serving.logs import JsonLog
 from serving_assets.serving.metrics import Metrics
 from serving_assets.serving.routes import Route, Router
@@ -98,6 +98,8 @@ class Api:
             async with asyncio.timeout(self._seconds):
                 return await route.handler(request)
         except TimeoutError:
+            if request.arriving:
+                raise late(self._seconds) from None
             raise Problem(
                 504, "too-slow", "No answer in time", f"It took longer than {self._seconds:g} s.", retry_after=1
             ) from None

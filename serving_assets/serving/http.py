@@ -102,6 +102,8 @@ class Request:
     scopes: frozenset[str] = frozenset({"*"})
     facts: dict[str, Any] = field(default_factory=dict)
     """What the answer's log line says beyond the ordinary."""
+    arriving: bool = False
+    """Whether its body is waited for at the moment: what is late then is the client."""
 
     def allows(self, use_case: str) -> bool:
         """Whether the caller's key covers `use_case`."""
@@ -116,17 +118,14 @@ class Request:
         declared = self.headers.get(b"content-length", b"")
         if declared.isdigit() and int(declared[:20]) > limit:
             raise _too_large(limit)
+        self.arriving = True
         try:
             async with asyncio.timeout(seconds):
-                return await self._collect(limit)
+                body = await self._collect(limit)
         except TimeoutError:
-            raise Problem(
-                408,
-                "request-timeout",
-                "The request did not arrive in time",
-                f"Its body must be here within {seconds:g} seconds.",
-                headers=(CLOSE,),
-            ) from None
+            raise late(seconds) from None
+        self.arriving = False
+        return body
 
     async def _collect(self, limit: int) -> bytes:
         parts: list[bytes] = []
@@ -170,6 +169,17 @@ class Request:
         if not known.issuperset(value):
             raise bad_request(f"The body has a member that is not known; known are: {', '.join(sorted(known))}.")
         return value
+
+
+def late(seconds: float) -> Problem:
+    """The client has not sent its request within `seconds`."""
+    return Problem(
+        408,
+        "request-timeout",
+        "The request did not arrive in time",
+        f"Its body must be here within {seconds:g} seconds.",
+        headers=(CLOSE,),
+    )
 
 
 def _too_large(limit: int) -> Problem:

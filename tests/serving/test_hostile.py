@@ -77,6 +77,14 @@ def test_a_large_body_is_refused_before_it_is_read(world: World) -> None:
     assert world.memory() - before < 50 * 2**20
 
 
+def test_a_body_that_comes_too_slowly_is_its_clients_fault(world: World) -> None:
+    """A request whose body is not here within its time gets 408, not a 5xx, and its connection is closed."""
+    head = f"POST {BATCH} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 20\r\n\r\n"
+    found = raw(world, head.encode() + b'{"ids":')
+    assert found.startswith(b"HTTP/1.1 408")
+    assert b"#request-timeout" in found
+
+
 @pytest.mark.parametrize(
     ("head", "status"),
     [

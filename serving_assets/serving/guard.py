@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import time
 from datetime import UTC, datetime
+from math import ceil
 from pathlib import Path
 
 from serving_assets.errors import InputError
@@ -117,7 +118,7 @@ class Guard:
                 "too-many-requests",
                 "This key asks too often",
                 f"It may ask {rate:g} times a second.",
-                retry_after=max(round(wait), 1),
+                retry_after=ceil(wait),
             )
 
     def _same_machine(self, request: Request) -> None:
@@ -137,7 +138,7 @@ class Guard:
         self._looked = time.monotonic()
         try:
             self._load()
-        except InputError:
+        except (InputError, OSError):
             return
 
     def _load(self) -> None:

@@ -113,6 +113,12 @@ def test_a_file_that_breaks_changes_nothing(tmp_path: Path) -> None:
     path.write_text("{")
     guard._look()
     assert not guard.keyless
+    path.unlink()
+    path.symlink_to(path)
+    guard._look()
+    assert not guard.keyless
+    path.unlink()
+    path.write_text("{")
     with pytest.raises(InputError, match="cannot be read"):
         Guard(path, public=False)
 

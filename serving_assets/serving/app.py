@@ -89,7 +89,9 @@ class Api:
         self._told(request, route, answer, time.perf_counter() - began)
 
     async def _admitted(self, route: Route, request: Request) -> Answer:
-        if not route.open:
+        if route.open:
+            self._guard.recognise(request)
+        else:
             self._guard.admit(request)
         if self.in_flight >= self._most and not route.vital:
             raise Problem(503, "too-busy", "The server has too much to do", retry_after=1)

@@ -79,33 +79,40 @@ class Guard:
         Raises:
             Problem: 401, 429, or 421 when a keyless server is asked by another name than this machine's.
         """
-        if time.monotonic() - self._looked > LOOK_SECONDS:
-            self._look()
+        self._look_again()
         if self.keyless:
             self._same_machine(request)
             return
-        key = self._key(request)
+        key = self._presented(request)
+        if key is None:
+            raise Problem(
+                401,
+                "unauthorized",
+                "A valid API key is needed",
+                "Send it as the header x-api-key, or as authorization: Bearer.",
+                headers=((b"www-authenticate", b'Bearer realm="serving-assets"'),),
+            )
         request.scopes = frozenset(key.scopes)
         request.client = key.client
         if key.rate is not None:
             self._within_rate(key, key.rate)
 
-    def _key(self, request: Request) -> Key:
+    def recognise(self, request: Request) -> None:
+        """Give a request that needs no key the scopes of the one it has: none without, all where nobody needs one."""
+        self._look_again()
+        if not self.keyless:
+            key = self._presented(request)
+            request.scopes = frozenset(key.scopes if key else ())
+
+    def _presented(self, request: Request) -> Key | None:
         presented = request.headers.get(b"x-api-key")
         if presented is None:
             scheme, _, rest = request.headers.get(b"authorization", b"").partition(b" ")
             presented = rest.strip() if scheme.lower() == b"bearer" else None
         if presented is not None and len(presented) <= 256:
             key = recognise(self._ring, presented.decode("ascii", "replace"), datetime.now(UTC))
-            if key is not None:
-                return key
-        raise Problem(
-            401,
-            "unauthorized",
-            "A valid API key is needed",
-            "Send it as the header x-api-key, or as authorization: Bearer.",
-            headers=((b"www-authenticate", b'Bearer realm="serving-assets"'),),
-        )
+            return key
+        return None
 
     def _within_rate(self, key: Key, rate: float) -> None:
         bucket = self._buckets.get(key.id)
@@ -132,6 +139,10 @@ class Guard:
                 "This server answers this machine alone",
                 "It has no API keys, so the host must be localhost; create a key to ask by another name.",
             )
+
+    def _look_again(self) -> None:
+        if time.monotonic() - self._looked > LOOK_SECONDS:
+            self._look()
 
     def _look(self) -> None:
         """Read the keys again if their file has changed; a file that cannot be understood changes nothing."""

@@ -36,11 +36,13 @@ class Health:
     async def ready(self, request: Request) -> Answer:
         """Whether requests should come here: every model is loaded, every collection in reach or held in part.
 
-        A store that is down takes no warm process out of rotation: all would leave at once, with what they hold.
+        A store that is down takes no warm process out of rotation: all would leave at once, with what they hold. Which
+        use cases there are is told to those whose key covers them.
         """
         states = {name: self._state(served) for name, served in self._use_cases.items()}
         usable = all(state["status"] != "unavailable" for state in states.values())
-        body = {"status": "ok" if usable else "unavailable", "use_cases": states}
+        shown = {name: state for name, state in states.items() if request.allows(name)}
+        body = {"status": "ok" if usable else "unavailable", "use_cases": shown}
         return Answer(200 if usable else 503, orjson.dumps(body), (JSON, NO_STORE))
 
     async def metrics(self, request: Request) -> Answer:

@@ -46,6 +46,8 @@ def test_keys_open_what_they_cover(own_world: World) -> None:
             assert answer.headers["www-authenticate"].startswith("Bearer")
             assert world.get("/openapi.json", **headers).status == 401
         assert world.get("/livez").status == world.get("/readyz").status == world.get("/docs").status == 200
+        assert world.get("/readyz").json == {"status": "ok", "use_cases": {}}
+        assert list(world.get("/readyz", x_api_key=made["key"]).json["use_cases"]) == [BUYS]
         assert world.get(LOOKUP, x_api_key=made["key"]).status == 200
         assert world.get(LOOKUP, authorization=f"bearer {made['key']}", host="api.example").status == 200
         for path in (f"{ROOT}/{TOWN}/predictions/1", f"{ROOT}/no-such/predictions/1", "/metrics"):

@@ -14,13 +14,14 @@ from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 
 from serving_assets.serving.guard import Guard
-from serving_assets.serving.http import Answer, Header, Problem, Receive, Request, Scope, Send, late
+from serving_assets.serving.http import Answer, Header, Problem, Receive, Request, Scope, Send, bad_request, late
 from serving_assets.serving.logs import JsonLog
 from serving_assets.serving.metrics import Metrics
 from serving_assets.serving.routes import Route, Router
 from serving_assets.serving.spans import Spans
 from serving_assets.serving.tracing import request_id, trace_of
 
+ONCE = (b"host", b"authorization", b"x-api-key")
 SECURITY: tuple[Header, ...] = (
     (b"x-content-type-options", b"nosniff"),
     (b"vary", b"authorization, x-api-key, origin"),
@@ -75,6 +76,8 @@ class Api:
         )
         route: Route | None = None
         try:
+            if len(headers) < len(scope["headers"]):
+                _refuse_twice(scope["headers"])
             if self._origins and request.method == "OPTIONS" and b"origin" in headers:
                 answer = self._preflight(headers)
             else:
@@ -164,6 +167,17 @@ class Api:
         if self._spans is not None:
             self._spans.close()
         await send({"type": "lifespan.shutdown.complete"})
+
+
+def _refuse_twice(headers: Sequence[Header]) -> None:
+    """Refuse a request that says twice who asks whom: a proxy that takes the first one decides by another than we do.
+
+    Raises:
+        Problem: 400.
+    """
+    names = [name for name, _ in headers]
+    if any(names.count(name) > 1 for name in ONCE):
+        raise bad_request("host, authorization and x-api-key may be sent once.")
 
 
 async def _send(send: Send, answer: Answer, request_id: str, further: tuple[Header, ...]) -> None:

@@ -138,6 +138,20 @@ def test_another_sites_name_for_this_machine_is_refused(world: World) -> None:
         assert world.get("/v1/use-cases", host=name).status == 200
 
 
+@pytest.mark.parametrize("name", ["host", "authorization", "x-api-key"])
+def test_who_asks_whom_is_said_once(world: World, name: str) -> None:
+    """Two values, of which a proxy may have looked at the other one, are refused in any order."""
+    path = f"{ROOT}/{BUYS}/predictions/7"
+    for values in (("localhost", "ECHOECHO"), ("ECHOECHO", "localhost")):
+        twice = "".join(f"{name}: {value}\r\n" for value in values)
+        host = "" if name == "host" else "host: localhost\r\n"
+        found = raw(world, f"GET {path} HTTP/1.1\r\n{host}{twice}connection: close\r\n\r\n".encode())
+        assert found.startswith(b"HTTP/1.1 400")
+        assert SECRET not in found
+    repeated = "host: localhost\r\naccept: a/b\r\naccept: c/d\r\nconnection: close\r\n\r\n"
+    assert raw(world, f"GET {path} HTTP/1.1\r\n{repeated}".encode()).startswith(b"HTTP/1.1 200")
+
+
 def test_no_page_of_another_origin_may_read(world: World) -> None:
     """CORS is off unless it is configured."""
     answer = world.get(f"{ROOT}/{BUYS}/predictions/7", origin="https://shop.example")

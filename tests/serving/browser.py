@@ -44,9 +44,10 @@ class Page:
         answer = self._tell("Runtime.evaluate", expression=expression, returnByValue=True)
         return answer["result"].get("value")
 
-    def resize(self, width: int, height: int) -> None:
-        """Let the window have so many pixels."""
-        self._tell("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
+    def resize(self, width: int, height: int, *, dots: int) -> None:
+        """Let the window have so many pixels, each of so many dots a side in its picture."""
+        size = {"width": width, "height": height, "deviceScaleFactor": dots}
+        self._tell("Emulation.setDeviceMetricsOverride", **size, mobile=False)
 
     def picture(self) -> bytes:
         """What the window shows, as PNG."""
@@ -87,7 +88,7 @@ def blank_page(folder: Path) -> Iterator[Page]:
         process = subprocess.Popen(command, stdout=log, stderr=log)
     try:
         port = _port(folder)
-        with connect(_page_of(port), max_size=None) as line:
+        with connect(_page_of(port), max_size=None, ping_interval=None) as line:
             yield Page(line)
     finally:
         process.terminate()

@@ -42,7 +42,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 def opened(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
     """A bench that other processes find in their environment."""
     home = bench.root / "dagster"
-    (home / "dagster.yaml").touch()
+    (home / "dagster.yaml").write_text("telemetry: {enabled: false}", encoding="utf-8")
     monkeypatch.setenv("DAGSTER_HOME", str(home))
     monkeypatch.setenv("DATA_DIR", str(bench.settings.data_dir))
     return bench

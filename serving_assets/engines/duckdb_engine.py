@@ -5,6 +5,8 @@ Here: views over tables of the lake, bounded connections, and the two verbs. Not
 
 from __future__ import annotations
 
+import atexit
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC
@@ -23,6 +25,16 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
+_engines: weakref.WeakSet[DuckDBEngine] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    """DuckDB reports, in many lines on the screen, what is still open when the interpreter goes."""
+    for engine in _engines:
+        engine.close()
+
+
 class DuckDBEngine:
     """Runs each query on a connection of its own to one database in memory, which holds nothing but views.
 
@@ -39,6 +51,11 @@ class DuckDBEngine:
     def __init__(self, *, threads: int, memory: str, scratch: Path, batch_rows: int) -> None:
         self.threads, self.memory, self.scratch, self.batch_rows = threads, memory, scratch, batch_rows
         self._shared: duckdb.DuckDBPyConnection | None = None
+        _engines.add(self)
+
+    def close(self) -> None:
+        """Let go of the database; the next query opens another."""
+        self._shared = None
 
     @contextmanager
     def connect(self, timezone: str = "UTC") -> Iterator[duckdb.DuckDBPyConnection]:
@@ -72,7 +89,7 @@ class DuckDBEngine:
                 raise self._failed(query, error) from error
 
     def _failed(self, query: Query, error: Exception) -> ServingAssetsError:
-        self._shared = None
+        self.close()
         return ServingAssetsError(
             f"The query over {', '.join(query.inputs)} failed: {plain(error)}",
             mend=f"With an out-of-memory error, raise ENGINE_MEMORY (now {self.memory}); otherwise correct the SQL.",

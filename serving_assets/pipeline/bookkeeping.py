@@ -1,7 +1,7 @@
-"""Make Dagster's SQLite bookkeeping cheap while a command runs many partitions in its own process.
+"""Make Dagster's bookkeeping on one machine cheap while a command runs many partitions in its own process.
 
-Here: when SQLite waits for the disk, how long connections live, and how a run's database is made. Not here: what is
-written, or an instance that keeps its events in PostgreSQL.
+Here: when SQLite waits for the disk, how long connections live, how a run's database is made, and where the output of
+steps goes. Not here: what is written, or an instance that keeps its events in PostgreSQL.
 
 Measured on 2 cores: a materialization event took 66 ms, nearly all of it waiting for the disk, because Dagster opens
 and closes a connection for each of its statements: every commit synchronised, and every close of the last connection
@@ -14,14 +14,17 @@ from __future__ import annotations
 import os
 import sqlite3
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+from dagster._core.storage.compute_log_manager import CapturedLogContext
 from dagster._core.storage.event_log.sqlite import sqlite_event_log
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
+from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
 from dagster._core.storage.runs.sqlite import sqlite_run_storage
+from dagster._utils import touch_file
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.pool import QueuePool
 
@@ -106,6 +109,26 @@ def unhurried_sqlite() -> Iterator[None]:
             held.callback(setattr, owner, name, getattr(owner, name))
             setattr(owner, name, other)
         yield
+
+
+@contextmanager
+def uncaptured_output() -> Iterator[None]:
+    """Within the block, what steps print goes to the command's own screen, as what the command prints does.
+
+    Dagster would write it to a file as well, and start four processes a run that copy the file to the screen.
+    """
+    captured = LocalComputeLogManager.capture_logs
+    setattr(LocalComputeLogManager, "capture_logs", _not_captured)  # noqa: B010  # mypy: no method to assign to
+    try:
+        yield
+    finally:
+        setattr(LocalComputeLogManager, "capture_logs", captured)  # noqa: B010
+
+
+@contextmanager
+def _not_captured(manager: LocalComputeLogManager, log_key: Sequence[str]) -> Iterator[CapturedLogContext]:
+    yield CapturedLogContext(log_key)
+    touch_file(manager.complete_artifact_path(log_key))
 
 
 def _make(storage: SqliteEventLogStorage, engine: Engine, for_index_shard: bool = False) -> None:

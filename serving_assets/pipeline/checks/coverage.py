@@ -15,9 +15,12 @@ COVERAGE = Check("coverage", "Every entity of the declared population has a pred
 def check_coverage(engine: Engine, population: Input, predictions: Input, key: str, thresholds: Checks) -> Verdict:
     """The share of distinct entities of `population` that stand in `predictions`."""
     inputs = {"population": population, "predictions": predictions}
-    missing = f'SELECT DISTINCT "{key}" FROM population ANTI JOIN predictions USING ("{key}") WHERE "{key}" IS NOT NULL'
+    due = f'SELECT DISTINCT "{key}" FROM population WHERE "{key}" IS NOT NULL'
+    missing = f'SELECT * FROM ({due}) ANTI JOIN predictions USING ("{key}")'
+    scored = f'SELECT DISTINCT "{key}" AS scored FROM predictions'
     sql = (
-        f'SELECT (SELECT count(DISTINCT "{key}") FROM population) AS due, (SELECT count(*) FROM ({missing})) AS missing'
+        "SELECT count(*) AS due, count(*) FILTER (scored IS NULL) AS missing "
+        f'FROM ({due}) AS d LEFT JOIN ({scored}) AS s ON d."{key}" = s.scored'
     )
     found = engine.collect(Query(sql, inputs)).to_pylist()[0]
     due, absent = found["due"], found["missing"]

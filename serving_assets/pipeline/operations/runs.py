@@ -17,7 +17,7 @@ import dagster as dg
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 
 from serving_assets.lake import DayRange
-from serving_assets.pipeline.bookkeeping import unhurried_sqlite
+from serving_assets.pipeline.bookkeeping import uncaptured_output, unhurried_sqlite
 from serving_assets.pipeline.prices import COST
 
 PROCESS_TAG = "serving_assets/process"
@@ -68,7 +68,7 @@ def run_assets(
         run_tags |= {ASSET_PARTITION_RANGE_START_TAG: str(days.first), ASSET_PARTITION_RANGE_END_TAG: str(days.last)}
     elif days is not None:
         partition = str(days.first if isinstance(days, DayRange) else days)
-    with unhurried_sqlite():
+    with unhurried_sqlite(), uncaptured_output():
         result = job.execute_in_process(
             instance=instance,
             asset_selection=list(keys),

@@ -37,7 +37,7 @@ def historic_columns(use_case: BoundUseCase) -> dict[str, Column]:
 
 def features_version(predictions: LakeTable, day: date, version: int) -> int | None:
     """The version of `features` that the predictions of `day` were made from; None when the log no longer tells."""
-    for limit in (1, None):  # as a rule, this day's predictions are the newest commit
+    for limit in (1, 10, None):  # as a rule this day's predictions are the newest commit, or near it beside other runs
         for commit in predictions.history(limit):
             told = commit["metadata"]
             if commit["version"] <= version and told.get(SCORED_DAY) == str(day):

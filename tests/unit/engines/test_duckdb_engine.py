@@ -187,6 +187,22 @@ class Doubler:
         return {"double": values * 2, "half": values / 2, "unwanted": values}
 
 
+def test_queries_at_the_same_time_see_their_own(engine: DuckDBEngine, tmp_path: Path) -> None:
+    """A query that is asked in the middle of another has its own table under the same name, and its own time zone."""
+    lake = Lake(str(tmp_path / "lake"))
+    one, other = lake.table("raw/one"), lake.table("raw/other")
+    write(one, {"x": list(range(5_000))})
+    write(other, {"x": [-1]})
+    sql = "SELECT x, hour(TIMESTAMPTZ '2017-01-01 12:00:00+00') AS hour FROM t"
+    outer = engine.stream(Query(sql, {"t": Input(one.scan())}, timezone="Asia/Tokyo"))
+    first = next(outer)
+    inner = engine.collect(Query(sql, {"t": Input(other.scan())}, timezone="America/New_York"))
+    assert inner.to_pylist() == [{"x": -1, "hour": 7}]
+    seen = [row for batch in (first, *outer) for row in batch.to_pylist()]
+    assert sorted(row["x"] for row in seen) == list(range(5_000))
+    assert {row["hour"] for row in seen} == {21}
+
+
 def test_score_writes_key_constants_and_scores(table: LakeTable, engine: DuckDBEngine) -> None:
     """Every feature row gives one row of key, constants with their types, and scores as float64, batch by batch."""
     write(table, {"day": DAYS[:1] * 5_000, "id": range(5_000), "value": range(5_000)}, partition_by=("day",))

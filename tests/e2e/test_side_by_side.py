@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.e2e.command import run
-from tests.pipeline.slice import DAY, Bench
+from tests.pipeline.slice import DAY, NAME, Bench
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -20,7 +20,7 @@ def test_two_backfills_of_one_day_end_like_one(bench: Bench) -> None:
     """Of two backfills of the same day side by side none leaves a row twice or a mix; who gives way says why."""
     assert bench.publish().success
     alone = bench.documents()
-    backfill = ("backfill", "--from", str(DAY), "--to", str(DAY), "--json")
+    backfill = ("backfill", "--use-case", NAME, "--from", str(DAY), "--to", str(DAY), "--json")
     with ThreadPoolExecutor(2) as pool:
         both = list(pool.map(lambda _: run(bench, *backfill), range(2)))
     assert all("Traceback" not in done.stderr for done in both), both

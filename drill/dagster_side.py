@@ -5,7 +5,7 @@ Here: reading the instance. Not here: deciding anything by it (play.py).
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import dagster as dg
@@ -13,15 +13,18 @@ from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import WorkspaceFileTarget
 
+from drill.calendar import ZONE, at
 from drill.processes import LOCATION, Processes
 from drill.world import NAME
 from serving_assets.pipeline.operations.backfill import upstream_tables
+from serving_assets.pipeline.operations.daily import EVERY_MINUTES
 from serving_assets.pipeline.operations.jobs import daily_keys
 from serving_assets.pipeline.workspace import Workspace
 
 KEPT_ON = {f"{NAME}_daily_schedule", f"{NAME}_catch_up", "complete_journey_arrivals", "alerts"}
 """The others are switched off: a weekly training would change what is right, and the rest takes time for nothing."""
 LOOKS = "alerts"
+TICK = timedelta(minutes=EVERY_MINUTES)
 
 
 class Observer:
@@ -33,7 +36,7 @@ class Observer:
         self.platform = self._workspace.platform
         use_case = self._workspace.catalog.use_case(NAME)
         self.line = [*upstream_tables(self._workspace.catalog, use_case), *daily_keys(use_case)]
-        self._looks = ("", "")
+        self._looks = self._daily = ("", "")
 
     def switch_off(self, processes: Processes) -> None:
         """Every schedule and sensor but those of `KEPT_ON`."""
@@ -42,6 +45,8 @@ class Observer:
             location = context.create_request_context().get_code_location(LOCATION)
             (repository,) = location.get_repositories().values()
             for schedule in repository.get_schedules():
+                if schedule.name == f"{NAME}_daily_schedule":
+                    self._daily = (schedule.get_remote_origin_id(), schedule.selector_id)
                 if schedule.name not in KEPT_ON:
                     self.instance.stop_schedule(schedule.get_remote_origin_id(), schedule.selector_id, schedule)
             for sensor in repository.get_sensors():
@@ -54,6 +59,22 @@ class Observer:
         """When the newest finished tick of the alerts began."""
         ticks = self.instance.get_ticks(self._looks[0], self._looks[1], limit=2)
         return max((tick.timestamp for tick in ticks if tick.end_timestamp), default=0.0)
+
+    def is_scheduled(self, now: datetime) -> bool:
+        """Whether the daily schedule has had its newest tick, in the hours in which it ticks."""
+        begin, end = at(now.astimezone(ZONE).date(), "05:00"), at(now.astimezone(ZONE).date(), "07:00")
+        if now < begin or now > end + TICK:
+            return True
+        due = min(now.timestamp() // TICK.total_seconds() * TICK.total_seconds(), end.timestamp())
+        ticks = self.instance.get_ticks(self._daily[0], self._daily[1], limit=1)
+        return any(tick.timestamp >= due and tick.end_timestamp for tick in ticks)
+
+    def worker(self, run_id: str) -> int:
+        """Number of the process that executes a run, as its code server tells it; 0 while it has not."""
+        for entry in self.instance.all_logs(run_id, of_type=dg.DagsterEventType.ENGINE_EVENT):
+            if pid := entry.get_dagster_event().engine_event_data.metadata.get("pid"):
+                return int(str(pid.value))
+        return 0
 
     def unfinished(self) -> list[dg.DagsterRun]:
         """Runs that are queued or at work."""

@@ -13,7 +13,6 @@ from datetime import date, datetime, timedelta
 
 from drill.calendar import as_of, at
 from drill.play import Drill, Fault
-from drill.processes import worker_of
 from drill.registry_side import constant_champion, first_champion, no_champion
 from drill.world import NAME
 
@@ -139,7 +138,7 @@ def stuck(drill: Drill, day: date) -> datetime:
     """The worker of the daily run is stopped, so that it neither ends nor tells anything."""
     drill.world.deliver(day)
     drill.wait_for(lambda: drill.observer.daily_run(day), "the daily run is at work")
-    worker = worker_of(drill.observer.daily_run(day))
+    worker = drill.observer.worker(drill.observer.daily_run(day))
     os.kill(worker, signal.SIGSTOP)
     drill.notes["stopped"] = worker
     return drill.clock.now()
@@ -268,9 +267,9 @@ FAULTS = (
         "no more kills; catching up publishes",
         killed,
         killed_no_more,
-        frozenset({(ONLINE, "run_died")}),
+        frozenset({(f"{NAME}/online_features", "run_died")}),
         ONLINE,
-        LATE | {(f"{NAME}/online_features", "run_died")},
+        LATE | {(ONLINE, "run_died")},
     ),
     Fault(
         "stuck_run",

@@ -118,7 +118,8 @@ class Drill:
 
     def _noticed(self) -> bool:
         """Whether the daemon has had the time to see what the clock says."""
-        return time.monotonic() - self._leapt_at > PAUSE_SECONDS and self.observer.looked_at() > self._leapt
+        paused = time.monotonic() - self._leapt_at > PAUSE_SECONDS
+        return paused and self.observer.looked_at() > self._leapt and self.observer.is_scheduled(self.clock.now())
 
     def _step(self, *, hangs: bool) -> None:
         self._quiet += 1

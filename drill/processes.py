@@ -137,26 +137,6 @@ def database() -> Iterator[Database]:
         yield Database(proxy)
 
 
-def worker_of(run_id: str) -> int:
-    """The process that executes a run.
-
-    Raises:
-        TimeoutError: there is none.
-    """
-
-    def found() -> int:
-        for folder in Path("/proc").glob("[0-9]*"):
-            try:
-                command = (folder / "cmdline").read_bytes()
-            except OSError:
-                continue  # it has ended meanwhile
-            if b"execute_run" in command and run_id.encode() in command:
-                return int(folder.name)
-        return 0
-
-    return until(found, f"a process executes run {run_id}", START_SECONDS)
-
-
 def until(condition: Callable[[], T], what: str, seconds: float) -> T:
     """What `condition` gives once it is true.
 

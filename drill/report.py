@@ -11,9 +11,6 @@ from collections.abc import Sequence
 from datetime import date
 from importlib.metadata import version
 
-from rich.console import Console
-from rich.table import Table
-
 from drill.play import OTHER, Result
 from drill.watcher import Seen
 from serving_assets.commands.screen import console
@@ -24,33 +21,30 @@ INTRODUCTION = """# Twelve faults in a live workspace
 
     make drill
 
-The demo's workspace with a live daemon, code server and API over MongoDB's wire protocol. Each fault is injected on a day of its own
-and noticed by whatever notices it in production: the arrivals sensor, the daily schedule, catching up, the checks, run monitoring, the
-freshness daemon, the sensor of the alerts, whose notices a webhook receives. The time of day is moved on while nothing happens, so
-`after` is told by the daemon's clock: what the fault's owner would have waited, from the moment at which it could be known to the
-notice, and from the mend until everything is published and every incident over. What a run takes is real.
+The demo's workspace with a live daemon, code server and API over MongoDB's wire protocol. Each fault is injected on a \
+day of its own and noticed by whatever notices it in production: the arrivals sensor, the daily schedule, catching up, \
+the checks, run monitoring, the freshness daemon, and the sensor of the alerts, whose notices a webhook receives. The \
+time of day is moved on while nothing happens, so the times are told by the daemon's clock: from the moment at which \
+the fault could be known to the notice, and from the mend until the day is published and every incident over. What a \
+run takes is real.
 
-Readers ask the API for every household twice a second or as often as the machine lets them. Each prediction is compared with what an
-undisturbed run over the same data publishes for the as-of that the answer names: value, as-of, model version, and whether there is one.
-So is everything that the store holds after each fault.
+Readers ask the API for every household twice a second, or as often as the machine lets them. Each prediction is \
+compared with what an undisturbed run over the same data publishes for the as-of that the answer names: its value, \
+as-of and model version, and whether there is one. So is everything that the store holds after each fault.
 """
 
 
-def summary(results: Sequence[Result]) -> Table:
-    """For the screen."""
-    table = Table(*HEADERS, box=None, header_style="bold", padding=(0, 1))
-    for result in results:
-        table.add_row(*row(result), style="red" if result.missed else "")
-    return table
-
-
 def show(results: Sequence[Result]) -> None:
-    """Print the table, and what was missed."""
-    wide = Console(width=max(console.width, 200))
-    wide.print(summary(results))
+    """Print each fault, a fact a line, and what was missed."""
     for result in results:
+        name, *facts = zip(HEADERS, row(result), strict=True)
+        console.print(f"[bold]{name[1]}[/]", soft_wrap=True)
+        for header, said in facts:
+            console.print(f"  {header:<18} {said}", soft_wrap=True, highlight=False)
         for missed in result.missed:
-            wide.print(f"[red]{result.fault.name}[/]: {missed}")
+            console.print(f"  [red]not as expected[/]    {missed}", soft_wrap=True, highlight=False)
+    missed = [result.fault.name for result in results if result.missed]
+    console.print(f"[red]Not as expected: {', '.join(missed)}[/]" if missed else "Everything was as expected.")
 
 
 def markdown(results: Sequence[Result], minutes: float, days: tuple[date, date]) -> str:
@@ -62,11 +56,11 @@ def markdown(results: Sequence[Result], minutes: float, days: tuple[date, date])
     missed = [f"- {result.fault.name}: {text}" for result in results for text in result.missed]
     facts = [
         f"{checked:,} predictions were read and compared; {wrong} were wrong.",
-        f"The days of the drill are {days[0]} to {days[1]}. It took {minutes:.0f} minutes after the workspace was there.",
+        f"The days of the drill are {days[0]} to {days[1]}. It took {minutes:.0f} minutes once the workspace was there.",
         f"Not part of it: {OTHER}, trainings and housekeeping, whose schedules are switched off.",
-        f"Machine: {os.cpu_count()} cores, {platform.system()} {platform.machine()}, Python {platform.python_version()}, "
-        + ", ".join(f"{name} {version(name)}" for name in PACKAGES)
-        + ".",
+        f"Machine: {os.cpu_count()} cores, {platform.system()} {platform.machine()}, load average "
+        f"{os.getloadavg()[2]:.0f}; Python {platform.python_version()}, "
+        f"{', '.join(f'{name} {version(name)}' for name in PACKAGES)}.",
         "Expected and not met:\n\n" + "\n".join(missed) if missed else "Everything was as expected.",
     ]
     return "\n".join([INTRODUCTION, *lines, "", "\n\n".join(facts), ""])

@@ -109,7 +109,7 @@ def live(world: World) -> Iterator[Drill]:
     from drill.play import Drill
     from drill.processes import Processes, database
     from drill.undisturbed import FILE
-    from drill.watcher import Watcher
+    from drill.watcher import Right, Watcher
 
     expected = json.loads((world.root / "undisturbed" / FILE).read_text(encoding="utf-8"))
     with inbox() as box, database() as store:
@@ -122,7 +122,7 @@ def live(world: World) -> Iterator[Drill]:
             observer.switch_off(processes)
             processes.start_daemon()
             processes.start_api()
-            watcher = Watcher(processes.api_port, expected)
+            watcher = Watcher(processes.api_port, Right(expected))
             try:
                 yield Drill(world, processes, store, box, observer, watcher)
             finally:

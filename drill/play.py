@@ -207,7 +207,7 @@ def _judge(drill: Drill, fault: Fault, result: Result) -> None:
             result.missed.append(f"unexpected: {notice.title}: {notice.said}")
     for seen in (result.meanwhile, result.afterwards):
         result.missed += [f"wrong prediction read: {wrong}" for wrong in seen.wrong[:3]]
-    held = drill.watcher.judge(*drill.observer.documents())
+    held = drill.watcher.right.wrong(*drill.observer.documents())
     result.missed += [f"wrong prediction in the store: {wrong}" for wrong in held[:3]]
     for missed in result.missed:
         told(f"  MISSED {missed}")

@@ -28,7 +28,7 @@ time of day is moved on while nothing happens, so the times are told by the daem
 the fault could be known to the notice, and from the mend until the day is published and every incident over. What a \
 run takes is real.
 
-Readers ask the API for every household twice a second, or as often as the machine lets them. Each prediction is \
+Readers ask the API for every household once a second, or as often as the machine lets them. Each prediction is \
 compared with what an undisturbed run over the same data publishes for the as-of that the answer names: its value, \
 as-of and model version, and whether there is one. So is everything that the store holds after each fault.
 """
@@ -43,8 +43,8 @@ def show(results: Sequence[Result]) -> None:
             console.print(f"  {header:<18} {said}", soft_wrap=True, highlight=False)
         for missed in result.missed:
             console.print(f"  [red]not as expected[/]    {missed}", soft_wrap=True, highlight=False)
-    missed = [result.fault.name for result in results if result.missed]
-    console.print(f"[red]Not as expected: {', '.join(missed)}[/]" if missed else "Everything was as expected.")
+    names = [result.fault.name for result in results if result.missed]
+    console.print(f"[red]Not as expected: {', '.join(names)}[/]" if names else "Everything was as expected.")
 
 
 def markdown(results: Sequence[Result], minutes: float, days: tuple[date, date]) -> str:
@@ -56,7 +56,7 @@ def markdown(results: Sequence[Result], minutes: float, days: tuple[date, date])
     missed = [f"- {result.fault.name}: {text}" for result in results for text in result.missed]
     facts = [
         f"{checked:,} predictions were read and compared; {wrong} were wrong.",
-        f"The days of the drill are {days[0]} to {days[1]}. It took {minutes:.0f} minutes once the workspace was there.",
+        f"The days are {days[0]} to {days[1]}. It took {minutes:.0f} minutes after the workspace was built.",
         f"Not part of it: {OTHER}, trainings and housekeeping, whose schedules are switched off.",
         f"Machine: {os.cpu_count()} cores, {platform.system()} {platform.machine()}, load average "
         f"{os.getloadavg()[2]:.0f}; Python {platform.python_version()}, "

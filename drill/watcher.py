@@ -14,7 +14,7 @@ import json
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -23,8 +23,9 @@ from drill.world import NAME
 
 Documents = Mapping[str, list[Any]]
 """By entity: value, as-of, model version."""
+Document = tuple[Any, datetime, str]
 IDS_PER_REQUEST = 1_000
-EVERY_SECONDS = 0.5
+EVERY_SECONDS = 1.0
 NOBODY = 999_999_999
 """An entity that does not exist."""
 
@@ -34,7 +35,7 @@ class Seen:
     """What readers got since a moment.
 
     Attributes:
-        predictions: how many they got, each compared.
+        predictions: for how many ids they got an answer, each compared.
         generations: by number, its as-of.
         stale: answers that said so; `refused`: those without predictions, by status or error.
         wrong: the first wrong ones, in words.
@@ -47,13 +48,46 @@ class Seen:
     wrong: list[str] = field(default_factory=list)
 
 
+class Right:
+    """What readers may get: by as-of, the documents of an undisturbed run."""
+
+    def __init__(self, expected: Mapping[str, Documents]) -> None:
+        self._by_as_of = {instant(as_of): normal(documents) for as_of, documents in expected.items()}
+        self.ids = sorted({int(entity) for documents in expected.values() for entity in documents} | {NOBODY})
+
+    def wrong(self, as_of: str, documents: Documents) -> list[str]:
+        """What is wrong with `documents`, said to be all that is published for `as_of`."""
+        found = normal(documents)
+        ids = sorted(found.keys() | self._by_as_of.get(instant(as_of), {}).keys())
+        return self._differences(as_of, {entity: found.get(entity) for entity in ids})
+
+    def wrong_answers(self, as_of: str, ids: Sequence[int], items: Sequence[Mapping[str, Any]]) -> list[str]:
+        """What is wrong with the API's answers about `ids`, in their order, said to be of `as_of`."""
+        found = {str(asked): _answered(item) for asked, item in zip(ids, items, strict=True)}
+        mixed = [
+            f"{i['entity_id']} in place of {asked}"
+            for asked, i in zip(ids, items, strict=True)
+            if i["entity_id"] != asked
+        ]
+        return mixed + self._differences(as_of, found)
+
+    def _differences(self, as_of: str, found: Mapping[str, Document | None]) -> list[str]:
+        right = self._by_as_of.get(instant(as_of))
+        if right is None:
+            return [f"nobody should have published {as_of}"]
+        return [
+            f"{entity} at {as_of} is {one}, and {right.get(entity)} is right"
+            for entity, one in found.items()
+            if one != right.get(entity)
+        ]
+
+
 class Watcher:
     """Asks from a thread of its own until it is closed."""
 
-    def __init__(self, port: int, expected: Mapping[str, Documents]) -> None:
-        self._port = port
-        self._expected = {instant(as_of): normal(documents) for as_of, documents in expected.items()}
-        ids = sorted({int(entity) for documents in expected.values() for entity in documents} | {NOBODY})
+    def __init__(self, port: int, right: Right) -> None:
+        self._port, self.right = port, right
+        ids = right.ids
         self._questions = [ids[n : n + IDS_PER_REQUEST] for n in range(0, len(ids), IDS_PER_REQUEST)]
         self._seen, self._lock, self._ended = Seen(), threading.Lock(), threading.Event()
         self._thread = threading.Thread(target=self._ask, daemon=True)
@@ -69,18 +103,6 @@ class Watcher:
         """Ask no more."""
         self._ended.set()
         self._thread.join()
-
-    def judge(self, as_of: str, documents: Mapping[str, list[Any]]) -> list[str]:
-        """What is wrong with `documents`, said to be all of those published for `as_of`."""
-        right = self._expected.get(instant(as_of))
-        if right is None:
-            return [f"nobody should have published {as_of}"]
-        found = normal(documents)
-        return [
-            f"{entity} at {as_of}: {found.get(entity)}, and {right.get(entity)} is right"
-            for entity in sorted(right.keys() | found.keys())
-            if found.get(entity) != right.get(entity)
-        ]
 
     def _ask(self) -> None:
         while not self._ended.is_set():
@@ -110,19 +132,17 @@ class Watcher:
             return
         seen.stale += answer["stale"]
         seen.generations[answer["generation"]] = answer["as_of"]
-        right = self._expected.get(instant(answer["as_of"]), {})
-        if not right:
-            seen.wrong.append(f"nobody should have published {answer['as_of']}")
-        for asked, item in zip(ids, answer["items"], strict=True):
-            seen.predictions += 1
-            found = None
-            if item["status"] == "found":
-                found = (item["prediction"], instant(item["as_of"]), item["model_version"])
-            if found != right.get(str(asked)) or item["entity_id"] != asked:
-                seen.wrong.append(f"{asked} at {answer['as_of']}: {item}, and {right.get(str(asked))} is right")
+        seen.predictions += len(ids)
+        seen.wrong += self.right.wrong_answers(answer["as_of"], ids, answer["items"])
 
 
-def normal(documents: Mapping[str, list[Any]]) -> dict[str, tuple[Any, datetime, str]]:
+def _answered(item: Mapping[str, Any]) -> Document | None:
+    if item["status"] != "found":
+        return None
+    return item["prediction"], instant(item["as_of"]), item["model_version"]
+
+
+def normal(documents: Documents) -> dict[str, Document]:
     """Documents with instants instead of their texts."""
     return {entity: (value, instant(as_of), version) for entity, (value, as_of, version) in documents.items()}
 

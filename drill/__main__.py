@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -35,6 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return begin(options, list(arguments if arguments is not None else sys.argv[1:]))
     root = Path(os.environ[VARIABLE]).parent
     world = World(root, Clock(root / CLOCK), date.fromisoformat(os.environ[CHANGE]))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(2))  # so that what was started is ended
     try:
         return drilled(world, options)
     finally:

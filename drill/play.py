@@ -144,6 +144,7 @@ def play(drill: Drill, fault: Fault, day: date) -> Result:
     result = Result(fault, day)
     drill.leap_to(fault.begin(day))
     drill.watcher.take()
+    drill.wait_for(lambda: drill.watcher.take().predictions, "readers get answers", moving=False)
     begun, before = drill.clock.now(), drill.observer.published()[0]
     told(f"{fault.name}: {fault.what}")
     try:

@@ -51,7 +51,7 @@ class World:
             "DATA_DIR": str(self.root / "data"),
             "DAGSTER_HOME": str(self.root / "dagster"),
             "EXECUTOR": "in_process",  # a run is one process and not eleven: two cores have enough to do
-            "MONGODB_TIMEOUT_SECONDS": "5",
+            "MONGODB_TIMEOUT_SECONDS": "10",
             "DO_NOT_TRACK": "true",
             "COLUMNS": "120",
         }

@@ -1,6 +1,6 @@
 # Needs Python 3.11 to 3.13 and make; everything else is installed into .venv, pinned and checked by hash.
 .DEFAULT_GOAL := help
-.PHONY: help demo ui api mongodb test fuzz screenshots lint lock clean
+.PHONY: help demo ui api mongodb test fuzz drill screenshots lint lock clean
 
 PYTHON ?=
 WORKERS ?= 3
@@ -34,6 +34,9 @@ test: $(READY) ## every test; WORKERS=4 to use more processes than three, TESTS=
 
 fuzz: $(READY) ## 20,000 requests to the API, most of them wrong; some minutes
 	@$(BIN)/python -m benchmarks.fuzz
+
+drill: $(READY) ## twelve faults, one after the other, in a live copy of the demo; DRILL=--help for its options
+	@$(BIN)/python -m drill $(DRILL)
 
 screenshots: $(READY) ## the pictures of the README, from a demo of its own in a headless Chromium; some minutes
 	@$(BIN)/python -m scripts.screenshots

@@ -107,6 +107,18 @@ def test_after_three_attempts_a_day_is_given_up_until_an_input_changes(bench: Be
     assert asked(sensor_tick(bench, SENSOR, None, DUE))[0] == (before(1), SCORING)
 
 
+@pytest.mark.parametrize("renewed", ["mapped/households", f"{NAME}/champion"])
+def test_a_day_given_up_is_tried_again_with_a_new_snapshot_or_model(bench: Bench, renewed: str) -> None:
+    """What has no days is an input of each of them: made anew, it may be the mend."""
+    for _ in range(3):
+        request = sensor_tick(bench, SENSOR, None, DUE).run_requests[0]
+        entered(bench.instance, JOB, request, dg.DagsterRunStatus.FAILURE)
+    assert given_up(bench.instance, bench.platform, bench.use_case, DUE)
+    made(bench.instance, dg.AssetKey(renewed.split("/")), None)
+    assert given_up(bench.instance, bench.platform, bench.use_case, DUE) == []
+    assert asked(sensor_tick(bench, SENSOR, None, DUE))[0] == (before(1), SCORING)
+
+
 def test_late_data_is_mapped_and_the_newest_day_scored_again(bench: Bench) -> None:
     """A late file re-maps its day and re-scores the newest day at once, and at night the days that it changed."""
     scored = DAY - timedelta(days=1)

@@ -159,6 +159,31 @@ def test_a_run_begins_when_the_last_table_is_there(tmp_path: Path, instance: dg.
     assert [tick for tick, _ in requests(defs, instance, [third, fourth])] == [third]
 
 
+def test_a_file_between_the_cut_off_and_the_deadline_is_in_time(tmp_path: Path, instance: dg.DagsterInstance) -> None:
+    """A day whose run failed at the cut-off is asked for again at the first tick with all its tables, and then no more.
+
+    A table that was there before the run ended is no reason, and neither is one while another is missing.
+    """
+    defs = definitions(tmp_path)
+    name, cut_off = f"{NAME}_daily_schedule", datetime(2017, 5, 11, 6, tzinfo=NEW_YORK)
+    later = [cut_off + timedelta(minutes=10 * n) for n in range(1, 5)]
+    made(instance, dg.AssetKey(["raw", "coupon_redemptions"]), "2017-05-10")
+    (failing,) = schedule_tick(defs, instance, name, cut_off).run_requests
+    tags = {"dagster/schedule_name": name}
+    instance.report_run_failed(entered(instance, f"{NAME}_daily", failing, dg.DagsterRunStatus.STARTED, **tags))
+    assert schedule_tick(defs, instance, name, later[0]).skip_message == "2017-05-10 is requested already."
+    made(instance, dg.AssetKey(["raw", "transactions"]), "2017-05-10")
+    waits = schedule_tick(defs, instance, name, later[1]).skip_message
+    assert waits == "Waits for mapped/baskets, mapped/household_days of 2017-05-10, until 07:00."
+    for table in TABLES[2:]:
+        made(instance, dg.AssetKey(table.split("/")), "2017-05-10")
+    (again,) = schedule_tick(defs, instance, name, later[2]).run_requests
+    assert again.run_key != failing.run_key
+    assert {key.path[0] for key in again.asset_selection} == {NAME}
+    instance.report_run_failed(entered(instance, f"{NAME}_daily", again, dg.DagsterRunStatus.STARTED, **tags))
+    assert schedule_tick(defs, instance, name, later[3]).skip_message == "2017-05-10 is requested already."
+
+
 def test_use_cases_that_share_sources_make_a_partition_once(tmp_path: Path, instance: dg.DagsterInstance) -> None:
     """At the same cut-off, the first use case asks for the missing tables; the other waits, and then does without."""
     defs = definitions(tmp_path, Daily(at="05:30", timezone="America/New_York"))

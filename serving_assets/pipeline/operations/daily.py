@@ -4,7 +4,8 @@ Here: when the newest day is requested, and which assets. Not here: making table
 that were missed (catch_up.py).
 
 The schedule ticks every ten minutes from its hour to the deadline. Tables that the arrivals made already are not made
-again, so two use cases that share sources never request the same raw partition twice.
+again, so two use cases that share sources never request the same raw partition twice. A day whose run failed is
+requested once more when what it lacked comes before the deadline.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 import dagster as dg
-from dagster._core.storage.tags import PARTITION_NAME_TAG, SCHEDULE_NAME_TAG
+from dagster._core.storage.tags import PARTITION_NAME_TAG, SCHEDULE_NAME_TAG, WILL_RETRY_TAG
 
 from serving_assets.catalog.discovery import BoundUseCase
 from serving_assets.catalog.timing import minutes_after, minutes_from
@@ -48,9 +49,12 @@ def daily_schedule(
         if day < first:
             return dg.SkipReason(f"No day has ended yet since the first partition, {first}.")
         asked = dg.RunsFilter(tags={SCHEDULE_NAME_TAG: name, PARTITION_NAME_TAG: str(day)})
-        if context.instance.get_runs_count(asked):
+        runs = context.instance.get_run_records(asked)
+        if not runs:
+            return request(context.instance, platform, use_case, day, patient=not past_cut_off(use_case, tick))
+        if not was_mended(context.instance, platform, use_case, day, runs[0]):
             return dg.SkipReason(f"{day} is requested already.")
-        return request(context.instance, platform, use_case, day, patient=not past_cut_off(use_case, tick))
+        return request(context.instance, platform, use_case, day, patient=True, attempt=len(runs))
 
     return newest_day
 
@@ -85,8 +89,34 @@ def past_cut_off(use_case: BoundUseCase, tick: datetime) -> bool:
     return minutes_from(at.at, local) >= minutes_from(at.at, at.cut_off)
 
 
+def was_mended(
+    instance: dg.DagsterInstance, platform: Platform, use_case: BoundUseCase, day: date, run: dg.RunRecord
+) -> bool:
+    """Whether the newest run of `day` has ended without scoring it, and what it is made of was made since.
+
+    A file that comes between the cut-off and the deadline is in time still: catching up begins at the deadline.
+    """
+    ended, will_retry = run.dagster_run.status, run.dagster_run.tags.get(WILL_RETRY_TAG) == "true"
+    if ended not in (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED) or will_retry or run.end_time is None:
+        return False
+    if str(day) in instance.get_materialized_partitions(dg.AssetKey([use_case.name, "historic"])):
+        return False
+    for key in upstream_tables(platform.catalog, use_case):
+        days = [str(day)] if platform.catalog.tables[key.path[-1]].daily else None
+        since = dg.AssetRecordsFilter(asset_key=key, asset_partitions=days, after_timestamp=run.end_time)
+        if instance.fetch_materializations(since, limit=1).records:
+            return True
+    return False
+
+
 def request(
-    instance: dg.DagsterInstance, platform: Platform, use_case: BoundUseCase, day: date, *, patient: bool
+    instance: dg.DagsterInstance,
+    platform: Platform,
+    use_case: BoundUseCase,
+    day: date,
+    *,
+    patient: bool,
+    attempt: int = 0,
 ) -> dg.RunRequest | dg.SkipReason:
     """The run of `day`: all stages, and the tables that are not there; a patient one waits for those instead."""
     tables = upstream_tables(platform.catalog, use_case)
@@ -95,8 +125,10 @@ def request(
     missing = missing_tables(instance, platform, tables, day)
     if missing and patient:
         listed = ", ".join(key.to_user_string() for key in missing)
-        return dg.SkipReason(f"Waits for {listed} of {day}, until {use_case.spec.schedule.cut_off}.")
-    return dg.RunRequest(run_key=str(day), partition_key=str(day), asset_selection=[*missing, *daily_keys(use_case)])
+        until = use_case.spec.due_at if attempt else use_case.spec.schedule.cut_off
+        return dg.SkipReason(f"Waits for {listed} of {day}, until {until}.")
+    run_key = f"{day}:{attempt}" if attempt else str(day)
+    return dg.RunRequest(run_key=run_key, partition_key=str(day), asset_selection=[*missing, *daily_keys(use_case)])
 
 
 def missing_tables(

@@ -132,7 +132,17 @@ def _outcome(result: dg.ExecuteInProcessResult, days: DayRange | None) -> Outcom
                 (failures if blocks else warnings).append(said)
         elif event.is_step_failure and not is_check_failure(event):
             failures.append(step_failure(event))
+    if not result.success and not failures:
+        failures.append(_run_failure(result))
     return Outcome(result.run_id, days, tuple(made.values()), tuple(failures), tuple(warnings))
+
+
+def _run_failure(result: dg.ExecuteInProcessResult) -> str:
+    """Why a run failed in which no step did: a resource that cannot be opened, a signal between two steps."""
+    said = [event for event in result.all_events if event.event_type == dg.DagsterEventType.RUN_FAILURE]
+    error = said[-1].job_failure_data.error if said else None
+    why = (error.cause or error).message.strip() if error else "It says no more."
+    return f"Run {result.run_id[:8]} failed outside of its steps: {why}"
 
 
 def plain_numbers(materialization: dg.AssetMaterialization) -> dict[str, Any]:

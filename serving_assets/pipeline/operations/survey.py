@@ -137,8 +137,16 @@ class _Look:
         why = f"{day} has no predictions"
         if waits_for := self._not_landed(lacking, day) or self._gaps(day):
             return Lack(self.use_case.name, day, f"{why}: {waits_for}", "waiting")
+        return self._tried(day, why, keys, self._inputs(day))
+
+    def _inputs(self, day: date) -> int:
+        """The newest event among what the day is made of: its tables, snapshots, and the model that scores."""
+        champion = dg.AssetKey([self.use_case.name, "champion"])
         made = [_newest(self.instance, key, [str(day)]).get(str(day), 0) for key in self.tables]
-        return self._tried(day, why, keys, max(made, default=0))
+        whole = [*(k for k in self.tables if not self.platform.catalog.tables[k.path[-1]].daily), champion]
+        records = self.instance.get_asset_records(whole)
+        events = (record.asset_entry.last_materialization_record for record in records)
+        return max([*made, *(event.storage_id for event in events if event)], default=0)
 
     def outdated(self, day: date, inputs: int) -> Lack:
         """The newest day, that late data changed after it was scored."""

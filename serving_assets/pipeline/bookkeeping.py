@@ -128,7 +128,7 @@ def uncaptured_output() -> Iterator[None]:
 @contextmanager
 def _not_captured(manager: LocalComputeLogManager, log_key: Sequence[str]) -> Iterator[CapturedLogContext]:
     yield CapturedLogContext(log_key)
-    touch_file(manager.complete_artifact_path(log_key))
+    touch_file(manager.complete_artifact_path(log_key))  # type: ignore[no-untyped-call]
 
 
 def _make(storage: SqliteEventLogStorage, engine: Engine, for_index_shard: bool = False) -> None:

@@ -28,7 +28,8 @@ LINES = {
     "baskets_doubled": "FROM lines UNION ALL SELECT * REPLACE (basket_id + 10000000000 AS basket_id) FROM lines",
     "cents_for_dollars": f"SELECT * REPLACE ({CENTS}) FROM lines",
     "column_renamed": "SELECT * RENAME (sales_value AS amount) FROM lines",
-    "households_null": f"SELECT * REPLACE (CASE WHEN NOT {FIFTH} THEN household_id END AS household_id) FROM lines",
+    "households_null": f"SELECT * REPLACE (CASE WHEN {FIFTH} THEN NULL ELSE household_id END AS household_id) "
+    "FROM lines",
     "negative_prices": f"SELECT * REPLACE (CASE WHEN {TENTH} THEN -sales_value ELSE sales_value END AS sales_value) "
     "FROM lines",
     "local_time": "SELECT * REPLACE (CAST(timezone('America/New_York', timezone('UTC', transaction_timestamp)) "

@@ -200,7 +200,7 @@ KINDS: Mapping[str, Kind] = {
         _lines("baskets_doubled", "every basket comes again under another number"),
         _lines("cents_for_dollars", "all money is in cents"),
         _lines("column_renamed", "sales_value is called amount"),
-        _lines("households_null", "four of five lines name no household"),
+        _lines("households_null", "one line of five names no household"),
         _lines("negative_prices", "one line of ten has a negative price"),
         _lines("local_time", "timestamps are local instead of UTC"),
         _lines("empty_file", "the file has no rows", 1),

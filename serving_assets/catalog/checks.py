@@ -22,9 +22,9 @@ class TableChecks(Spec):
     """Thresholds of the checks on a source or a mapped table.
 
     A volume is judged when it is `volume_z` robust standard deviations from that of the `volume_days` days before:
-    `volume_*` are shares of the rows that are missing, `rise_*` shares by which there are too many. `level_*` are
-    factors between the typical amount of a column and that of the days before. `lag_*` are days since the end of the
-    newest partition.
+    `volume_*` are shares of the rows that are missing, `rise_*` shares by which there are too many. `total_*` are
+    shares that a column's total has lost beyond the rows that are missing. `level_*` are factors between the typical
+    amount of a column and that of the days before. `lag_*` are days since the end of the newest partition.
     """
 
     volume_days: Annotated[int, Field(ge=7)] = 28
@@ -33,6 +33,8 @@ class TableChecks(Spec):
     volume_error: Share = 0.45
     rise_warn: Positive = 0.5
     rise_error: Positive = 1.0
+    total_warn: Share = 0.85
+    total_error: Share = 0.95
     level_warn: Factor = 3.0
     level_error: Factor = 10.0
     lag_warn: Positive = 1.25

@@ -113,6 +113,22 @@ def test_a_sound_day_passes_every_check(built: Bench) -> None:
     assert {"volume", "null_rates", "feature_drift", "score_drift", "canary"} <= {key.name for key in told}
 
 
+def test_a_lost_department_is_told_and_stops_nothing(bench: Bench) -> None:
+    """A tenth of the lines is no volume that anyone would miss; that nothing of a department is sold is an error."""
+    file, products = bench.landed("transactions"), bench.settings.landing / "products" / "products.parquet"
+    with duckdb.connect() as connection:
+        connection.execute(f"CREATE TABLE lines AS FROM read_parquet('{file}', hive_partitioning = false)")
+        kept = f"lines ANTI JOIN (FROM '{products}' WHERE department = 'PRODUCE') USING (product_id)"
+        connection.execute(f"COPY (SELECT lines.* FROM {kept}) TO '{file}' (FORMAT parquet)")
+    assert tables_of_day(bench).success
+    baskets = dg.AssetKey(["mapped", "baskets"])
+    assert bench.verdict(baskets, "volume").passed
+    verdict = bench.verdict(baskets, "totals")
+    assert (verdict.passed, verdict.severity, verdict.blocking) == (False, ERROR, False)
+    assert "produce_spend of 2017-05-31 adds up to 0" in (verdict.description or "")
+    assert [row["column"] for row in bench.examples(baskets, "totals")] == ["produce_spend"]
+
+
 def test_drifted_features_are_told_and_stop_nothing(bench: Bench) -> None:
     """Features that have moved are an error with a picture of now and then, and the run goes on."""
     spent = "SELECT * REPLACE (spend * 3 AS spend) FROM t"

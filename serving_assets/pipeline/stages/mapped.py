@@ -14,6 +14,7 @@ from serving_assets.catalog.discovery import Table
 from serving_assets.catalog.spec import DAY
 from serving_assets.engines.query import Input, Query, Target
 from serving_assets.pipeline.checks.contract import CONTRACT, check_contract
+from serving_assets.pipeline.checks.totals import TOTALS, check_totals
 from serving_assets.pipeline.checks.volume import VOLUME, check_daily_volume, check_volume, may_be_empty
 from serving_assets.pipeline.platform import Platform
 from serving_assets.pipeline.refusals import refuse_unfit_table
@@ -36,7 +37,7 @@ def mapped_asset(table: Table, platform: Platform) -> dg.AssetsDefinition:
         kinds={"sql", "duckdb", "deltalake"},
         deps=list(keys.values()),
         partitions=platform.partitions(table.domain.timezone) if table.daily else None,
-        checks=(CONTRACT, VOLUME),
+        checks=(CONTRACT, VOLUME, TOTALS) if table.daily else (CONTRACT, VOLUME),
         metadata=described(
             table.lake_name, table.statement.path, table.path, columns=table.columns, key=key, lineage=lineage
         ),
@@ -69,5 +70,7 @@ def _map(table: Table, step: Step) -> dg.MaterializeResult[Any]:
         if table.daily
         else check_volume(step.context.instance, step.asset, written.rows, thresholds),
     ]
+    if table.daily:
+        verdicts.append(check_totals(p.engine, table, stored, step.days, written.version))
     of_days = daily_metadata(stored, step.days, written.version) if table.daily else None
     return step.result(written_metadata(written, cost, partitioned=table.daily), verdicts, of_days)

@@ -1,0 +1,61 @@
+"""Totals: has a part of a day been lost, such as a department, a channel or a column?
+
+Here: what to expect of a day's total of each column, and the verdict on one that is missing. Not here: adding rows up
+(pipeline/checks/totals.py), or days that are short of rows, which volume.py judges.
+
+Rows alone do not tell that a tenth of them is missing, when these are all of one department; its own total does. It is
+held against the same weekday as rows are, and counts only as far as it has fallen farther than the rows have: on a
+holiday all totals fall together. Rises are not judged: a sale of one department is no fault, and a changed unit is seen
+by levels.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+
+from serving_assets.catalog.checks import TableChecks
+from serving_assets.monitoring.severity import Severity, above
+from serving_assets.monitoring.volume import Volume, volume_of
+
+
+@dataclass(frozen=True)
+class Total:
+    """One column's total of one day; `volume` has it against what was expected, `rows` the day's rows likewise."""
+
+    column: str
+    volume: Volume
+    rows: Volume
+
+    @property
+    def lost(self) -> float:
+        """The share that is missing beyond the share of rows that is; 0 where more is there than rows let expect."""
+        if not self.volume.expected:
+            return 0.0
+        return max(0.0, 1 - (1 + self.volume.change) / max(1 + self.rows.change, 1e-9))
+
+    def severity(self, thresholds: TableChecks) -> Severity:
+        """A loss counts when it is unlikely and large; of a day without rows nothing is said."""
+        if self.rows.rows == 0 or self.volume.z > -thresholds.volume_z:
+            return "pass"
+        return above(self.lost, thresholds.total_warn, thresholds.total_error)
+
+
+def totals_of(
+    day: date, totals: Mapping[date, Mapping[str, float]], rows: Mapping[date, int], days: int
+) -> list[Total]:
+    """Each column's total of `day` against those of the `days` days before it, the largest loss first.
+
+    Args:
+        day: the day that is judged; it must be among `totals`.
+        totals: each column's total, by day.
+        rows: rows by day.
+        days: how many days before it are looked at; of a column with small totals nothing is expected.
+    """
+    volume = volume_of(rows.get(day, 0), day, rows, days)
+    found = []
+    for column, total in totals[day].items():
+        history = {when: round(of_day[column]) for when, of_day in totals.items() if column in of_day}
+        found.append(Total(column, volume_of(round(total), day, history, days), volume))
+    return sorted(found, key=lambda each: -each.lost)

@@ -123,7 +123,7 @@ def _base(root: Path) -> Life:
         for outcome in [
             *backfill.backfill_tables(bench.defs, bench.instance, bench.catalog, use_case, before),
             backfill.train(bench.defs, bench.instance, use_case),
-            *backfill.backfill_predictions(bench.defs, bench.instance, use_case, scored),
+            *backfill.backfill_predictions(bench.defs, bench.instance, use_case, scored.days()),
             backfill.publish(bench.defs, bench.instance, use_case),
         ]:
             assert outcome.success, outcome.failures

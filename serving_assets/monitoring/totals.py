@@ -12,12 +12,20 @@ by levels.py.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
+from typing import NamedTuple
 
 from serving_assets.catalog.checks import TableChecks
 from serving_assets.monitoring.severity import Severity, above
 from serving_assets.monitoring.volume import Volume, volume_of
+
+
+class Amount(NamedTuple):
+    """What a column adds up to on a day, and from how many rows: those with another value than zero."""
+
+    total: float
+    rows: int
 
 
 @dataclass(frozen=True)
@@ -43,19 +51,21 @@ class Total:
 
 
 def totals_of(
-    day: date, totals: Mapping[date, Mapping[str, float]], rows: Mapping[date, int], days: int
+    day: date, amounts: Mapping[date, Mapping[str, Amount]], rows: Mapping[date, int], days: int
 ) -> list[Total]:
     """Each column's total of `day` against those of the `days` days before it, the largest loss first.
 
     Args:
-        day: the day that is judged; it must be among `totals`.
-        totals: each column's total, by day.
+        day: the day that is judged; it must be among `amounts`.
+        amounts: what each column adds up to, by day.
         rows: rows by day.
-        days: how many days before it are looked at; of a column with small totals nothing is expected.
+        days: how many days before it are looked at; of small totals, and of those of few rows, nothing is expected.
     """
     volume = volume_of(rows.get(day, 0), day, rows, days)
     found = []
-    for column, total in totals[day].items():
-        history = {when: round(of_day[column]) for when, of_day in totals.items() if column in of_day}
-        found.append(Total(column, volume_of(round(total), day, history, days), volume))
+    for column, amount in amounts[day].items():
+        history = {when: of_day[column] for when, of_day in amounts.items() if column in of_day}
+        counted = volume_of(amount.rows, day, {when: past.rows for when, past in history.items()}, days)
+        total = volume_of(round(amount.total), day, {when: round(past.total) for when, past in history.items()}, days)
+        found.append(Total(column, replace(total, expected=None, z=0.0) if counted.expected is None else total, volume))
     return sorted(found, key=lambda each: -each.lost)

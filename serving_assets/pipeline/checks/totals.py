@@ -15,7 +15,7 @@ from serving_assets.catalog.spec import DAY
 from serving_assets.engines.query import Engine, Input, Query
 from serving_assets.lake import DayRange, LakeTable
 from serving_assets.monitoring.severity import worst
-from serving_assets.monitoring.totals import Total, totals_of
+from serving_assets.monitoring.totals import Amount, Total, totals_of
 from serving_assets.pipeline.checks.levels import amounts_of
 from serving_assets.pipeline.checks.verdict import Check, Verdict
 
@@ -55,14 +55,17 @@ def check_totals(engine: Engine, table: Table, stored: LakeTable, days: DayRange
 
 def _by_day(
     engine: Engine, table: Table, stored: LakeTable, days: DayRange, version: int, columns: list[str]
-) -> tuple[dict[date, int], dict[date, Mapping[str, float]]]:
+) -> tuple[dict[date, int], dict[date, Mapping[str, Amount]]]:
     if not columns:
         return {}, {}
-    sums = ", ".join(f"sum({name}) FILTER (isfinite({name})) AS {name}" for name in map(identifier, columns))
+    made = "{{'total': sum({0}) FILTER (isfinite({0})), 'rows': count(*) FILTER ({0} <> 0)}} AS {0}"
+    sums = ", ".join(made.format(identifier(name)) for name in columns)
     sql = f"SELECT {DAY}, count(*) AS rows__, {sums} FROM t GROUP BY {DAY}"
     scan = Input(stored.scan({DAY: days}, version=version))
     found = engine.collect(Query(sql, {"t": scan}, timezone=table.domain.timezone)).to_pylist()
-    totals = {row[DAY]: {name: row[name] or 0.0 for name in columns} for row in found}
+    totals: dict[date, Mapping[str, Amount]] = {
+        row[DAY]: {name: Amount(row[name]["total"] or 0.0, row[name]["rows"]) for name in columns} for row in found
+    }
     return {row[DAY]: row["rows__"] for row in found}, totals
 
 

@@ -8,19 +8,20 @@ import pytest
 
 from serving_assets.catalog.checks import TableChecks
 from serving_assets.monitoring.severity import Severity
-from serving_assets.monitoring.totals import Total, totals_of
+from serving_assets.monitoring.totals import Amount, Total, totals_of
 
 DAY = date(2017, 5, 31)
 PAST = [DAY - timedelta(days=back) for back in range(1, 29)]
 THRESHOLDS = TableChecks()
 
 
-def judged(total: float, rows: int = 400, *, usual: float = 1_000.0) -> Total:
+def judged(total: float, rows: int = 400, *, usual: float = 1_000.0, share: float = 0.5) -> Total:
     """A day's total after four weeks that were alike but for a few percent."""
     swing = {day: 1 + 0.03 * (day.toordinal() % 3 - 1) for day in PAST}
-    totals = {day: {"produce": usual * swing[day]} for day in PAST} | {DAY: {"produce": total}}
     counts = {day: round(400 * swing[day]) for day in PAST} | {DAY: rows}
-    (found,) = totals_of(DAY, totals, counts, 28)
+    totals = {day: usual * swing[day] for day in PAST} | {DAY: total}
+    amounts = {day: {"produce": Amount(totals[day], round(counts[day] * share))} for day in counts}
+    (found,) = totals_of(DAY, amounts, counts, 28)
     return found
 
 
@@ -48,8 +49,15 @@ def test_nothing_is_expected_of_small_totals() -> None:
     assert (found.volume.expected, found.lost, found.severity(THRESHOLDS)) == (None, 0.0, "pass")
 
 
+def test_nothing_is_expected_of_few_rows() -> None:
+    """A total of a dozen rows is that of the largest among them: chance."""
+    found = judged(0.0, share=12 / 400)
+    assert (found.volume.expected, found.lost, found.severity(THRESHOLDS)) == (None, 0.0, "pass")
+
+
 def test_the_largest_loss_comes_first() -> None:
     """Columns are told by what they have lost, whatever their size."""
-    totals = {day: {"a": 1_000.0, "b": 100.0} for day in PAST} | {DAY: {"a": 500.0, "b": 0.0}}
-    found = totals_of(DAY, totals, dict.fromkeys([*PAST, DAY], 400), 28)
+    amounts = {day: {"a": Amount(1_000.0, 300), "b": Amount(100.0, 40)} for day in PAST}
+    amounts[DAY] = {"a": Amount(500.0, 150), "b": Amount(0.0, 0)}
+    found = totals_of(DAY, amounts, dict.fromkeys([*PAST, DAY], 400), 28)
     assert [(each.column, each.severity(THRESHOLDS)) for each in found] == [("b", "error"), ("a", "pass")]

@@ -6,6 +6,7 @@ benchmarks/fuzz.py).
 
 from __future__ import annotations
 
+import errno
 import json
 import socket
 from collections import Counter
@@ -82,10 +83,13 @@ class Fuzz:
     def _status(self, pieces: list[bytes]) -> int:
         with socket.create_connection(("127.0.0.1", self._world.port), timeout=30) as connection:
             found = b""
-            with suppress(ConnectionResetError, BrokenPipeError):
+            try:
                 for piece in pieces:
                     connection.sendall(piece)
                 connection.shutdown(socket.SHUT_WR)
+            except OSError as error:  # the server may answer and close before it was told everything
+                if error.errno not in {errno.ECONNRESET, errno.EPIPE, errno.ENOTCONN}:
+                    raise
             with suppress(ConnectionResetError):
                 while piece := connection.recv(65_536):
                     found += piece

@@ -9,17 +9,13 @@ import os
 import shutil
 import tempfile
 from collections.abc import Generator
-from pathlib import Path
 
 import hypothesis
 import pytest
 
 from serving_assets.settings import Settings
 
-TESTS = Path(__file__).parent
 MEMORY = "/dev/shm"
-LONGEST = ("e2e", "faults", "store", "pipeline")
-"""Folders whose files take longest, and are begun first where several processes share the work."""
 ROOM = 8 * 2**30
 """More than all tests together leave behind, with the passed ones' folders removed."""
 
@@ -45,16 +41,6 @@ def pytest_configure(config: pytest.Config) -> None:
     environment.setenv("DATA_DIR", scratch.name)
     hypothesis.settings.register_profile("serving_assets", deadline=None, print_blob=True)
     hypothesis.settings.load_profile("serving_assets")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes longest, so that no process is left with two minutes' work while the others have none."""
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        items.sort(key=lambda item: _place(item.path.relative_to(TESTS).parts[0]))
-
-
-def _place(folder: str) -> int:
-    return LONGEST.index(folder) if folder in LONGEST else len(LONGEST)
 
 
 def _memory() -> str:

@@ -11,6 +11,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -65,7 +66,7 @@ def dagster_dev(bench: Bench) -> Iterator[DagsterDev]:
             command, cwd=PROJECT, env=environment, stdout=log, stderr=log, start_new_session=True
         )
     try:
-        _wait_for_port(port, process)
+        _wait_for_port(port, process, home / "dev.log")
         yield DagsterDev(port)
     finally:
         os.killpg(process.pid, signal.SIGKILL)
@@ -95,15 +96,15 @@ def test_the_ui_shows_everything_and_its_daily_run_succeeds(dagster_dev: Dagster
     assert len(bench.rows("historic", "DISTINCT run_id", f"scored_for = DATE '{DAY}'")) == 2
 
 
-def _wait_for_port(port: int, process: subprocess.Popen[bytes]) -> None:
+def _wait_for_port(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
-        assert process.poll() is None, "dagster dev has ended"
+        assert process.poll() is None, f"dagster dev has ended: {log.read_text()[-2_000:]}"
         with socket.socket() as knock:
             if knock.connect_ex(("127.0.0.1", port)) == 0:
                 return
         time.sleep(0.5)
-    raise AssertionError("dagster dev does not answer")
+    raise AssertionError(f"dagster dev does not answer on port {port}: {log.read_text()[-2_000:]}")
 
 
 def _finished(dagster_dev: DagsterDev, run_id: str) -> dict[str, Any]:

@@ -13,6 +13,8 @@ from tests.pipeline.persons import left, others, person_of
 from tests.pipeline.slice import Bench, copy_of
 from tests.pipeline.test_retention import served, versions
 
+pytestmark = pytest.mark.timeout(900)
+
 __all__ = ["served"]
 
 KILLS = (

@@ -40,6 +40,8 @@ from tests.faults.hammering import (
 from tests.store.children import KILLS, C, lake, publish_version
 from tests.store.snapshots import changes, target
 
+pytestmark = pytest.mark.timeout(900)
+
 PUBLISHES, SINGLES, BATCHES = 50, 20_000, 500
 ENOUGH = max(SINGLES // SINGLES_PER_BATCH + 1, BATCHES)
 KILLED_AT_RANDOM, COMPETITIONS, LATE = 10, 4, 3

@@ -16,6 +16,8 @@ from tests.store.conformance import StoreConformance
 from tests.store.rules import ALL, ONE, TWO, C, StoreFactory
 from tests.store.snapshots import published, seen, snapshot
 
+pytestmark = pytest.mark.timeout(900)
+
 
 class TestSqlite(StoreConformance):
     @pytest.fixture

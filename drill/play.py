@@ -6,9 +6,11 @@ Here: the order of a play, the waiting, and what is held against the expectation
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
@@ -147,30 +149,36 @@ def play(drill: Drill, fault: Fault, day: date) -> Result:
     drill.wait_for(lambda: drill.watcher.take().predictions, "readers get answers", moving=False)
     begun, before = drill.clock.now(), drill.observer.published()[0]
     told(f"{fault.name}: {fault.what}")
-    try:
-        injected = fault.inject(drill, day)
-        drill.wait_for(lambda: not _undetected(drill, fault, begun), f"{fault.name} is detected", hangs=fault.hangs)
-        opened = [n for n in drill.inbox.since(begun) if n.event == "opened" and n.subject in fault.detected_by]
-        if opened:
-            result.detected_after = (min(n.at for n in opened) - injected).total_seconds()
-            told(f"  detected after {result.detected_after:.0f} s: {', '.join(n.title for n in opened)}")
-        if not fault.hangs:
-            drill.settle()
-        result.not_made = drill.observer.not_made(day, begun)
-        result.meanwhile = drill.watcher.take()
-        _hold_back(drill, fault, result, before)
-        mended = drill.clock.now()
-        fault.heal(drill, day)
-        drill.wait_for(lambda: _over(drill, day, begun), f"{fault.name} is over")
-        drill.settle()
-        result.resolved_after = (_ended(drill, begun, mended) - mended).total_seconds()
-        told(f"  over {result.resolved_after:.0f} s after the mend")
-    except (TimeoutError, RuntimeError, OSError) as error:
-        result.missed.append(str(error))
+    with _missing(result):
+        _detect(drill, fault, result, begun)
+    with _missing(result):
+        _hold_back(drill, fault, result, begun, before)
+    with _missing(result):
+        _mend(drill, fault, result, begun)
     result.notices = drill.inbox.since(begun)
     result.afterwards = drill.watcher.take()
     _judge(drill, fault, result)
     return result
+
+
+@contextmanager
+def _missing(result: Result) -> Iterator[None]:
+    """What goes wrong is told, and the play goes on: the next fault needs a workspace in which this one was mended."""
+    try:
+        yield
+    except (TimeoutError, RuntimeError, OSError, subprocess.CalledProcessError) as error:
+        result.missed.append(str(error))
+
+
+def _detect(drill: Drill, fault: Fault, result: Result, begun: datetime) -> None:
+    injected = fault.inject(drill, result.day)
+    drill.wait_for(lambda: not _undetected(drill, fault, begun), f"{fault.name} is detected", hangs=fault.hangs)
+    opened = [n for n in drill.inbox.since(begun) if n.event == "opened" and n.subject in fault.detected_by]
+    if opened:
+        result.detected_after = (min(n.at for n in opened) - injected).total_seconds()
+        told(f"  detected after {result.detected_after:.0f} s: {', '.join(n.title for n in opened)}")
+    if not fault.hangs:
+        drill.settle()
 
 
 def _undetected(drill: Drill, fault: Fault, begun: datetime) -> frozenset[Subject]:
@@ -178,8 +186,10 @@ def _undetected(drill: Drill, fault: Fault, begun: datetime) -> frozenset[Subjec
     return fault.detected_by - opened
 
 
-def _hold_back(drill: Drill, fault: Fault, result: Result, before: int) -> None:
+def _hold_back(drill: Drill, fault: Fault, result: Result, begun: datetime, before: int) -> None:
     """Whether what should be blocked was, and readers still have what they had."""
+    result.not_made = drill.observer.not_made(result.day, begun)
+    result.meanwhile = drill.watcher.take()
     if fault.blocked and fault.blocked not in result.not_made:
         result.missed.append(f"{fault.blocked} was made")
     if fault.blocked:
@@ -187,6 +197,15 @@ def _hold_back(drill: Drill, fault: Fault, result: Result, before: int) -> None:
             result.missed.append(f"readers got generations {sorted(result.meanwhile.generations)}, not {before}")
         if not result.meanwhile.predictions:
             result.missed.append("readers got nothing")
+
+
+def _mend(drill: Drill, fault: Fault, result: Result, begun: datetime) -> None:
+    mended = drill.clock.now()
+    fault.heal(drill, result.day)
+    drill.wait_for(lambda: _over(drill, result.day, begun), f"{fault.name} is over")
+    drill.settle()
+    result.resolved_after = (_ended(drill, begun, mended) - mended).total_seconds()
+    told(f"  over {result.resolved_after:.0f} s after the mend")
 
 
 def _over(drill: Drill, day: date, begun: datetime) -> bool:

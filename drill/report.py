@@ -57,7 +57,8 @@ def markdown(results: Sequence[Result], minutes: float, days: tuple[date, date])
     facts = [
         f"{checked:,} predictions were read and compared; {wrong} were wrong.",
         f"The days are {days[0]} to {days[1]}. It took {minutes:.0f} minutes after the workspace was built.",
-        f"Not part of it: {OTHER}, trainings and housekeeping, whose schedules are switched off.",
+        f"Not part of it: {OTHER}, trainings, the nightly scoring of days that late data changed, and housekeeping: "
+        "their schedules are switched off.",
         f"Machine: {os.cpu_count()} cores, {platform.system()} {platform.machine()}, load average "
         f"{os.getloadavg()[2]:.0f}; Python {platform.python_version()}, "
         f"{', '.join(f'{name} {version(name)}' for name in PACKAGES)}.",

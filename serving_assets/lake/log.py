@@ -103,6 +103,11 @@ def snapshot(storage: Storage, table: DeltaTable) -> Snapshot:
     )
 
 
+def commit_path(version: int) -> str:
+    """The file that makes `version` exist; a commit creates it, and nothing ever changes it."""
+    return f"_delta_log/{version:020d}.json"
+
+
 def versions(storage: Storage) -> list[int]:
     """The versions whose commits are still in the log, oldest first."""
     names = storage.files("_delta_log")
@@ -122,7 +127,7 @@ def commits(storage: Storage) -> list[Commit]:
     """The commits that the log still has, oldest first."""
     found = []
     for version in versions(storage):
-        actions = [json.loads(line) for line in storage.read(_commit_path(version)).splitlines()]
+        actions = [json.loads(line) for line in storage.read(commit_path(version)).splitlines()]
         info: Mapping[str, Any] = next((action["commitInfo"] for action in actions if "commitInfo" in action), {})
         added = frozenset(unquote(action["add"]["path"]) for action in actions if "add" in action)
         found.append(Commit(version, committed_at(info), added))
@@ -135,8 +140,8 @@ def commit_info(storage: Storage, version: int) -> dict[str, Any]:
     Read from the log itself, because `DeltaTable.history` of deltalake 1.6 numbers commits wrongly on a table opened
     at an older version.
     """
-    path = _commit_path(version)
-    if storage.sizes([path]) == [None]:
+    path = commit_path(version)
+    if storage.find([path]) == [None]:
         return {}
     for line in storage.read(path).splitlines():
         action: Mapping[str, Any] = json.loads(line)
@@ -158,10 +163,6 @@ def committed_at(info: Mapping[str, Any]) -> datetime | None:
     """The commit's wall-clock time in UTC."""
     stamp = info.get("timestamp")
     return None if stamp is None else datetime.fromtimestamp(stamp / 1000, UTC)
-
-
-def _commit_path(version: int) -> str:
-    return f"_delta_log/{version:020d}.json"
 
 
 def _data_file(

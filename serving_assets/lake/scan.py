@@ -87,10 +87,10 @@ class Scan:
     def _check_present(self, files: tuple[DataFile, ...]) -> None:
         if not self.table.storage.is_local:
             return  # one request per file would cost more than the read that fails by itself
-        sizes = self.table.storage.sizes([file.path for file in files])
-        for file, found in zip(files, sizes, strict=True):
-            if found != file.bytes:
-                state = "is missing" if found is None else f"has {found:,} bytes, not the {file.bytes:,} of the log"
+        stored = self.table.storage.find([file.path for file in files])
+        for file, found in zip(files, stored, strict=True):
+            if found is None or found.bytes != file.bytes:
+                state = f"has {found.bytes:,} bytes, not the {file.bytes:,} of the log" if found else "is missing"
                 raise InputError(
                     f"{self.table.name} at version {self.version}: the data file {file.uri} {state}.",
                     mend="Restore it from a backup, or materialize the partition again. From old versions, retention "

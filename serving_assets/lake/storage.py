@@ -90,10 +90,13 @@ class Storage:
         with self.filesystem.open_input_file(path) as file:
             return bytes(file.read())
 
-    def sizes(self, paths: list[str]) -> list[int | None]:
-        """Bytes of each file, or None where there is none."""
+    def find(self, paths: list[str]) -> list[StoredFile | None]:
+        """Each of these files, or None where there is none."""
         infos = self.filesystem.get_file_info(paths)
-        return [info.size if info.type == pafs.FileType.File else None for info in infos]
+        return [
+            StoredFile(path, info.size, info.mtime) if info.type == pafs.FileType.File else None
+            for path, info in zip(paths, infos, strict=True)
+        ]
 
     def remove(self, path: str) -> None:
         """Delete a file."""

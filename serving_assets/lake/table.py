@@ -23,11 +23,14 @@ from serving_assets.lake.commit import Change, commit
 from serving_assets.lake.log import Snapshot
 from serving_assets.lake.scan import Scan
 from serving_assets.lake.selection import Where
-from serving_assets.lake.storage import Storage
+from serving_assets.lake.storage import Storage, StoredFile
 from serving_assets.lake.writer import PartitionedWriter
 
 NO_TABLE = -1
 """As `expected_version`: the table must not exist yet."""
+
+KEPT_STATES = 4
+"""Versions of a table whose state is kept; whoever compares needs two."""
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*/[a-z][a-z0-9_]*")
 
@@ -50,6 +53,7 @@ class Lake:
         path = unquote(uri.removeprefix("file://")) if uri.startswith("file://") else uri
         address = path if "://" in path else str(Path(path).expanduser().absolute())
         self._storage = Storage(address, dict(storage_options or {}))
+        self._tables: dict[str, LakeTable] = {}
 
     @property
     def uri(self) -> str:
@@ -67,7 +71,7 @@ class Lake:
                 f"{name!r} is not a table name.",
                 mend="Name it <layer>/<table>, both of lower-case letters, digits and underscores.",
             )
-        return LakeTable(name, self._storage.child(name))
+        return self._tables.setdefault(name, LakeTable(name, self._storage.child(name)))
 
     def tables(self) -> list[str]:
         """The names of the tables that exist, sorted."""
@@ -78,11 +82,16 @@ class Lake:
 
 @dataclass(frozen=True)
 class LakeTable:
-    """One table. It holds no state of the table itself: every call sees what is committed by then."""
+    """One table. Every call sees what is committed by then.
+
+    Reading a log of half a year takes 10 ms, looking whether it has grown a hundredth of that, and nearly every step of
+    a run asks for the state of several tables. So the states that were read are kept, each with the file of its commit:
+    while that is the same file, the state is what it was, and while the next version's is missing, it is the newest.
+    """
 
     name: str
     storage: Storage = field(repr=False)
-    _states: dict[int, Snapshot] = field(default_factory=dict, repr=False, compare=False)
+    _states: dict[int, tuple[StoredFile, Snapshot]] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def uri(self) -> str:
@@ -109,15 +118,13 @@ class LakeTable:
         Raises:
             InputError: when the table, or this version of it, does not exist.
         """
-        if version is not None and version in self._states:
-            return self._states[version]
-        opened = log.open_table(self.storage, version)
-        if opened is None:
+        state = self._latest() if version is None else self._known(version) or self._read(version)
+        if state is None:
             raise InputError(
                 f"The table {self.name} does not exist at {self.uri}.",
                 mend=f"Materialize the asset that writes {self.name} first.",
             )
-        return self._remember(log.snapshot(self.storage, opened))
+        return state
 
     def scan(self, where: Where | None = None, *, version: int | None = None) -> Scan:
         """Describe a read of the partitions that `where` selects, of all without it; the version is fixed from here on.
@@ -237,18 +244,29 @@ class LakeTable:
             for version, info in commits
         ]
 
-    def unlearn(self) -> None:
-        """Read the log anew from here on: for whoever has removed versions that were known."""
-        self._states.clear()
-
     def _latest(self) -> Snapshot | None:
-        opened = log.open_table(self.storage)
-        return None if opened is None else self._remember(log.snapshot(self.storage, opened))
+        newest = max(tuple(self._states), default=None)
+        known = None if newest is None else self._known(newest, newest=True)
+        return known or self._read(None)
 
-    def _remember(self, state: Snapshot) -> Snapshot:
-        while len(self._states) >= 8:
-            self._states.pop(next(iter(self._states)), None)
-        self._states[state.version] = state
+    def _known(self, version: int, *, newest: bool = False) -> Snapshot | None:
+        """The state kept of this version, as far as it still holds; of the newest one, as far as it still is that."""
+        kept = self._states.get(version)
+        if kept is None:
+            return None
+        commit, following = self.storage.find([log.commit_path(version), log.commit_path(version + 1)])
+        return kept[1] if commit == kept[0] and not (newest and following) else None
+
+    def _read(self, version: int | None) -> Snapshot | None:
+        opened = log.open_table(self.storage, version)
+        if opened is None:
+            return None
+        state = log.snapshot(self.storage, opened)
+        (commit,) = self.storage.find([log.commit_path(state.version)])
+        if commit is not None:
+            self._states[state.version] = commit, state
+        for version_read_first in tuple(self._states)[:-KEPT_STATES]:
+            self._states.pop(version_read_first, None)
         return state
 
     def _expect(self, base: Snapshot | None, expected_version: int | None) -> None:

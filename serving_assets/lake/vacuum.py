@@ -83,7 +83,6 @@ def forget_history(table: LakeTable, oldest: int) -> None:
     if f"{_LOG}{oldest:020d}.checkpoint.parquet" not in {file.path for file in table.storage.walk()}:
         raise ConflictError(f"{table.name}: no checkpoint of version {oldest} was written.", mend="Run it again.")
     remove_files(table, older)
-    table.unlearn()
 
 
 def _newest_at(commits: list[log.Commit], instant: datetime | None) -> int | None:

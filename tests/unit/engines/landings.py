@@ -68,7 +68,7 @@ def encoded(rows: Sequence[Mapping[str, Any]], form: Format, columns: Sequence[s
     if form == "ndjson":
         return "".join(json.dumps(row, default=str) + "\n" for row in rows).encode()
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    writer = csv.writer(text)  # ends lines by \r\n, and so quotes a text that holds one of the two
     writer.writerows([names, *([row.get(name) for name in names] for row in rows)])
     return text.getvalue().encode()
 

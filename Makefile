@@ -30,7 +30,7 @@ mongodb: ## a MongoDB for development on 127.0.0.1:27017, in memory; needs Java 
 	@scripts/mongodb-server
 
 test: $(READY) ## every test; WORKERS=4 to use more processes than three, TESTS=tests/unit for some of them
-	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(TESTS)
+	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(TESTS)
 
 fuzz: $(READY) ## 20,000 requests to the API, most of them wrong; some minutes
 	@$(BIN)/python -m benchmarks.fuzz

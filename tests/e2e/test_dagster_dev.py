@@ -19,7 +19,7 @@ import pytest
 from serving_assets.settings import PROJECT
 from tests.pipeline.slice import DAY, NAME, Bench
 
-PATIENCE = 240
+PATIENCE = 480
 HERE = {"repositoryName": "__repository__", "repositoryLocationName": "serving_assets"}
 ASSETS = """{ assetNodes {
     assetKey { path } groupName description owners { __typename } kinds

@@ -20,7 +20,7 @@ from tests.store.conformance import StoreConformance
 from tests.store.rules import ALL, ONE, TWO, C, StoreFactory
 from tests.store.snapshots import changes, published, seen, snapshot, target
 
-pytestmark = [pytest.mark.must_run, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.must_run, pytest.mark.minutes, pytest.mark.timeout(900)]
 
 
 class TestMongo(StoreConformance):

@@ -1,6 +1,6 @@
 # Needs Python 3.11 to 3.13 and make; everything else is installed into .venv, pinned and checked by hash.
 .DEFAULT_GOAL := help
-.PHONY: help demo ui api mongodb test fuzz drill screenshots lint lock clean
+.PHONY: help demo ui api mongodb test test-long fuzz drill screenshots lint lock clean
 
 PYTHON ?=
 WORKERS ?= 3
@@ -9,10 +9,12 @@ READY := .venv/.ready
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet
 COMPILE := pip compile --universal --python-version 3.11 --no-emit-index-url --no-strip-extras --generate-hashes --quiet
 
+PYTEST = $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
+
 export DO_NOT_TRACK := true
 
 help: ## print the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile
 
 demo: export DAGSTER_HOME := $(CURDIR)/dagster_home
 demo: $(READY) ## a year of real grocery data, from raw files to a published prediction
@@ -29,8 +31,11 @@ api: $(READY) ## the prediction API on 127.0.0.1:8000; /docs shows it, serving-a
 mongodb: ## a MongoDB for development on 127.0.0.1:27017, in memory; needs Java and Maven
 	@scripts/mongodb-server
 
-test: $(READY) ## every test; WORKERS=4 to use more processes than three, TESTS=tests/unit for some of them
-	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(TESTS)
+test: $(READY) ## the tests, in ten minutes; WORKERS=4 to use more processes than three, TESTS=tests/unit for some of them
+	@$(PYTEST) -m "not long" $(TESTS)
+
+test-long: $(READY) ## the tests that take a minute or more each: the demo, kills, state machines, days lived by a clock
+	@$(PYTEST) -m long $(TESTS)
 
 fuzz: $(READY) ## 20,000 requests to the API, most of them wrong; some minutes
 	@$(BIN)/python -m benchmarks.fuzz

@@ -151,7 +151,7 @@ def drill(kills: int, seed: int, root: Path) -> Count:
         world.end(instance)
         _settle(settings, world)
     finally:
-        receiver.terminate()
+        receiver.kill()  # a forked process may have taken over a handler of SIGTERM
         receiver.join()
     return _counted(log, kills, world.incidents, time.monotonic() - began)
 

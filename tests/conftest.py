@@ -44,8 +44,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with files that take minutes, so that no process is left alone with one at the end."""
-    long = {item.path for item in items if item.get_closest_marker("minutes")}
+    """Begin with the files of long tests, so that no process is left alone with one at the end."""
+    long = {item.path for item in items if item.get_closest_marker("long")}
     items.sort(key=lambda item: item.path not in long)
 
 

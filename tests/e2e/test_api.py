@@ -29,7 +29,7 @@ from tests.e2e.real import CATALOG, FALLBACK, RealBench, make, yesterday
 from tests.pipeline.slice import NAME
 from tests.serving.world import World, soon
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.timeout(600), pytest.mark.long]
 
 BASE = "http://127.0.0.1:8000"
 SECTION = (PROJECT / "README.md").read_text().partition("\n## Ask the API\n")[2].partition("\n## ")[0]

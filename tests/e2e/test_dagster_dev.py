@@ -73,6 +73,7 @@ def dagster_dev(bench: Bench) -> Iterator[DagsterDev]:
         process.wait()
 
 
+@pytest.mark.long
 @pytest.mark.must_run
 @pytest.mark.timeout(900)
 def test_the_ui_shows_everything_and_its_daily_run_succeeds(dagster_dev: DagsterDev, bench: Bench) -> None:

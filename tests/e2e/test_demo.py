@@ -16,7 +16,7 @@ import pytest
 from serving_assets.demo.shift import TIMEZONE
 from serving_assets.settings import PROJECT
 
-pytestmark = [pytest.mark.timeout(600), pytest.mark.minutes]
+pytestmark = [pytest.mark.timeout(600), pytest.mark.long]
 
 DEMO = "from datetime import date; from serving_assets.commands.demo import run_demo; raise SystemExit(run_demo({day}))"
 CLI = "from serving_assets.cli import app; app()"

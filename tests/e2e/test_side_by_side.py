@@ -13,7 +13,7 @@ import pytest
 from tests.e2e.command import run
 from tests.pipeline.slice import DAY, NAME, Bench
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.timeout(600), pytest.mark.long]
 
 
 def test_two_backfills_of_one_day_end_like_one(bench: Bench) -> None:

@@ -13,7 +13,7 @@ from tests.pipeline.persons import left, others, person_of
 from tests.pipeline.slice import Bench, copy_of
 from tests.pipeline.test_retention import served, versions
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.timeout(900), pytest.mark.long]
 
 __all__ = ["served"]
 

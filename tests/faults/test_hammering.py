@@ -40,7 +40,7 @@ from tests.faults.hammering import (
 from tests.store.children import KILLS, C, lake, publish_version
 from tests.store.snapshots import changes, target
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.timeout(900), pytest.mark.long]
 
 PUBLISHES, SINGLES, BATCHES = 50, 20_000, 500
 ENOUGH = max(SINGLES // SINGLES_PER_BATCH + 1, BATCHES)

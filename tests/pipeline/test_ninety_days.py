@@ -7,6 +7,7 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import duckdb
+import pytest
 
 from benchmarks.ninety.drawing import Fault, live_with
 from benchmarks.ninety.faults import KINDS
@@ -30,6 +31,7 @@ def stock_shelf(shelf: Path) -> None:
             connection.execute(f"COPY t TO '{file}' (FORMAT parquet)")
 
 
+@pytest.mark.long
 def test_a_fault_is_told_mended_and_over(bench: Bench, tmp_path: Path) -> None:
     """Half of a day's lines page once the day is landed, nothing is published, and after the mending all is well."""
     one = bench.with_catalog(replace(bench.catalog, use_cases={NAME: bench.use_case}))

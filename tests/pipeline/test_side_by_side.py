@@ -48,6 +48,7 @@ def opened(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
     return bench
 
 
+@pytest.mark.long
 def test_days_side_by_side_are_scored_as_one_after_the_other(opened: Bench, tmp_path: Path) -> None:
     """Each day has a run of its own, the bad one fails alone, and the tables are those of one process."""
     late = "SELECT * REPLACE (TIMESTAMPTZ '2017-05-28 04:00:00+00' AS last_purchased_at) FROM t"

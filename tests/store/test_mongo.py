@@ -20,7 +20,7 @@ from tests.store.conformance import StoreConformance
 from tests.store.rules import ALL, ONE, TWO, C, StoreFactory
 from tests.store.snapshots import changes, published, seen, snapshot, target
 
-pytestmark = [pytest.mark.must_run, pytest.mark.minutes, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.must_run, pytest.mark.timeout(900)]
 
 
 class TestMongo(StoreConformance):
@@ -40,6 +40,10 @@ class TestMongo(StoreConformance):
             for name in client.list_database_names():
                 if name.startswith(prefix):
                     client.drop_database(name)
+
+    @pytest.mark.long
+    def test_readers_see_exactly_one_generation_whatever_happens(self, store_factory: StoreFactory) -> None:
+        super().test_readers_see_exactly_one_generation_whatever_happens(store_factory)
 
 
 @pytest.fixture

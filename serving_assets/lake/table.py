@@ -254,7 +254,8 @@ class LakeTable:
         kept = self._states.get(version)
         if kept is None:
             return None
-        commit, following = self.storage.find([log.commit_path(version), log.commit_path(version + 1)])
+        # In this order: a log is cut off from its oldest commit on, so where the next one is gone, this one is, too.
+        following, commit = self.storage.find([log.commit_path(version + 1), log.commit_path(version)])
         return kept[1] if commit == kept[0] and not (newest and following) else None
 
     def _read(self, version: int | None) -> Snapshot | None:

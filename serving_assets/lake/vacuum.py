@@ -35,12 +35,14 @@ def stale_files(
         orphans_before: a file that no commit names may be one that a writer is about to commit; it is stale when it was
             last written before this instant.
     """
-    wanted, named = set(table.at().paths()), set(table.at().paths())
+    newest = table.at()
+    wanted, named = set(newest.paths()), set(newest.paths())
     commits = log.commits(table.storage)
     current = _newest_at(commits, since)
+    kept_from = newest.version if current is None else min(current, newest.version)
     for commit in commits:
         named |= commit.added
-        if current is not None and commit.version > current:
+        if commit.version > kept_from:  # also what somebody has committed since `newest` was read
             wanted |= commit.added
     if commits:
         named |= _paths(table, commits[0].version)
@@ -57,7 +59,7 @@ def stale_files(
 
 
 def remove_files(table: LakeTable, files: Iterable[StoredFile]) -> None:
-    """Delete `files`; one that somebody else has deleted meanwhile is no error."""
+    """Delete `files` in their order; one that somebody else has deleted meanwhile is no error."""
     for file in files:
         with suppress(FileNotFoundError):
             table.storage.remove(file.path)
@@ -76,6 +78,7 @@ def forget_history(table: LakeTable, oldest: int) -> None:
     if opened is None:
         return
     names = [file for file in table.storage.walk() if file.path.startswith(_LOG)]
+    # From the oldest on, as `walk` sorts them: a commit that is there while the next one is not is the newest.
     older = [file for file in names if (version := _version(file)) is not None and version < oldest]
     if not older:
         return

@@ -33,7 +33,7 @@ __all__ = ["bench"]
 
 LINE = [dg.AssetKey(["raw", "transactions"]), dg.AssetKey(["mapped", "baskets"])]
 DELIVERIES = [fault for fault in FAULTS if fault.name in ("column_renamed", "euros_to_cents")]
-"""Half of the rows of a quarter of the households may be a day that happens; of all households it is none."""
+"""Half of the rows of a quarter of the households may be a day that happens."""
 RIGHT = {"1": [{"score": 0.5}, "2027-11-07T04:00:00Z", "1"], "2": [{"score": 0.25}, "2027-11-06T04:00:00Z", "1"]}
 
 

@@ -31,10 +31,10 @@ api: $(READY) ## the prediction API on 127.0.0.1:8000; /docs shows it, serving-a
 mongodb: ## a MongoDB for development on 127.0.0.1:27017, in memory; needs Java and Maven
 	@scripts/mongodb-server
 
-test: $(READY) ## the tests, in ten minutes; WORKERS=4 to use more processes than three, TESTS=tests/unit for some of them
+test: $(READY) ## the tests but for the long ones; WORKERS=4 to use more processes than three, TESTS=tests/unit for some of them
 	@$(PYTEST) -m "not long" $(TESTS)
 
-test-long: $(READY) ## the tests that take a minute or more each: the demo, kills, state machines, days lived by a clock
+test-long: $(READY) ## the tests that take longer: the demo, kills, erasures, a state machine against a server
 	@$(PYTEST) -m long $(TESTS)
 
 fuzz: $(READY) ## 20,000 requests to the API, most of them wrong; some minutes

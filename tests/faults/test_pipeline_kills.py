@@ -13,7 +13,7 @@ from serving_assets.failpoints import FAILPOINTS
 from tests.faults.nights import HISTORIC, PUBLICATIONS, Night, State, exit_code, start, state, twice, unfinished
 from tests.pipeline.slice import NAME, Bench, copy_of
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.timeout(600), pytest.mark.long]
 """The first test also builds the slice."""
 
 PARTS = ("tables", "scores", "publication")

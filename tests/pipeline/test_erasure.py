@@ -27,6 +27,8 @@ from tests.pipeline.persons import KEY, Erased, deliver_twice, forget, left, oth
 from tests.pipeline.slice import DAY, NAME, Bench, copy_of
 from tests.pipeline.test_retention import publish
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def erased(built: Bench, tmp_path_factory: pytest.TempPathFactory) -> Erased:

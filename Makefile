@@ -7,9 +7,8 @@ WORKERS ?= 3
 BIN := .venv/bin
 READY := .venv/.ready
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet
+PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 COMPILE := pip compile --universal --python-version 3.11 --no-emit-index-url --no-strip-extras --generate-hashes --quiet
-
-PYTEST = $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 export DO_NOT_TRACK := true
 
@@ -34,7 +33,7 @@ mongodb: ## a MongoDB for development on 127.0.0.1:27017, in memory; needs Java 
 test: $(READY) ## the tests but for the long ones; WORKERS=4 to use more processes than three, TESTS=tests/unit for some of them
 	@$(PYTEST) -m "not long" $(TESTS)
 
-test-long: $(READY) ## the tests that take longer: the demo, kills, erasures, a state machine against a server
+test-long: $(READY) ## the tests that take longer: the demo, kills, erasures, the store's suite against MongoDB
 	@$(PYTEST) -m long $(TESTS)
 
 fuzz: $(READY) ## 20,000 requests to the API, most of them wrong; some minutes

@@ -43,12 +43,6 @@ def pytest_configure(config: pytest.Config) -> None:
     hypothesis.settings.load_profile("serving_assets")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files of long tests, so that no process is left alone with one at the end."""
-    long = {item.path for item in items if item.get_closest_marker("long")}
-    items.sort(key=lambda item: item.path not in long)
-
-
 def _memory() -> str:
     """A folder in memory for everything temporary, where there is one with room and nobody has chosen another.
 

@@ -246,17 +246,15 @@ class LakeTable:
 
     def _latest(self) -> Snapshot | None:
         newest = max(tuple(self._states), default=None)
-        known = None if newest is None else self._known(newest, newest=True)
-        return known or self._read(None)
+        # The next commit first: a log is cut off from its oldest commit on, so where it is gone, this one is, too.
+        if newest is None or self.storage.find([log.commit_path(newest + 1)]) != [None]:
+            return self._read(None)
+        return self._known(newest) or self._read(None)
 
-    def _known(self, version: int, *, newest: bool = False) -> Snapshot | None:
-        """The state kept of this version, as far as it still holds; of the newest one, as far as it still is that."""
+    def _known(self, version: int) -> Snapshot | None:
+        """The state kept of this version, as long as the file of its commit is the same."""
         kept = self._states.get(version)
-        if kept is None:
-            return None
-        # In this order: a log is cut off from its oldest commit on, so where the next one is gone, this one is, too.
-        following, commit = self.storage.find([log.commit_path(version + 1), log.commit_path(version)])
-        return kept[1] if commit == kept[0] and not (newest and following) else None
+        return kept[1] if kept and self.storage.find([log.commit_path(version)]) == [kept[0]] else None
 
     def _read(self, version: int | None) -> Snapshot | None:
         opened = log.open_table(self.storage, version)
@@ -264,10 +262,11 @@ class LakeTable:
             return None
         state = log.snapshot(self.storage, opened)
         (commit,) = self.storage.find([log.commit_path(state.version)])
+        self._states.pop(state.version, None)
         if commit is not None:
             self._states[state.version] = commit, state
-        for version_read_first in tuple(self._states)[:-KEPT_STATES]:
-            self._states.pop(version_read_first, None)
+        for read_first in tuple(self._states)[:-KEPT_STATES]:
+            self._states.pop(read_first, None)
         return state
 
     def _expect(self, base: Snapshot | None, expected_version: int | None) -> None:

@@ -23,6 +23,7 @@ from tests.store.snapshots import changes, published, seen, snapshot, target
 pytestmark = [pytest.mark.must_run, pytest.mark.timeout(900)]
 
 
+@pytest.mark.long
 class TestMongo(StoreConformance):
     @pytest.fixture
     def store_factory(self, mongodb_uri: str) -> Iterator[StoreFactory]:
@@ -40,10 +41,6 @@ class TestMongo(StoreConformance):
             for name in client.list_database_names():
                 if name.startswith(prefix):
                     client.drop_database(name)
-
-    @pytest.mark.long
-    def test_readers_see_exactly_one_generation_whatever_happens(self, store_factory: StoreFactory) -> None:
-        super().test_readers_see_exactly_one_generation_whatever_happens(store_factory)
 
 
 @pytest.fixture

@@ -34,8 +34,8 @@ import dagster as dg
 from serving_assets.alerts.book import AlertBook
 from serving_assets.alerts.file import AlertsFile
 from serving_assets.catalog.discovery import Catalog
-from serving_assets.pipeline.operations.alerts import look
-from serving_assets.pipeline.operations.run_findings import SETTLED_SECONDS
+from serving_assets.pipeline.observing.alert_sensor import look
+from serving_assets.pipeline.observing.findings_from_runs import SETTLED_SECONDS
 from serving_assets.pipeline.platform import Platform
 from serving_assets.settings import Settings
 

@@ -24,18 +24,18 @@ from benchmarks import tables
 from serving_assets.catalog.discovery import BoundUseCase, Table
 from serving_assets.catalog.spec import DAY, Source
 from serving_assets.demo import FIRST_DAY, NEWEST_DAY, land
-from serving_assets.engines.landing import ingest
-from serving_assets.engines.query import Input, Query, Target
+from serving_assets.engines.protocol import Input, Query, Target
 from serving_assets.lake import DayRange
-from serving_assets.pipeline.operations import backfill, backfills
-from serving_assets.pipeline.operations.backfill import Phase
+from serving_assets.landing.ingest import ingest
+from serving_assets.local_runner import backfill, backfill_steps
+from serving_assets.local_runner.backfill_steps import Phase
+from serving_assets.local_runner.workspace import Workspace
 from serving_assets.pipeline.platform import Platform
-from serving_assets.pipeline.publishing import Publisher
-from serving_assets.pipeline.snapshot import newest_snapshot, predictions_of
+from serving_assets.pipeline.publishing.published_documents import newest_snapshot, predictions_of
+from serving_assets.pipeline.publishing.publisher import Publisher
 from serving_assets.pipeline.stages.features import features_query
 from serving_assets.pipeline.stages.historic import historic_columns
 from serving_assets.pipeline.stages.latest import merge_latest, plan_merge
-from serving_assets.pipeline.workspace import Workspace
 from serving_assets.settings import PROJECT, get_settings
 from serving_assets.store import Occasion
 
@@ -138,17 +138,17 @@ def _patient_catalog(root: Path) -> Path:
 def _train(workspace: Workspace, days: DayRange) -> None:
     use_case = workspace.catalog.use_case(NAME)
     defs, instance = workspace.defs, workspace.instance
-    for outcome in backfill.backfill_tables(defs, instance, workspace.catalog, use_case, days):
+    for outcome in backfill_steps.backfill_tables(defs, instance, workspace.catalog, use_case, days):
         assert outcome.success, outcome.failures
-    trained = backfill.train(defs, instance, use_case)
+    trained = backfill_steps.train(defs, instance, use_case)
     assert trained.success, trained.failures
 
 
 def _backfilled(workspace: Workspace, days: DayRange) -> Clock:
     """As `serving-assets backfill` does it, checks, records and publication included."""
     with _clock() as (clock, now):
-        ordered = backfills.order(workspace.instance, workspace.catalog.use_case(NAME), days, only_tables=False)
-        for phase, outcome in backfills.carry_out(workspace, ordered):
+        ordered = backfill.order(workspace.instance, workspace.catalog.use_case(NAME), days, only_tables=False)
+        for phase, outcome in backfill.carry_out(workspace, ordered):
             now = clock.add(phase, now)
             assert outcome.success, outcome.failures
     return clock
@@ -157,8 +157,8 @@ def _backfilled(workspace: Workspace, days: DayRange) -> Clock:
 def _bare(p: Platform, use_case: BoundUseCase, days: DayRange) -> Clock:
     """The same queries in the same chunks, the same scorer day by day, one merge and one publication; nothing else."""
     with _clock() as (clock, now):
-        made = [p.catalog.tables[key.path[-1]] for key in backfill.upstream_tables(p.catalog, use_case)]
-        for chunk in backfill.chunks(days):
+        made = [p.catalog.tables[key.path[-1]] for key in backfill_steps.upstream_tables(p.catalog, use_case)]
+        for chunk in backfill_steps.chunks(days):
             for table in made:
                 _make(p, table, chunk)
         now = clock.add(Phase.TABLES, now)

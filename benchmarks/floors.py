@@ -14,7 +14,7 @@ from pathlib import Path
 
 from benchmarks.workspace import NAME, Workspace
 from serving_assets.catalog.spec import DAY
-from serving_assets.engines.query import Input, Query
+from serving_assets.engines.protocol import Input, Query
 from serving_assets.pipeline.stages.features import features_query
 
 INSERTS = 10_000

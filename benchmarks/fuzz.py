@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from serving_assets.serving.keys import create_key
+from serving_assets.serving.http.keys import create_key
 from tests.serving.conftest import make_bundles, make_world
 from tests.serving.fuzzing import CLOSED, DELIBERATE, MEGABYTE, Fuzz
 from tests.serving.world import World

@@ -49,7 +49,7 @@ from benchmarks.ninety.scoring import Score, Told, score
 from serving_assets.catalog.discovery import Catalog, load_catalog
 from serving_assets.demo import FIRST_DAY, NEWEST_DAY, land
 from serving_assets.lake import DayRange
-from serving_assets.pipeline.operations import backfill
+from serving_assets.local_runner import backfill_steps
 from serving_assets.settings import PROJECT, get_settings
 from tests.pipeline.slice import NAME, Bench
 
@@ -121,10 +121,10 @@ def _base(root: Path) -> Life:
         before = DayRange(FIRST_DAY, FIRST - timedelta(days=1))
         scored = DayRange(FIRST - SCORED_BEFORE, before.last)
         for outcome in [
-            *backfill.backfill_tables(bench.defs, bench.instance, bench.catalog, use_case, before),
-            backfill.train(bench.defs, bench.instance, use_case),
-            *backfill.backfill_predictions(bench.defs, bench.instance, use_case, scored.days()),
-            backfill.publish(bench.defs, bench.instance, use_case),
+            *backfill_steps.backfill_tables(bench.defs, bench.instance, bench.catalog, use_case, before),
+            backfill_steps.train(bench.defs, bench.instance, use_case),
+            *backfill_steps.backfill_predictions(bench.defs, bench.instance, use_case, scored.days()),
+            backfill_steps.publish(bench.defs, bench.instance, use_case),
         ]:
             assert outcome.success, outcome.failures
     complete.touch()

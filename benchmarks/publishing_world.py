@@ -21,10 +21,10 @@ import duckdb
 
 from serving_assets.catalog.discovery import BoundUseCase, load_catalog
 from serving_assets.lake import LakeTable
-from serving_assets.pipeline.build import build_defs
-from serving_assets.pipeline.operations.runs import run_assets
+from serving_assets.local_runner.run_assets import run_assets
+from serving_assets.pipeline.dagster_instance.step_metadata import Cost, measured
+from serving_assets.pipeline.definitions import build_defs
 from serving_assets.pipeline.platform import Platform
-from serving_assets.pipeline.report import Cost, measured
 from serving_assets.settings import PROJECT, Settings
 
 NAME = "purchase_propensity"

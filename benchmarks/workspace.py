@@ -18,15 +18,15 @@ import dagster as dg
 from benchmarks.population import Population
 from serving_assets.catalog.discovery import BoundUseCase, Catalog, load_catalog
 from serving_assets.catalog.spec import DAY
-from serving_assets.engines.query import Input, Query, Target
+from serving_assets.engines.protocol import Input, Query, Target
 from serving_assets.lake import DayRange, LakeTable, Where
-from serving_assets.pipeline.bookkeeping import unhurried_sqlite
-from serving_assets.pipeline.build import build_defs
-from serving_assets.pipeline.operations.backfill import upstream_tables
-from serving_assets.pipeline.operations.jobs import DAILY_STAGES, TRAINING_STAGES, stage_keys
-from serving_assets.pipeline.operations.runs import run_assets
+from serving_assets.local_runner.backfill_steps import upstream_tables
+from serving_assets.local_runner.run_assets import run_assets
+from serving_assets.local_runner.sqlite_speedups import unhurried_sqlite
+from serving_assets.pipeline.automation.jobs import DAILY_STAGES, TRAINING_STAGES, stage_keys
+from serving_assets.pipeline.dagster_instance.step_metadata import Cost, measured
+from serving_assets.pipeline.definitions import build_defs
 from serving_assets.pipeline.platform import Platform
-from serving_assets.pipeline.report import Cost, measured
 from serving_assets.settings import PROJECT, Settings
 
 NAME = "purchase_propensity"

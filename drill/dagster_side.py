@@ -16,10 +16,10 @@ from dagster._core.workspace.load_target import WorkspaceFileTarget
 from drill.calendar import ZONE, at
 from drill.processes import LOCATION, Processes
 from drill.world import NAME
-from serving_assets.pipeline.operations.backfill import upstream_tables
-from serving_assets.pipeline.operations.daily import EVERY_MINUTES
-from serving_assets.pipeline.operations.jobs import daily_keys
-from serving_assets.pipeline.workspace import Workspace
+from serving_assets.local_runner.backfill_steps import upstream_tables
+from serving_assets.local_runner.workspace import Workspace
+from serving_assets.pipeline.automation.daily_schedule import EVERY_MINUTES
+from serving_assets.pipeline.automation.jobs import daily_keys
 
 KEPT_ON = {f"{NAME}_daily_schedule", f"{NAME}_catch_up", "complete_journey_arrivals", "alerts"}
 """The others are switched off: a weekly training would change what is right, and the rest takes time for nothing."""

@@ -19,7 +19,7 @@ from serving_assets.commands.options import DAY_FORMAT, EntityArgument, JsonOpti
 from serving_assets.commands.screen import console, print_json, progress_bar, told_errors
 
 if TYPE_CHECKING:
-    from serving_assets.pipeline.workspace import Workspace
+    from serving_assets.local_runner.workspace import Workspace
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -123,7 +123,7 @@ def status(
     Exits with 1 when a check fails as an error, or when the store is out of reach or has lost what readers get.
     """
     from serving_assets.commands.status import print_status
-    from serving_assets.pipeline.operations.status import gather
+    from serving_assets.pipeline.observing.status import gather
 
     with told_errors():
         workspace = _workspace()
@@ -245,7 +245,7 @@ def revoke_key(key_id: Annotated[str, typer.Argument(metavar="KEY_ID", help="As 
 
 def _workspace() -> Workspace:
     """Loaded only by the commands that need it: it imports Dagster, and the API must not."""
-    from serving_assets.pipeline.workspace import Workspace
+    from serving_assets.local_runner.workspace import Workspace
 
     return Workspace()
 
@@ -257,7 +257,7 @@ def retention(
 ) -> None:
     """Remove old versions, rejected rows, tombstones and leftovers that no rollback needs any more, as every night."""
     from serving_assets.commands.retention import print_removed
-    from serving_assets.pipeline.operations.retention import retain
+    from serving_assets.pipeline.privacy.retention import retain
 
     with told_errors():
         removed = retain(_workspace().platform, dry_run=dry_run)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dagster as dg
 
-from serving_assets.pipeline.build import build_defs
+from serving_assets.pipeline.definitions import build_defs
 
 
 @dg.definitions

@@ -23,7 +23,7 @@ from serving_assets.alerts.book import AlertBook
 from serving_assets.alerts.file import AlertsFile
 from serving_assets.alerts.records import Incident, Severity
 from serving_assets.demo import TIMEZONE
-from serving_assets.pipeline.operations.alerts import look
+from serving_assets.pipeline.observing.alert_sensor import look
 from tests.pipeline.slice import Bench
 
 LOOKED_AFTER = timedelta(seconds=10)

@@ -18,11 +18,11 @@ import numpy as np
 from benchmarks.ninety import deliveries
 from benchmarks.ninety.life import Act, Life
 from serving_assets.demo import TIMEZONE
-from serving_assets.engines.query import Input, Query
+from serving_assets.engines.protocol import Input, Query
 from serving_assets.lake import DayRange
+from serving_assets.local_runner.run_assets import run_assets
 from serving_assets.models.bundle import stamp, write_bundle
 from serving_assets.models.estimator import pickled
-from serving_assets.pipeline.operations.runs import run_assets
 from tests.pipeline.slice import NAME
 
 LOST_DAYS = 28

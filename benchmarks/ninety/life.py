@@ -29,12 +29,12 @@ from benchmarks.ninety.alerting import Watch
 from serving_assets.catalog.discovery import BoundUseCase
 from serving_assets.demo import DAILY, SNAPSHOTS, TIMEZONE
 from serving_assets.errors import ServingAssetsError
-from serving_assets.pipeline.operations import arrivals, catch_up, daily
-from serving_assets.pipeline.operations.jobs import Priority
-from serving_assets.pipeline.operations.runs import Outcome, run_assets
-from serving_assets.pipeline.operations.survey import survey
-from serving_assets.pipeline.operations.under_way import days_of
-from serving_assets.pipeline.windows import as_of
+from serving_assets.local_runner.run_assets import Outcome, run_assets
+from serving_assets.pipeline.automation import arrivals_sensor, catch_up_sensor, daily_schedule
+from serving_assets.pipeline.automation.gaps import survey
+from serving_assets.pipeline.automation.jobs import Priority
+from serving_assets.pipeline.automation.runs_in_flight import days_of
+from serving_assets.pipeline.days import as_of
 from tests.pipeline.slice import Bench
 
 DOMAIN = "complete_journey"
@@ -61,7 +61,7 @@ class Life:
 
     bench: Bench
     shelf: Path
-    memory: arrivals.Memory = field(default_factory=arrivals.Memory)
+    memory: arrivals_sensor.Memory = field(default_factory=arrivals_sensor.Memory)
     requested: set[tuple[str, date]] = field(default_factory=set)
     dies: set[date] = field(default_factory=set)
     """Days whose daily run is killed while it scores."""
@@ -98,7 +98,7 @@ class Life:
     def begin(self, day: date) -> None:
         """All days before `day` are there already; the alerts look for the first time."""
         with clock(day, MENDED):
-            self.memory = arrivals.Memory()
+            self.memory = arrivals_sensor.Memory()
             self.tables()
             self.watch.look()
 
@@ -172,7 +172,7 @@ class Life:
 
     def tables(self) -> None:
         """What the sensor of arrivals requests."""
-        plan = arrivals.evaluate(self.bench.instance, self.bench.platform, DOMAIN, self.memory)
+        plan = arrivals_sensor.evaluate(self.bench.instance, self.bench.platform, DOMAIN, self.memory)
         for request in plan.requests:
             self.carry_out(request)
 
@@ -180,7 +180,7 @@ class Life:
         """What the daily schedule requests, once; whether it did so now."""
         if (use_case.name, day) in self.requested:
             return False
-        found = daily.request(self.bench.instance, self.bench.platform, use_case, day, patient=patient)
+        found = daily_schedule.request(self.bench.instance, self.bench.platform, use_case, day, patient=patient)
         if isinstance(found, dg.RunRequest):
             self.requested.add((use_case.name, day))
             if day in self.dies:
@@ -193,9 +193,9 @@ class Life:
     def catch_up(self, use_case: BoundUseCase) -> bool:
         """What the sensor of catching up requests; whether it did."""
         found = survey(self.bench.instance, self.bench.platform, use_case, datetime.now(UTC))
-        chosen = catch_up.chosen(found, use_case.spec.catch_up.runs_at_once)
+        chosen = catch_up_sensor.chosen(found, use_case.spec.catch_up.runs_at_once)
         for lack in chosen:
-            self.carry_out(catch_up.request(lack, Priority.CATCH_UP))
+            self.carry_out(catch_up_sensor.request(lack, Priority.CATCH_UP))
         return bool(chosen)
 
     def carry_out(self, request: dg.RunRequest) -> Outcome:

@@ -2,5 +2,5 @@
 
 Here: pure life-cycle rules (life.py), the durable state (book.py, file.py), routes and channels (config.py, channels/),
 texts (message.py) and delivery (delivery.py). Not here: Dagster, and what counts as a fault; findings come from
-pipeline/operations/alerts.py.
+pipeline/observing/alert_sensor.py.
 """

@@ -1,7 +1,7 @@
 """`alerts`: what is open, who has taken it, and what could not be told.
 
 Here: the commands, their options and screens. Not here: the life of an incident or the channels (alerts/), or what
-looks for them (pipeline/operations/alerts.py).
+looks for them (pipeline/observing/alert_sensor.py).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """`backfill`: a range of days of one or all use cases, with a bar, and a table of what failed.
 
-Here: progress and the summary. Not here: which runs it consists of (pipeline/operations/backfill.py), or the commands
+Here: progress and the summary. Not here: which runs it consists of (local_runner/backfill_steps.py), or the commands
 that look at one, pause and resume it (backfills.py).
 """
 
@@ -14,11 +14,11 @@ from rich.progress import Progress, TaskID
 from serving_assets.catalog.discovery import BoundUseCase
 from serving_assets.commands.screen import console, progress_bar
 from serving_assets.lake import DayRange
-from serving_assets.pipeline.operations import backfill
-from serving_assets.pipeline.operations.backfill import Phase
-from serving_assets.pipeline.operations.backfills import Backfill, carry_out, order, progress_of
-from serving_assets.pipeline.operations.runs import Outcome
-from serving_assets.pipeline.workspace import Workspace
+from serving_assets.local_runner import backfill_steps
+from serving_assets.local_runner.backfill import Backfill, carry_out, order, progress_of
+from serving_assets.local_runner.backfill_steps import Phase
+from serving_assets.local_runner.run_assets import Outcome
+from serving_assets.local_runner.workspace import Workspace
 
 LABELS = {
     Phase.TABLES: "raw and mapped tables, in days",
@@ -35,7 +35,7 @@ def run_backfill(
     Raises:
         InputError: for days that have no partition.
     """
-    backfill.refuse_days_without_partition(workspace.platform.partitions(use_case.domain.timezone), days)
+    backfill_steps.refuse_days_without_partition(workspace.platform.partitions(use_case.domain.timezone), days)
     return go_on(workspace, order(workspace.instance, use_case, days, only_tables=only_tables))
 
 

@@ -1,6 +1,6 @@
 """`costs`: what a month has cost, by use case, asset and partition.
 
-Here: the command and its tables. Not here: the adding up (pipeline/operations/costs.py).
+Here: the command and its tables. Not here: the adding up (pipeline/observing/costs.py).
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from serving_assets.commands.options import JsonOption
 from serving_assets.commands.screen import console, print_json, told_errors
 
 if TYPE_CHECKING:
-    from serving_assets.pipeline.operations.costs import Costs, Month
+    from serving_assets.local_runner.workspace import Workspace
+    from serving_assets.pipeline.observing.costs import Costs, Month
     from serving_assets.pipeline.prices import Prices
-    from serving_assets.pipeline.workspace import Workspace
 
 costs_app = typer.Typer(rich_markup_mode="rich")
 SHOWN_PARTITIONS = 10
@@ -36,9 +36,9 @@ def costs(
 
     By the prices in the settings ([bold]PRICE_CPU_HOUR[/] and others). What failed before it was made is not counted.
     """
-    from serving_assets.pipeline.operations.costs import month_of
+    from serving_assets.local_runner.workspace import Workspace
+    from serving_assets.pipeline.observing.costs import month_of
     from serving_assets.pipeline.prices import Prices
-    from serving_assets.pipeline.workspace import Workspace
 
     with told_errors():
         workspace = Workspace()
@@ -77,7 +77,7 @@ def _assets(workspace: Workspace, asset: str | None) -> list[Any]:
 
 
 def _print(month: Month, workspace: Workspace, prices: Prices, asset: str | None) -> None:
-    from serving_assets.pipeline.operations.costs import ALL, dearest
+    from serving_assets.pipeline.observing.costs import ALL, dearest
 
     if not month.partitions:
         console.print(f"Nothing was made in {month.first:%Y-%m}.")

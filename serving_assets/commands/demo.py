@@ -20,10 +20,10 @@ from serving_assets.commands.show import print_predictions
 from serving_assets.commands.train import gap_table, model_table
 from serving_assets.demo import DAILY, NEWEST_DAY, ON_REQUEST, SNAPSHOTS, Landed, land
 from serving_assets.lake import DayRange
-from serving_assets.pipeline.operations import backfill
-from serving_assets.pipeline.operations.fallback_gap import fallback_gap
-from serving_assets.pipeline.operations.runs import Outcome
-from serving_assets.pipeline.workspace import Workspace
+from serving_assets.local_runner import backfill_steps
+from serving_assets.local_runner.run_assets import Outcome
+from serving_assets.local_runner.workspace import Workspace
+from serving_assets.pipeline.observing.fallback_gap import fallback_gap
 from serving_assets.settings import get_settings, remember
 
 DOMAIN = "complete_journey"
@@ -107,23 +107,23 @@ def run_demo(today: date | None = None) -> int:
 def _run(workspace: Workspace, use_case: BoundUseCase, landed: Landed, bar: Progress) -> list[Outcome]:
     defs, instance = workspace.defs, workspace.instance
     arrived = DayRange(landed.shift.first, landed.newest)
-    unbuilt = backfill.missing_days(instance, use_case, workspace.catalog, arrived)
+    unbuilt = backfill_steps.missing_days(instance, use_case, workspace.catalog, arrived)
     tables = (
-        o for days in unbuilt for o in backfill.backfill_tables(defs, instance, workspace.catalog, use_case, days)
+        o for days in unbuilt for o in backfill_steps.backfill_tables(defs, instance, workspace.catalog, use_case, days)
     )
     done = list(until_failure(tracked(bar, "raw and mapped tables, in days", sum(map(len, unbuilt)), tables)))
     if not all(outcome.success for outcome in done):
         return done
     if workspace.platform.registry.champion(use_case.name) is None:
-        done += tracked(bar, "training", 1, (backfill.train(defs, instance, use_case) for _ in range(1)))
+        done += tracked(bar, "training", 1, (backfill_steps.train(defs, instance, use_case) for _ in range(1)))
         if not done[-1].success:
             return done
     newest = DayRange(landed.newest - timedelta(days=SCORED_DAYS - 1), landed.newest)
-    unscored = backfill.unscored_days(instance, use_case, newest)
+    unscored = backfill_steps.unscored_days(instance, use_case, newest)
     days = [day for found in unscored for day in found.days()]
-    scored = backfill.backfill_predictions(defs, instance, use_case, days)
+    scored = backfill_steps.backfill_predictions(defs, instance, use_case, days)
     done += tracked(bar, "predictions, in days", len(days), scored)
-    done += tracked(bar, "publication", 1, (backfill.publish(defs, instance, use_case) for _ in range(1)))
+    done += tracked(bar, "publication", 1, (backfill_steps.publish(defs, instance, use_case) for _ in range(1)))
     return done
 
 

@@ -1,7 +1,7 @@
 """`forget`: the erasure of one person, its receipt, and the proof that nothing is left.
 
 Here: the order of question, erasure and receipt, and their screens. Not here: the erasure
-(pipeline/operations/erasure.py).
+(pipeline/privacy/erase_person.py).
 """
 
 from __future__ import annotations
@@ -15,20 +15,19 @@ from rich.table import Table
 from serving_assets.commands.screen import console
 from serving_assets.commands.show import entity_id
 from serving_assets.errors import InputError
-from serving_assets.pipeline import erasures
-from serving_assets.pipeline.erasures import Request
-from serving_assets.pipeline.operations import erasure
-from serving_assets.pipeline.operations.traces import Left
-from serving_assets.pipeline.workspace import Workspace
+from serving_assets.local_runner.workspace import Workspace
+from serving_assets.pipeline.privacy import erase_person, erasure_register
+from serving_assets.pipeline.privacy.erasure_register import Request
+from serving_assets.pipeline.privacy.find_person import Left
 
 
 def forget(workspace: Workspace, key: str, text: str) -> Request:
     """Enter the request, and carry it out if it is due; a repetition goes on where a killed one stopped."""
     platform = workspace.platform
-    request = erasures.ask(platform, key, entity_id(erasures.entity_of(platform, key), text))
+    request = erasure_register.ask(platform, key, entity_id(erasure_register.entity_of(platform, key), text))
     if request.due_at > datetime.now(UTC):
         return request
-    return erasure.erase(platform, [request])[0]
+    return erase_person.erase(platform, [request])[0]
 
 
 def left_of(workspace: Workspace, key: str, text: str) -> list[Left]:
@@ -38,10 +37,10 @@ def left_of(workspace: Workspace, key: str, text: str) -> list[Left]:
         InputError: when nobody asked to erase this person.
     """
     platform = workspace.platform
-    request = erasures.request_of(platform, key, entity_id(erasures.entity_of(platform, key), text))
+    request = erasure_register.request_of(platform, key, entity_id(erasure_register.entity_of(platform, key), text))
     if request is None:
         raise InputError(f"Nobody has asked to erase this {key}.", mend="Run the command without --verify first.")
-    return erasure.remains(platform, key, erasures.subjects(platform, key, {request.subject}))
+    return erase_person.remains(platform, key, erasure_register.subjects(platform, key, {request.subject}))
 
 
 def receipt(request: Request) -> dict[str, Any]:

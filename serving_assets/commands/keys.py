@@ -1,6 +1,6 @@
 """`keys`: API keys made, listed and revoked.
 
-Here: the commands' words and screens. Not here: the file and its rules (serving/keys.py).
+Here: the commands' words and screens. Not here: the file and its rules (serving/http/keys.py).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from serving_assets.catalog.discovery import load_catalog
 from serving_assets.commands.screen import console
 from serving_assets.errors import InputError
 from serving_assets.serving.health import METRICS_SCOPE
-from serving_assets.serving.keys import EVERYTHING, Key, create_key, read_ring, revoke_key
+from serving_assets.serving.http.keys import EVERYTHING, Key, create_key, read_ring, revoke_key
 from serving_assets.settings import get_settings
 
 

@@ -50,8 +50,8 @@ def champion(
 
     Scores that are published stay until the next run; the API follows within seconds.
     """
+    from serving_assets.local_runner.workspace import Workspace
     from serving_assets.models.registry import CHAMPION
-    from serving_assets.pipeline.workspace import Workspace
 
     with told_errors():
         workspace = Workspace()
@@ -74,9 +74,9 @@ def ask(table: str, day: date | None, sql: str) -> list[dict[str, Any]]:
         InputError: when there is no such table, or it has no days.
         ServingAssetsError: when the SQL fails.
     """
-    from serving_assets.engines.query import Input, Query
+    from serving_assets.engines.protocol import Input, Query
     from serving_assets.errors import InputError
-    from serving_assets.pipeline.workspace import Workspace
+    from serving_assets.local_runner.workspace import Workspace
 
     platform = Workspace().platform
     stored = platform.lake.table(table)

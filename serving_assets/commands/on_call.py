@@ -38,9 +38,9 @@ def rollback(
     Pinned means that no run publishes anything new until [bold]resume[/]. Asks for nothing; may be repeated.
     """
     from serving_assets.commands.rollback import print_rolled_back, who
-    from serving_assets.pipeline.operations.rollback import Wish, roll_back
-    from serving_assets.pipeline.snapshot import predictions_of
-    from serving_assets.pipeline.workspace import Workspace
+    from serving_assets.local_runner.workspace import Workspace
+    from serving_assets.pipeline.publishing.published_documents import predictions_of
+    from serving_assets.pipeline.publishing.rollback import Wish, roll_back
 
     if to is not None and to_date is not None:
         raise typer.BadParameter("give either --to or --to-date")
@@ -67,9 +67,9 @@ def resume(
     With --publish, exits with 1 when the publish fails; it is unpinned all the same.
     """
     from serving_assets.commands.rollback import print_resumed, publish_newest, who
-    from serving_assets.pipeline.operations.rollback import resume as unpin
-    from serving_assets.pipeline.snapshot import predictions_of
-    from serving_assets.pipeline.workspace import Workspace
+    from serving_assets.local_runner.workspace import Workspace
+    from serving_assets.pipeline.publishing.published_documents import predictions_of
+    from serving_assets.pipeline.publishing.rollback import resume as unpin
 
     with told_errors():
         workspace = Workspace()
@@ -90,8 +90,8 @@ def restore(use_case: UseCaseArgument, reason: ReasonOption = "", as_json: JsonO
     """
     from serving_assets.commands.restore import print_restored
     from serving_assets.commands.rollback import who
-    from serving_assets.pipeline.operations.restore import restore_all
-    from serving_assets.pipeline.workspace import Workspace
+    from serving_assets.local_runner.workspace import Workspace
+    from serving_assets.pipeline.publishing.restore import restore_all
 
     with told_errors():
         workspace = Workspace()
@@ -120,8 +120,8 @@ def trace(
     """
     from serving_assets.commands.show import entity_id
     from serving_assets.commands.trace import moment, print_trace
-    from serving_assets.pipeline.operations.trace import trace as find_out
-    from serving_assets.pipeline.workspace import Workspace
+    from serving_assets.local_runner.workspace import Workspace
+    from serving_assets.pipeline.observing.prediction_provenance import trace as find_out
 
     with told_errors():
         workspace = Workspace()

@@ -1,12 +1,12 @@
 """`restore`: its screen.
 
-Here: what a person is told. Not here: the doing (pipeline/operations/restore.py).
+Here: what a person is told. Not here: the doing (pipeline/publishing/restore.py).
 """
 
 from __future__ import annotations
 
 from serving_assets.commands.screen import console
-from serving_assets.pipeline.operations.restore import Restored
+from serving_assets.pipeline.publishing.restore import Restored
 
 
 def print_restored(told: Restored) -> None:

@@ -1,6 +1,6 @@
 """`retention`: what the nightly removal removed, or would remove, as a screen.
 
-Here: its screen. Not here: the removal (pipeline/operations/retention.py).
+Here: its screen. Not here: the removal (pipeline/privacy/retention.py).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from rich.filesize import decimal
 from rich.table import Table
 
 from serving_assets.commands.screen import console
-from serving_assets.pipeline.operations.retention import Removed
+from serving_assets.pipeline.privacy.retention import Removed
 
 
 def print_removed(removed: Sequence[Removed], *, dry_run: bool) -> None:

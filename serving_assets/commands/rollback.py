@@ -1,6 +1,6 @@
 """`rollback` and `resume`: their screens.
 
-Here: what a person is told, and the publish after a resume. Not here: the rest (pipeline/operations/rollback.py).
+Here: what a person is told, and the publish after a resume. Not here: the rest (pipeline/publishing/rollback.py).
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import platform
 from serving_assets.catalog.discovery import BoundUseCase
 from serving_assets.commands.screen import console
 from serving_assets.errors import ServingAssetsError
-from serving_assets.pipeline.operations import backfill
-from serving_assets.pipeline.operations.rollback import RolledBack
-from serving_assets.pipeline.workspace import Workspace
+from serving_assets.local_runner import backfill_steps
+from serving_assets.local_runner.workspace import Workspace
+from serving_assets.pipeline.publishing.rollback import RolledBack
 from serving_assets.store import Pin
 
 
@@ -28,7 +28,7 @@ def publish_newest(workspace: Workspace, use_case: BoundUseCase) -> int:
     Raises:
         ServingAssetsError: when the run failed.
     """
-    outcome = backfill.publish(workspace.defs, workspace.instance, use_case)
+    outcome = backfill_steps.publish(workspace.defs, workspace.instance, use_case)
     if not outcome.success:
         raise ServingAssetsError(
             f"Publishing {use_case.name} failed: {'; '.join(outcome.failures)}",

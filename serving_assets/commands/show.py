@@ -12,9 +12,9 @@ from rich.table import Table
 from serving_assets.catalog.spec import Entity
 from serving_assets.commands.screen import console
 from serving_assets.errors import InputError
-from serving_assets.pipeline.publications import Publications, refuse_lost
-from serving_assets.pipeline.snapshot import predictions_of
-from serving_assets.pipeline.workspace import Workspace
+from serving_assets.local_runner.workspace import Workspace
+from serving_assets.pipeline.publishing.activation_log import Publications, refuse_lost
+from serving_assets.pipeline.publishing.published_documents import predictions_of
 from serving_assets.store import Found
 
 

@@ -1,6 +1,6 @@
 """`status`: the page that whoever is on call reads first.
 
-Here: its screen. Not here: what it shows (pipeline/operations/status.py).
+Here: its screen. Not here: what it shows (pipeline/observing/status.py).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """`trace`: its screen, and the moment asked for.
 
-Here: reading `--at`, and the story in lines. Not here: finding it out (pipeline/operations/trace.py).
+Here: reading `--at`, and the story in lines. Not here: finding it out (pipeline/observing/prediction_provenance.py).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from serving_assets.commands.screen import console
 from serving_assets.errors import InputError
-from serving_assets.pipeline.operations.trace import Trace
+from serving_assets.pipeline.observing.prediction_provenance import Trace
 
 
 def moment(text: str | None, timezone: str) -> datetime:

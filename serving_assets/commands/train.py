@@ -12,9 +12,9 @@ from rich.table import Table
 
 from serving_assets.catalog.discovery import BoundUseCase
 from serving_assets.commands.screen import console, progress_bar
-from serving_assets.pipeline.operations import backfill
-from serving_assets.pipeline.operations.fallback_gap import FallbackGap
-from serving_assets.pipeline.workspace import Workspace
+from serving_assets.local_runner import backfill_steps
+from serving_assets.local_runner.workspace import Workspace
+from serving_assets.pipeline.observing.fallback_gap import FallbackGap
 
 GAIN = "auc_gain_over_"
 
@@ -23,7 +23,7 @@ def run_training(workspace: Workspace, use_case: BoundUseCase, through: date | N
     """Run the training job; what the model and the gate told, in plain values."""
     with progress_bar() as bar:
         task = bar.add_task(f"training {use_case.name}", total=1)
-        outcome = backfill.train(workspace.defs, workspace.instance, use_case, through)
+        outcome = backfill_steps.train(workspace.defs, workspace.instance, use_case, through)
         bar.advance(task)
     numbers = {made.asset.rpartition("/")[2]: dict(made.numbers) for made in outcome.made}
     return {

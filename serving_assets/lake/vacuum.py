@@ -1,7 +1,7 @@
 """Removing from a table's folder what no wanted version needs.
 
 Here: which files that is, and their removal. Not here: which versions are wanted, and for how long
-(pipeline/operations/retention.py), or which rows must go (pipeline/operations/erasure.py).
+(pipeline/privacy/retention.py), or which rows must go (pipeline/privacy/erase_person.py).
 
 deltalake's own vacuum is not used: it commits, so that a table into which nobody wrote has a new version, which whoever
 merges by version takes for new rows; and it leaves what killed writers left in the log's folder.

@@ -6,7 +6,7 @@ Here: what to expect of a day's total of each column, and the verdict on one tha
 Rows alone do not tell that a tenth of them is missing, when these are all of one department; its own total does. It is
 held against the same weekday as rows are, and counts only as far as it has fallen farther than the rows have: on a
 holiday all totals fall together. Rises are not judged: a sale of one department is no fault, and a changed unit is seen
-by levels.py.
+by typical_amounts.py.
 """
 
 from __future__ import annotations

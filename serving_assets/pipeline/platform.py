@@ -13,9 +13,9 @@ import dagster as dg
 
 from serving_assets.catalog.compute import Compute
 from serving_assets.catalog.discovery import Catalog
-from serving_assets.engines.duckdb_engine import DuckDBEngine
+from serving_assets.engines.duckdb.engine import DuckDBEngine
 from serving_assets.lake import Lake
-from serving_assets.pipeline.windows import daily_partitions
+from serving_assets.pipeline.days import daily_partitions
 from serving_assets.settings import Settings
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
 """What a step costs in money: its measured work by a list of prices.
 
-Here: the list, from the settings, and the formula. Not here: measuring (report.py), or adding up a month
-(operations/costs.py).
+Here: the list, from the settings, and the formula. Not here: measuring (pipeline/dagster_instance/step_metadata.py), or
+adding up a month (pipeline/observing/costs.py).
 """
 
 from __future__ import annotations

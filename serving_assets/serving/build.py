@@ -15,22 +15,22 @@ from typing import Any, TypeVar
 
 from serving_assets.catalog.discovery import Catalog
 from serving_assets.catalog.spec import UseCase
-from serving_assets.serving.app import Api
-from serving_assets.serving.collection import Collection
-from serving_assets.serving.docs_page import Docs
-from serving_assets.serving.features import keep_features
-from serving_assets.serving.guard import Guard
 from serving_assets.serving.health import Health
+from serving_assets.serving.http.app import Api
+from serving_assets.serving.http.docs_page import Docs
+from serving_assets.serving.http.guard import Guard
+from serving_assets.serving.http.routes import Route
 from serving_assets.serving.live_model import LiveModel
-from serving_assets.serving.logs import JsonLog
 from serving_assets.serving.lookup import Lookup, fragment
-from serving_assets.serving.metrics import Metrics
-from serving_assets.serving.prediction_log import PredictionLog
-from serving_assets.serving.reader import Reader, open_reader
-from serving_assets.serving.routes import Route
+from serving_assets.serving.reading.collection import Collection
+from serving_assets.serving.reading.features import keep_features
+from serving_assets.serving.reading.reader import Reader, open_reader
 from serving_assets.serving.scoring import Model, Scoring
 from serving_assets.serving.service import Served, Service
-from serving_assets.serving.spans import open_spans
+from serving_assets.serving.telemetry.logs import JsonLog
+from serving_assets.serving.telemetry.metrics import Metrics
+from serving_assets.serving.telemetry.prediction_log import PredictionLog
+from serving_assets.serving.telemetry.spans import open_spans
 from serving_assets.settings import Settings
 from serving_assets.store import Found
 

@@ -1,6 +1,7 @@
 """Whether this process lives, is ready, and how it does.
 
-Here: /livez, /readyz and /metrics, and the pulse that keeps the gauges current. Not here: counting (metrics.py).
+Here: /livez, /readyz and /metrics, and the pulse that keeps the gauges current. Not here: counting
+(serving/telemetry/metrics.py).
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ from typing import Any
 
 import orjson
 
-from serving_assets.serving.http import JSON, NO_STORE, Answer, Problem, Request
-from serving_assets.serving.metrics import Metrics
+from serving_assets.serving.http.messages import JSON, NO_STORE, Answer, Problem, Request
 from serving_assets.serving.service import Served
+from serving_assets.serving.telemetry.metrics import Metrics
 
 PULSE_SECONDS = 1.0
 METRICS_SCOPE = "metrics"

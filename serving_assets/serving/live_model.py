@@ -1,6 +1,7 @@
 """The model that scores on the fly: loaded, proven, and replaced while requests go on.
 
-Here: following the champion's pointer. Not here: the pointer and the bundle (models/), the features (features.py).
+Here: following the champion's pointer. Not here: the pointer and the bundle (models/), the features
+(serving/reading/features.py).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from serving_assets.models.bundle import load_bundle
 from serving_assets.models.champion import POINTER, champion_version
 from serving_assets.models.scorer import Scorer
 from serving_assets.models.signature import Value
-from serving_assets.serving.collection import Unavailable
+from serving_assets.serving.reading.collection import Unavailable
 
 LOOK_SECONDS = 0.5
 RETRY_SECONDS = 10.0

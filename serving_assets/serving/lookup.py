@@ -1,7 +1,7 @@
 """Looking up what was published: one id, or many.
 
 Here: the two answers, made of bytes that were prepared when the document was read. Not here: reading it
-(collection.py), scoring (scoring.py).
+(serving/reading/collection.py), scoring (scoring.py).
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from typing import Any
 import orjson
 
 from serving_assets.catalog.spec import UseCase
-from serving_assets.serving.cache import Entry, Version
-from serving_assets.serving.collection import Collection, Unavailable
-from serving_assets.serving.freshness import STALE, Freshness
-from serving_assets.serving.http import JSON, NO_STORE, Answer, Problem, Request, bad_request, unavailable
-from serving_assets.serving.ids import expected, parser
+from serving_assets.serving.http.ids import expected, parser
+from serving_assets.serving.http.messages import JSON, NO_STORE, Answer, Problem, Request, bad_request, unavailable
+from serving_assets.serving.reading.cache import Entry, Version
+from serving_assets.serving.reading.collection import Collection, Unavailable
+from serving_assets.serving.reading.freshness import STALE, Freshness
 from serving_assets.store import Entity, Found
 
 DAY_SECONDS = 86_400

@@ -1,7 +1,7 @@
 """Answers that are scored in the request, and the choice between them and what was published.
 
 Here: which path a request takes, and why; the answer says both. Not here: looking up (lookup.py), gathering features
-(features.py), models (live_model.py).
+(serving/reading/features.py), models (live_model.py).
 
 - On the fly: the champion, on features of the request and the store.
 - Hybrid: who has a fresh enough published prediction gets it, everyone else the fallback's answer.
@@ -24,13 +24,13 @@ import orjson
 from serving_assets.catalog.serve import Fallback
 from serving_assets.catalog.spec import UseCase
 from serving_assets.errors import InputError
-from serving_assets.serving.cache import Entry
-from serving_assets.serving.collection import Collection, Unavailable
-from serving_assets.serving.features import Values, gather, given_features
-from serving_assets.serving.http import JSON, NO_STORE, Answer, Problem, bad_request, unavailable
-from serving_assets.serving.ids import expected
+from serving_assets.serving.http.ids import expected
+from serving_assets.serving.http.messages import JSON, NO_STORE, Answer, Problem, bad_request, unavailable
 from serving_assets.serving.live_model import LiveModel
 from serving_assets.serving.lookup import BATCH, DAY_SECONDS, Lookup
+from serving_assets.serving.reading.cache import Entry
+from serving_assets.serving.reading.collection import Collection, Unavailable
+from serving_assets.serving.reading.features import Values, gather, given_features
 from serving_assets.store import Entity
 
 ON_THE_FLY, FALLBACK = "on_the_fly", "fallback"

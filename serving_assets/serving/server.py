@@ -14,12 +14,12 @@ from uvicorn.config import STARTUP_FAILURE
 
 from serving_assets.catalog.discovery import load_catalog
 from serving_assets.errors import InputError, ServingAssetsError
-from serving_assets.serving.app import Api
 from serving_assets.serving.build import build_api
-from serving_assets.serving.guard import is_loopback
-from serving_assets.serving.keys import read_ring
-from serving_assets.serving.logs import JsonHandler, JsonLog
-from serving_assets.serving.metrics import SHARED_DIR
+from serving_assets.serving.http.app import Api
+from serving_assets.serving.http.guard import is_loopback
+from serving_assets.serving.http.keys import read_ring
+from serving_assets.serving.telemetry.logs import JsonHandler, JsonLog
+from serving_assets.serving.telemetry.metrics import SHARED_DIR
 from serving_assets.serving.workers import run
 from serving_assets.settings import Settings, get_settings
 
@@ -64,7 +64,7 @@ def serve(settings: Settings, host: str, port: int, workers: int) -> None:
         host=host,
         port=port,
         workers=workers,
-        http="serving_assets.serving.protocol:GuardedProtocol",
+        http="serving_assets.serving.http.guarded_protocol:GuardedProtocol",
         ws="none",
         loop="auto",
         lifespan="on",

@@ -13,12 +13,12 @@ from typing import Any
 import orjson
 
 from serving_assets.catalog.spec import UseCase
-from serving_assets.serving.collection import Collection
-from serving_assets.serving.http import JSON, NO_STORE, Answer, Problem, Request, bad_request
+from serving_assets.serving.http.messages import JSON, NO_STORE, Answer, Problem, Request, bad_request
 from serving_assets.serving.lookup import Lookup
-from serving_assets.serving.metrics import Metrics
-from serving_assets.serving.prediction_log import PredictionLog
+from serving_assets.serving.reading.collection import Collection
 from serving_assets.serving.scoring import MEMBERS, Scoring
+from serving_assets.serving.telemetry.metrics import Metrics
+from serving_assets.serving.telemetry.prediction_log import PredictionLog
 
 BODY_SECONDS = 10.0
 _BATCH_MEMBERS = frozenset({"ids"})

@@ -21,8 +21,8 @@ from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
 from serving_assets.errors import InputError, ServingAssetsError
-from serving_assets.serving.logs import JsonLog
-from serving_assets.serving.metrics import SHARED_DIR
+from serving_assets.serving.telemetry.logs import JsonLog
+from serving_assets.serving.telemetry.metrics import SHARED_DIR
 
 
 class NotStarted(ServingAssetsError):

@@ -3,7 +3,7 @@
 Here: the generation protocol and its stores. Not here: the lake that values come from, Dagster, the API that serves
 them.
 
-Start with protocol.py (the interface), reading.py (which slot counts) and publication.py (why writing is safe).
+Start with protocol.py (the interface), read.py (which slot counts) and publication.py (why writing is safe).
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from serving_assets.errors import InputError
-from serving_assets.store.control import Activation, Control, Generation, Lease, Occasion, Pin
+from serving_assets.store.control_record import Activation, Control, Generation, Lease, Occasion, Pin
 from serving_assets.store.digest import columns_digest, document_digest, total_digest
+from serving_assets.store.maintain import parity, release
 from serving_assets.store.protocol import OnlineStore
 from serving_assets.store.publication import Publication
 from serving_assets.store.publish import publish
@@ -33,7 +34,6 @@ from serving_assets.store.records import (
     Target,
 )
 from serving_assets.store.sqlite import SqliteStore
-from serving_assets.store.upkeep import parity, release
 
 __all__ = [
     "Activation",

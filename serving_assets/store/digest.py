@@ -1,7 +1,7 @@
 """The digest that proves two sets of documents equal, whatever order they are read in.
 
-Here: the formula. Not here: who compares what with what (publication.py, upkeep.py, and the lake's side in
-pipeline/snapshot.py).
+Here: the formula. Not here: who compares what with what (publication.py, maintain.py, and the lake's side in
+pipeline/publishing/published_documents.py).
 
 The formula: the sum modulo 2**64, over all documents, of XXH3-64 of the text in UTF-8, seeded with the id: an integer
 modulo 2**64, or XXH3-64 of any other. It proves against accidents, not against an adversary. A document takes 0.12 µs;

@@ -22,7 +22,7 @@ from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError
 
-from serving_assets.store.control import Control, Ranges
+from serving_assets.store.control_record import Control, Ranges
 from serving_assets.store.mongo_client import INDEXES, Connection, Deployment
 from serving_assets.store.mongo_documents import (
     GONE,

@@ -1,6 +1,6 @@
 """Reading the online store in MongoDB without ever making other requests wait.
 
-Here: control records and reads on PyMongo's asynchronous client, by the rules that reading.py has for all. Not here:
+Here: control records and reads on PyMongo's asynchronous client, by the rules that read.py has for all. Not here:
 writing, or what is done with the answers (serving/).
 """
 
@@ -16,11 +16,11 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.read_preferences import ReadPreference
 
-from serving_assets.store.control import Control
+from serving_assets.store.control_record import Control
 from serving_assets.store.mongo_client import CONTROL, LOCAL, MAJORITY, Deployment
 from serving_assets.store.mongo_documents import Fields, check_name, from_document, from_record
 from serving_assets.store.mongo_errors import explained
-from serving_assets.store.reading import ATTEMPTS, answer, restless, was_lost
+from serving_assets.store.read import ATTEMPTS, answer, restless, was_lost
 from serving_assets.store.records import Document, Entity, Reading, check_entities
 
 READS = 2_000

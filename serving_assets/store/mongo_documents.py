@@ -20,8 +20,8 @@ from json.encoder import encode_basestring
 from typing import Any
 
 from serving_assets.errors import InputError
-from serving_assets.store.control import Control, Ranges
-from serving_assets.store.reading import REWRITE
+from serving_assets.store.control_record import Control, Ranges
+from serving_assets.store.read import REWRITE
 from serving_assets.store.records import Document, Entity, StoreError
 
 Fields = dict[str, Any]

@@ -1,6 +1,6 @@
 """The interface of an online store: a few primitives to implement, and the verbs that every store gets from them.
 
-Here: what an implementation must promise. Not here: the algorithms on top (reading.py, publish.py, upkeep.py), nor
+Here: what an implementation must promise. Not here: the algorithms on top (read.py, publish.py, maintain.py), nor
 any one database's notions.
 
 A store keeps, per collection, one control record and one document per entity. The protocol asks for no transaction
@@ -15,8 +15,9 @@ from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Self
 
-from serving_assets.store import reading, upkeep
-from serving_assets.store.control import ROLLBACK, Control, Occasion, Ranges
+from serving_assets.store import maintain
+from serving_assets.store import read as reading
+from serving_assets.store.control_record import ROLLBACK, Control, Occasion, Ranges
 from serving_assets.store.records import BareChange, Document, Entity, Reading
 
 
@@ -125,7 +126,7 @@ class OnlineStore(ABC):
             StoreError: a publish was killed since, or there is no previous generation: republish the older snapshot
                 instead.
         """
-        return upkeep.rollback(self, collection, occasion, to)
+        return maintain.rollback(self, collection, occasion, to)
 
     def set_pin(self, collection: str, occasion: Occasion) -> Control:
         """Pin the active generation with `occasion.pin`, or with None unpin it, in one write.
@@ -136,14 +137,14 @@ class OnlineStore(ABC):
             ConflictError: somebody publishes at this moment.
             StoreError: nothing has been published.
         """
-        return upkeep.set_pin(self, collection, occasion)
+        return maintain.set_pin(self, collection, occasion)
 
     def remove_tombstones(self, collection: str, *, grace_seconds: float = reading.TOMBSTONE_GRACE_SECONDS) -> int:
         """Delete the tombstones that neither the active nor the previous generation needs; returns how many.
 
         Does nothing until the active generation is `grace_seconds` old: a read that began before may still need them.
         """
-        return upkeep.remove_tombstones(self, collection, grace_seconds)
+        return maintain.remove_tombstones(self, collection, grace_seconds)
 
     def __enter__(self) -> Self:
         return self

@@ -1,7 +1,7 @@
 """The writer's side of the protocol: one new generation, invisible until a single write flips it in.
 
 Here: its steps: lease, writing, repair, verification, flip. Not here: their order (publish.py), what the documents
-say (the lake), which slot a reader takes (reading.py), and rollback (upkeep.py).
+say (the lake), which slot a reader takes (read.py), and rollback (maintain.py).
 
 Why it is safe, whoever is killed or wakes up late:
 
@@ -24,10 +24,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from serving_assets.errors import ConflictError
-from serving_assets.store.control import PUBLISH, Control, Generation, Lease, Occasion, with_void
+from serving_assets.store.control_record import PUBLISH, Control, Generation, Lease, Occasion, with_void
 from serving_assets.store.digest import MODULUS, columns_digest
+from serving_assets.store.maintain import held_by
 from serving_assets.store.protocol import OnlineStore
-from serving_assets.store.reading import REWRITE, Stale, visible
+from serving_assets.store.read import REWRITE, Stale, visible
 from serving_assets.store.records import (
     BareChange,
     DisagreementError,
@@ -37,7 +38,6 @@ from serving_assets.store.records import (
     Target,
     check_entities,
 )
-from serving_assets.store.upkeep import held_by
 
 LEASE_SECONDS = 300.0
 SAMPLE_PER_BATCH = 5

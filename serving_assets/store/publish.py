@@ -12,7 +12,7 @@ from dataclasses import replace
 from itertools import islice
 
 from serving_assets.failpoints import failpoint
-from serving_assets.store.control import PUBLISH, Control, Occasion
+from serving_assets.store.control_record import PUBLISH, Control, Occasion
 from serving_assets.store.protocol import OnlineStore
 from serving_assets.store.publication import LEASE_SECONDS, Publication, refuse_pinned
 from serving_assets.store.records import BareChange, PublishReport, Target

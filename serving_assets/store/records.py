@@ -1,7 +1,7 @@
 """The records that the online store's protocol speaks in.
 
 Here: what a caller hands over, what a reader gets back, and the documents between. Not here: the control record
-(control.py), what happens to them (reading.py, publish.py) or how they are kept (one module per implementation).
+(control_record.py), what happens to them (read.py, publish.py) or how they are kept (one module per implementation).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from serving_assets.errors import InputError, ServingAssetsError
-from serving_assets.store.control import Control, Pin
+from serving_assets.store.control_record import Control, Pin
 
 Entity = int | str
 """The id of a document. Its type counts: `1` and `"1"` are two documents."""

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from serving_assets.store.control import Control, Ranges
+from serving_assets.store.control_record import Control, Ranges
 from serving_assets.store.protocol import OnlineStore
 from serving_assets.store.records import BareChange, Document, Entity, StoreError
 from serving_assets.store.sqlite_file import SqliteFile

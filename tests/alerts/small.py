@@ -18,7 +18,7 @@ from dagster._core.events import AssetMaterializationPlannedData
 from serving_assets.alerts.book import AlertBook
 from serving_assets.alerts.file import AlertsFile
 from serving_assets.catalog.discovery import Catalog
-from serving_assets.pipeline.operations.alerts import Look, look
+from serving_assets.pipeline.observing.alert_sensor import Look, look
 from serving_assets.pipeline.platform import Platform
 from serving_assets.settings import Settings
 from tests.pipeline.slice import QUIET_INSTANCE

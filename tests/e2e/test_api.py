@@ -21,9 +21,9 @@ import pytest
 from pymongo import MongoClient
 
 from serving_assets.catalog.spec import DAY
-from serving_assets.engines.query import Input, Query, Target
+from serving_assets.engines.protocol import Input, Query, Target
 from serving_assets.lake import DayRange
-from serving_assets.pipeline.operations.fallback_gap import fallback_gap
+from serving_assets.pipeline.observing.fallback_gap import fallback_gap
 from serving_assets.settings import PROJECT
 from tests.e2e.real import CATALOG, FALLBACK, RealBench, make, yesterday
 from tests.pipeline.slice import NAME

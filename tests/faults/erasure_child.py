@@ -12,19 +12,19 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from serving_assets.failpoints import VARIABLE
-from serving_assets.pipeline import erasures
-from serving_assets.pipeline.operations.erasure import erase
-from serving_assets.pipeline.operations.retention import retain
+from serving_assets.pipeline.privacy import erasure_register
+from serving_assets.pipeline.privacy.erase_person import erase
+from serving_assets.pipeline.privacy.retention import retain
 from tests.pipeline.slice import Bench, small_catalog
 
 KEY = "household_id"
 PATIENCE = 240
-PRELOADED = ["serving_assets.pipeline.build", "tests.faults.erasure_child"]
+PRELOADED = ["serving_assets.pipeline.definitions", "tests.faults.erasure_child"]
 
 
 def forget(bench: Bench, person: int) -> None:
     """Erase a person, or go on with it."""
-    erase(bench.platform, [erasures.ask(bench.platform, KEY, person)])
+    erase(bench.platform, [erasure_register.ask(bench.platform, KEY, person)])
 
 
 def clean_up(bench: Bench, days: int) -> None:

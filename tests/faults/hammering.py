@@ -24,8 +24,8 @@ from typing import Any
 
 from serving_assets.errors import ConflictError
 from serving_assets.failpoints import VARIABLE
-from serving_assets.serving.collection import LAG_SECONDS, Collection
-from serving_assets.serving.reader import open_reader
+from serving_assets.serving.reading.collection import LAG_SECONDS, Collection
+from serving_assets.serving.reading.reader import open_reader
 from serving_assets.store import Found, OnlineStore, PinnedError, open_store
 from tests.store.children import C, day, held, publish_version
 

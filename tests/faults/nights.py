@@ -21,20 +21,20 @@ import dagster as dg
 import duckdb
 
 from serving_assets.catalog.discovery import BoundUseCase
-from serving_assets.engines.query import Input, Query
+from serving_assets.engines.protocol import Input, Query
 from serving_assets.failpoints import VARIABLE
 from serving_assets.lake import DayRange
-from serving_assets.pipeline.build import build_defs
-from serving_assets.pipeline.operations import backfill
-from serving_assets.pipeline.operations.runs import Outcome
-from serving_assets.pipeline.snapshot import collections_of
-from serving_assets.pipeline.workspace import Workspace
+from serving_assets.local_runner import backfill_steps
+from serving_assets.local_runner.run_assets import Outcome
+from serving_assets.local_runner.workspace import Workspace
+from serving_assets.pipeline.definitions import build_defs
+from serving_assets.pipeline.publishing.published_documents import collections_of
 from serving_assets.settings import PROJECT
 from tests.pipeline.slice import DAY, NAME, Bench, copy_of, small_catalog
 
 NIGHT = DAY + timedelta(days=1)
 PATIENCE = 240
-PRELOADED = ["serving_assets.pipeline.build", "tests.faults.nights", "mlflow", "onnxruntime"]
+PRELOADED = ["serving_assets.pipeline.definitions", "tests.faults.nights", "mlflow", "onnxruntime"]
 VOLATILE = (
     *("_ingested_at", "scored_at", "run_id"),
     *("generation", "published_at", "activated_at", "decided_by", "writer", "snapshot_version", "features_version"),
@@ -45,11 +45,11 @@ HISTORIC, PUBLICATIONS = f"{NAME}/historic", f"{NAME}/publications"
 Part = Callable[[Workspace, BoundUseCase], list[Outcome]]
 PARTS: Mapping[str, Part] = {
     "tables": lambda w, u: list(
-        backfill.backfill_tables(w.defs, w.instance, w.catalog, u, DayRange(NIGHT, NIGHT)),
+        backfill_steps.backfill_tables(w.defs, w.instance, w.catalog, u, DayRange(NIGHT, NIGHT)),
     ),
-    "scores": lambda w, u: list(backfill.backfill_predictions(w.defs, w.instance, u, [NIGHT])),
-    "publication": lambda w, u: [backfill.publish(w.defs, w.instance, u)],
-    "training": lambda w, u: [backfill.train(w.defs, w.instance, u)],
+    "scores": lambda w, u: list(backfill_steps.backfill_predictions(w.defs, w.instance, u, [NIGHT])),
+    "publication": lambda w, u: [backfill_steps.publish(w.defs, w.instance, u)],
+    "training": lambda w, u: [backfill_steps.train(w.defs, w.instance, u)],
 }
 """The parts of the night's work; the first three make one another's input, in this order."""
 

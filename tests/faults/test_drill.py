@@ -24,8 +24,8 @@ from drill.faults import FAULTS
 from drill.watcher import NOBODY, Right
 from drill.world import World
 from serving_assets.demo import DAILY
-from serving_assets.pipeline.operations.alerts import look
-from serving_assets.pipeline.operations.runs import run_assets
+from serving_assets.local_runner.run_assets import run_assets
+from serving_assets.pipeline.observing.alert_sensor import look
 from tests.pipeline.conftest import bench
 from tests.pipeline.slice import DAY, Bench
 

@@ -7,7 +7,7 @@ from signal import SIGKILL
 import pytest
 
 from serving_assets.failpoints import FAILPOINTS
-from serving_assets.pipeline import erasures
+from serving_assets.pipeline.privacy import erasure_register
 from tests.faults.erasure_child import KEY, clean_up, exit_code, forget
 from tests.pipeline.persons import left, others, person_of
 from tests.pipeline.slice import Bench, copy_of
@@ -63,8 +63,8 @@ def test_an_erasure_that_is_killed_again_and_again_ends_like_an_undisturbed_one(
         assert others(bench, person) == before, kill
 
     assert exit_code(forget, bench, person, "") == 0
-    request = erasures.request_of(bench.platform, KEY, person)
-    expected = erasures.request_of(undisturbed.platform, KEY, person)
+    request = erasure_register.request_of(bench.platform, KEY, person)
+    expected = erasure_register.request_of(undisturbed.platform, KEY, person)
     assert request is not None
     assert expected is not None
     assert request.removed == expected.removed

@@ -13,13 +13,18 @@ from functools import cached_property
 from multiprocessing import get_context
 from pathlib import Path
 
-from serving_assets.engines.query import Input, Query
+from serving_assets.engines.protocol import Input, Query
 from serving_assets.failpoints import VARIABLE
-from serving_assets.pipeline.operations.restore import restore
-from serving_assets.pipeline.operations.rollback import RolledBack, Wish, resume, roll_back
-from serving_assets.pipeline.publications import Publications
-from serving_assets.pipeline.publishing import Publisher, parity_with
-from serving_assets.pipeline.snapshot import Collection, newest_snapshot, predictions_of, snapshot_of
+from serving_assets.pipeline.publishing.activation_log import Publications
+from serving_assets.pipeline.publishing.published_documents import (
+    Collection,
+    newest_snapshot,
+    predictions_of,
+    snapshot_of,
+)
+from serving_assets.pipeline.publishing.publisher import Publisher, parity_with
+from serving_assets.pipeline.publishing.restore import restore
+from serving_assets.pipeline.publishing.rollback import RolledBack, Wish, resume, roll_back
 from serving_assets.store import Control, Entity, Occasion
 from tests.pipeline.slice import Bench, small_catalog
 

@@ -12,13 +12,13 @@ from datetime import datetime
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from serving_assets.engines.query import Input, Query
+from serving_assets.engines.protocol import Input, Query
 from serving_assets.lake import DayRange
-from serving_assets.pipeline import erasures
-from serving_assets.pipeline.erasures import Request
-from serving_assets.pipeline.operations.erasure import erase, remains
-from serving_assets.pipeline.operations.traces import Left, holders
 from serving_assets.pipeline.platform import Platform
+from serving_assets.pipeline.privacy import erasure_register
+from serving_assets.pipeline.privacy.erase_person import erase, remains
+from serving_assets.pipeline.privacy.erasure_register import Request
+from serving_assets.pipeline.privacy.find_person import Left, holders
 from tests.pipeline.slice import DAY, Bench
 
 KEY = "household_id"
@@ -36,12 +36,12 @@ def person_of(bench: Bench) -> int:
 
 def forget(bench: Bench, person: int, now: datetime | None = None) -> Request:
     """Ask for the erasure and carry it out."""
-    return erase(bench.platform, [erasures.ask(bench.platform, KEY, person, now)], now)[0]
+    return erase(bench.platform, [erasure_register.ask(bench.platform, KEY, person, now)], now)[0]
 
 
 def left(platform: Platform, request: Request) -> list[Left]:
     """What still names the person, but for tombstones that wait for their time."""
-    found = remains(platform, KEY, erasures.subjects(platform, KEY, {request.subject}))
+    found = remains(platform, KEY, erasure_register.subjects(platform, KEY, {request.subject}))
     return [each for each in found if each.what != "empty tombstones"]
 
 

@@ -14,12 +14,12 @@ import dagster as dg
 import duckdb
 
 from serving_assets.catalog.discovery import BoundUseCase, Catalog, load_catalog
-from serving_assets.engines.query import Input, Query
+from serving_assets.engines.protocol import Input, Query
 from serving_assets.lake import DayRange, Where
-from serving_assets.pipeline.build import build_defs
-from serving_assets.pipeline.operations import backfill
-from serving_assets.pipeline.operations.jobs import TRAINING_STAGES, stage_keys
-from serving_assets.pipeline.operations.runs import Outcome, run_assets
+from serving_assets.local_runner import backfill_steps
+from serving_assets.local_runner.run_assets import Outcome, run_assets
+from serving_assets.pipeline.automation.jobs import TRAINING_STAGES, stage_keys
+from serving_assets.pipeline.definitions import build_defs
 from serving_assets.pipeline.platform import Platform
 from serving_assets.settings import PROJECT, Settings
 
@@ -159,7 +159,7 @@ class Bench:
 
     def tables(self, days: DayRange = DAYS) -> list[Outcome]:
         """Run raw and mapped tables over a range."""
-        return list(backfill.backfill_tables(self.defs, self.instance, self.catalog, self.use_case, days))
+        return list(backfill_steps.backfill_tables(self.defs, self.instance, self.catalog, self.use_case, days))
 
     def train(self) -> Outcome:
         """Run the training job's assets."""

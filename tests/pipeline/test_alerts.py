@@ -10,8 +10,8 @@ import pytest
 from serving_assets.alerts.book import AlertBook
 from serving_assets.alerts.file import AlertsFile
 from serving_assets.alerts.records import Incident
-from serving_assets.pipeline.operations.alerts import look
-from serving_assets.pipeline.operations.runs import run_assets
+from serving_assets.local_runner.run_assets import run_assets
+from serving_assets.pipeline.observing.alert_sensor import look
 from tests.pipeline.slice import DAY, NAME, Bench
 from tests.pipeline.spoiling import spoil_lines
 from tests.pipeline.ticks import at, entered, made, sensor_tick

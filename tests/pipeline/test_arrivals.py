@@ -17,8 +17,8 @@ import pytest
 from dagster._core.test_utils import freeze_time
 
 from serving_assets.lake import DayRange
-from serving_assets.pipeline.operations.arrivals import Memory, evaluate
-from serving_assets.pipeline.operations.under_way import days_of
+from serving_assets.pipeline.automation.arrivals_sensor import Memory, evaluate
+from serving_assets.pipeline.automation.runs_in_flight import days_of
 from serving_assets.pipeline.platform import Platform
 from serving_assets.settings import Settings
 from tests.pipeline.daemons import run_sensor

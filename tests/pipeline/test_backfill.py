@@ -22,11 +22,11 @@ from hypothesis import strategies as st
 from serving_assets.commands.backfill import run_backfill
 from serving_assets.errors import InputError
 from serving_assets.lake import DayRange
-from serving_assets.pipeline.operations import backfill, backfills
-from serving_assets.pipeline.operations.backfill import Phase
-from serving_assets.pipeline.operations.jobs import DAYS_TAG
-from serving_assets.pipeline.operations.runs import Outcome, this_process
-from serving_assets.pipeline.workspace import Workspace
+from serving_assets.local_runner import backfill, backfill_steps
+from serving_assets.local_runner.backfill_steps import Phase
+from serving_assets.local_runner.run_assets import Outcome, this_process
+from serving_assets.local_runner.workspace import Workspace
+from serving_assets.pipeline.automation.jobs import DAYS_TAG
 from tests.pipeline.daemons import LOGGER, code_location, daemon_instance
 from tests.pipeline.slice import DAY, NAME, Bench
 
@@ -61,7 +61,7 @@ def stages(outcome: Outcome) -> list[str]:
 def test_chunks_are_the_range_in_pieces(first: date, days: int, size: int) -> None:
     """The chunks of a range follow each other without a gap, none is longer than allowed, all but the last are full."""
     whole = DayRange(first, first + timedelta(days=days - 1))
-    found = backfill.chunks(whole, size)
+    found = backfill_steps.chunks(whole, size)
     assert [day for chunk in found for day in chunk.days()] == list(whole.days())
     assert {len(chunk) for chunk in found[:-1]} <= {size}
     assert len(found[-1]) <= size
@@ -91,20 +91,20 @@ def test_a_day_whose_file_is_missing_fails_alone(bench: Bench) -> None:
         RANGE.last,
         DAY,
     }
-    (found,) = backfills.all_backfills(bench.instance)
-    progress = backfills.progress_of(bench.instance, found.id)
+    (found,) = backfill.all_backfills(bench.instance)
+    progress = backfill.progress_of(bench.instance, found.id)
     assert (found.state, sorted(progress.scored), progress.published) == ("ended", [RANGE.first, RANGE.last], True)
     assert progress.failed == {date(2017, 5, 27): failed.run_id}
 
 
 def test_what_is_wrong_with_all_days_is_not_tried_day_by_day(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """When a few days have failed alone, the rest fails in pieces: 16 days cost 9 runs here, not 31."""
-    monkeypatch.setattr(backfill, "MOST_BAD_DAYS", 2)
+    monkeypatch.setattr(backfill_steps, "MOST_BAD_DAYS", 2)
     whole = DayRange(DAY - timedelta(days=15), DAY)
     for day in whole.days():
         bench.landed("coupon_redemptions", day).unlink()
     before = bench.instance.get_runs_count()
-    done = list(backfill.backfill_tables(bench.defs, bench.instance, bench.catalog, bench.use_case, whole))
+    done = list(backfill_steps.backfill_tables(bench.defs, bench.instance, bench.catalog, bench.use_case, whole))
     assert [len(outcome.days or whole) for outcome in done] == [1, 1, 2, 4, 8]
     assert not any(outcome.success for outcome in done)
     assert bench.instance.get_runs_count() - before == 9
@@ -113,48 +113,48 @@ def test_what_is_wrong_with_all_days_is_not_tried_day_by_day(bench: Bench, monke
 def test_a_backfill_is_paused_and_resumed(bench: Bench) -> None:
     """Paused after its first day it stops; resumed, even by another process, it does the rest and publishes once."""
     workspace = BenchWorkspace(bench)
-    ordered = backfills.order(bench.instance, bench.use_case, RANGE, only_tables=False)
+    ordered = backfill.order(bench.instance, bench.use_case, RANGE, only_tables=False)
     made: list[tuple[Phase, Outcome]] = []
-    for phase, outcome in backfills.carry_out(workspace, ordered):
+    for phase, outcome in backfill.carry_out(workspace, ordered):
         made.append((phase, outcome))
         if phase is Phase.PREDICTIONS:
-            backfills.pause(bench.instance, ordered.id)
-    paused = backfills.backfill_of(bench.instance, ordered.id)
-    progress = backfills.progress_of(bench.instance, ordered.id)
+            backfill.pause(bench.instance, ordered.id)
+    paused = backfill.backfill_of(bench.instance, ordered.id)
+    progress = backfill.progress_of(bench.instance, ordered.id)
     assert (paused.state, sorted(progress.scored), progress.published) == ("paused", [RANGE.first], False)
-    assert backfills.running_backfill(bench.instance, NAME) is None
-    made += backfills.carry_out(workspace, paused)
+    assert backfill.running_backfill(bench.instance, NAME) is None
+    made += backfill.carry_out(workspace, paused)
     days = {phase: [outcome.days for each, outcome in made if each is phase] for phase in Phase}
     assert days == {
         Phase.TABLES: [RANGE],
         Phase.PREDICTIONS: [DayRange(day, day) for day in RANGE.days()],
         Phase.PUBLICATION: [None],
     }
-    assert backfills.backfill_of(bench.instance, ordered.id).state == "ended"
+    assert backfill.backfill_of(bench.instance, ordered.id).state == "ended"
 
 
 def test_a_killed_backfill_is_known_and_goes_on(bench: Bench) -> None:
     """A backfill whose process is gone is interrupted; one that another process carries out cannot be taken over."""
     workspace = BenchWorkspace(bench)
-    ordered = backfills.order(bench.instance, bench.use_case, RANGE, only_tables=True)
+    ordered = backfill.order(bench.instance, bench.use_case, RANGE, only_tables=True)
     host = this_process().rpartition(":")[0]
-    backfills._enter(bench.instance, replace(ordered, process=f"{host}:{2**22 + 1}"))
-    killed = backfills.backfill_of(bench.instance, ordered.id)
+    backfill._enter(bench.instance, replace(ordered, process=f"{host}:{2**22 + 1}"))
+    killed = backfill.backfill_of(bench.instance, ordered.id)
     assert killed.state == "interrupted"
     with pytest.raises(InputError, match="interrupted"):
-        backfills.pause(bench.instance, ordered.id)
-    tags = {backfills.BACKFILL_TAG: ordered.id}
+        backfill.pause(bench.instance, ordered.id)
+    tags = {backfill.BACKFILL_TAG: ordered.id}
     run = create_run_for_test(bench.instance, tags=tags, status=dg.DagsterRunStatus.STARTED)
     with pytest.raises(InputError, match="elsewhere:7"):
-        next(backfills.carry_out(workspace, replace(killed, process="elsewhere:7")))
+        next(backfill.carry_out(workspace, replace(killed, process="elsewhere:7")))
     bench.instance.report_run_failed(run)
-    assert [outcome.success for _, outcome in backfills.carry_out(workspace, killed)] == [True]
-    assert backfills.backfill_of(bench.instance, ordered.id).state == "ended"
+    assert [outcome.success for _, outcome in backfill.carry_out(workspace, killed)] == [True]
+    assert backfill.backfill_of(bench.instance, ordered.id).state == "ended"
 
 
 def test_a_backfill_gives_way_to_what_readers_wait_for(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """While a run of single days of the use case is at work, a backfill begins no further run."""
-    monkeypatch.setattr(backfills, "POLL_SECONDS", 0.0)
+    monkeypatch.setattr(backfill, "POLL_SECONDS", 0.0)
     workspace, waited = BenchWorkspace(bench), list[str]()
     daily = create_run_for_test(bench.instance, tags={DAYS_TAG: NAME}, status=dg.DagsterRunStatus.STARTED)
 
@@ -164,8 +164,8 @@ def test_a_backfill_gives_way_to_what_readers_wait_for(bench: Bench, monkeypatch
             bench.instance.report_run_canceled(daily)
 
     one = DayRange(RANGE.first, RANGE.first)
-    ordered = backfills.order(bench.instance, bench.use_case, one, only_tables=False)
-    assert len(list(backfills.carry_out(workspace, ordered, told))) == 3
+    ordered = backfill.order(bench.instance, bench.use_case, one, only_tables=False)
+    assert len(list(backfill.carry_out(workspace, ordered, told))) == 3
     assert waited == [daily.run_id] * 3
 
 
@@ -174,10 +174,10 @@ def test_a_bad_day_fails_alone(bench: Bench) -> None:
     bad = date(2017, 5, 27)
     late = "SELECT * REPLACE (TIMESTAMPTZ '2017-05-28 04:00:00+00' AS last_purchased_at) FROM t"
     bench.rewrite("mapped/household_days", late, {"day": bad})
-    done = list(backfill.backfill_predictions(bench.defs, bench.instance, bench.use_case, RANGE.days()))
+    done = list(backfill_steps.backfill_predictions(bench.defs, bench.instance, bench.use_case, RANGE.days()))
     assert [outcome.success for outcome in done] == [True, False, True]
     assert "point_in_time" in done[1].failures[0]
-    assert backfill.publish(bench.defs, bench.instance, bench.use_case).success
+    assert backfill_steps.publish(bench.defs, bench.instance, bench.use_case).success
     kept = bench.rows("historic", "DISTINCT scored_for")
     assert [row["scored_for"] for row in kept] == [RANGE.first, RANGE.last, DAY]
 

@@ -15,9 +15,9 @@ import pytest
 from dagster._core.test_utils import create_run_for_test
 
 from serving_assets.lake import DayRange
-from serving_assets.pipeline.operations.backfills import BACKFILL_TAG, _enter, order
-from serving_assets.pipeline.operations.runs import this_process
-from serving_assets.pipeline.operations.survey import given_up, newest_due, survey
+from serving_assets.local_runner.backfill import BACKFILL_TAG, _enter, order
+from serving_assets.local_runner.run_assets import this_process
+from serving_assets.pipeline.automation.gaps import given_up, newest_due, survey
 from tests.pipeline.slice import DAY, NAME, Bench
 from tests.pipeline.ticks import at, carried_out, entered, made, schedule_tick, sensor_tick
 

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from serving_assets.catalog.compute import Compute
 from serving_assets.catalog.discovery import Catalog, load_catalog
-from serving_assets.pipeline.build import build_defs
+from serving_assets.pipeline.definitions import build_defs
 from serving_assets.pipeline.platform import Platform
 from serving_assets.pipeline.stages.step import Step, stage_asset
 from serving_assets.settings import PROJECT, Settings

@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime
 import dagster as dg
 import pytest
 
-from serving_assets.pipeline.operations.costs import Costs, Month, dearest, month_of
+from serving_assets.pipeline.observing.costs import Costs, Month, dearest, month_of
 from serving_assets.pipeline.prices import GIB, Prices
 from serving_assets.settings import Settings
 from tests.pipeline.slice import DAY, DAYS, NAME, Bench

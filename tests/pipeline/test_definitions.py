@@ -13,7 +13,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from serving_assets.pipeline.build import build_defs
+from serving_assets.pipeline.definitions import build_defs
 from serving_assets.settings import Settings
 from tests.pipeline.outline import outline
 

@@ -12,16 +12,16 @@ import pytest
 from typer.testing import CliRunner
 
 from serving_assets.cli import app
-from serving_assets.engines.rows import delete_rows
+from serving_assets.engines.delete_rows import delete_rows
 from serving_assets.errors import InputError, ServingAssetsError
 from serving_assets.lake import DayRange
-from serving_assets.pipeline import erasures
-from serving_assets.pipeline.operations.erasure import SWEPT_AGAIN, due, erase, remains
-from serving_assets.pipeline.operations.retention import retain
-from serving_assets.pipeline.operations.rollback import Wish, roll_back
-from serving_assets.pipeline.operations.trace import trace
-from serving_assets.pipeline.publishing import parity_with
-from serving_assets.pipeline.snapshot import collections_of, snapshot_of
+from serving_assets.pipeline.observing.prediction_provenance import trace
+from serving_assets.pipeline.privacy import erasure_register
+from serving_assets.pipeline.privacy.erase_person import SWEPT_AGAIN, due, erase, remains
+from serving_assets.pipeline.privacy.retention import retain
+from serving_assets.pipeline.publishing.published_documents import collections_of, snapshot_of
+from serving_assets.pipeline.publishing.publisher import parity_with
+from serving_assets.pipeline.publishing.rollback import Wish, roll_back
 from serving_assets.settings import get_settings
 from tests.pipeline.persons import KEY, Erased, deliver_twice, forget, left, others, person_of
 from tests.pipeline.slice import DAY, NAME, Bench, copy_of
@@ -75,7 +75,7 @@ def test_the_receipt_counts_and_names_nobody(erased: Erased) -> None:
     for table, count in removed.items():
         assert count > 0
         assert table in erased.before or table in {c.name for c in collections_of(erased.bench.use_case)}
-    row = erased.bench.table_rows(erasures.REGISTER)[0]
+    row = erased.bench.table_rows(erasure_register.REGISTER)[0]
     assert str(erased.person) not in {str(value) for value in row.values()}
     assert KEY not in json.loads(str(row["removed"]))
 
@@ -150,7 +150,7 @@ def test_snapshots_landed_anew_leave_the_person_out(after: Erased) -> None:
 def test_the_last_trace_goes_with_its_tombstone(after: Erased) -> None:
     """The empty tombstone, which holds the key alone, is removed when no read can need it any more."""
     platform = after.bench.platform
-    subjects = erasures.subjects(platform, KEY, {after.request.subject})
+    subjects = erasure_register.subjects(platform, KEY, {after.request.subject})
     (tombstone, *_) = remains(platform, KEY, subjects)
     assert (tombstone.what, tombstone.where, tombstone.count) == ("empty tombstones", NAME, 1)
     (document,) = platform.store.documents(NAME, [after.person]).values()
@@ -201,7 +201,7 @@ def test_a_legal_delay_is_waited_for(bench: Bench) -> None:
     person, now = person_of(bench), datetime.now(UTC)
     waiting = Bench(bench.root, bench.catalog)
     waiting.__dict__["settings"] = bench.settings.model_copy(update={"erasure_delay_days": 14})
-    request = erasures.ask(waiting.platform, KEY, person)
+    request = erasure_register.ask(waiting.platform, KEY, person)
     assert due(waiting.platform, now + timedelta(days=13)) == []
     assert [outcome.failures for outcome in waiting.tables(DayRange(DAY, DAY))] == [()]
     assert person in waiting.documents()
@@ -233,7 +233,7 @@ def test_a_pinned_generation_stays_pinned(bench: Bench) -> None:
 @pytest.mark.parametrize("loss", ["gone", "another"])
 def test_without_its_secret_nothing_is_landed(after: Erased, loss: str) -> None:
     """Where erased persons could not be recognised, landing is refused rather than bringing them back."""
-    secret = after.bench.settings.data_dir / erasures.SECRET_FILE
+    secret = after.bench.settings.data_dir / erasure_register.SECRET_FILE
     assert secret.stat().st_mode & 0o077 == 0
     secret.unlink()
     if loss == "another":
@@ -259,7 +259,7 @@ def test_a_file_that_nobody_finished_is_not_passed_over(after: Erased) -> None:
 def test_an_unknown_key_is_told_the_known_ones(bench: Bench) -> None:
     """A key that no use case has is refused with those that exist."""
     with pytest.raises(InputError, match=r"No use case has an entity key 'person'.*household_id"):
-        erasures.ask(bench.platform, "person", 1)
+        erasure_register.ask(bench.platform, "person", 1)
 
 
 def test_somebody_nobody_knows_is_erased_without_a_trace(bench: Bench) -> None:

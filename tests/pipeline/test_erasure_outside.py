@@ -8,8 +8,8 @@ import pytest
 
 from serving_assets.catalog.serve import LOG_FOLDER
 from serving_assets.errors import ServingAssetsError
-from serving_assets.pipeline import erasures
-from serving_assets.pipeline.operations.erasure import erase
+from serving_assets.pipeline.privacy import erasure_register
+from serving_assets.pipeline.privacy.erase_person import erase
 from tests.pipeline.persons import KEY, left, person_of
 from tests.pipeline.slice import NAME, Bench
 from tests.pipeline.spoiling import alter_documents
@@ -28,7 +28,7 @@ def test_answers_that_the_api_noted_go_too(bench: Bench) -> None:
     (day / "host-1-1.ndjson").write_text("".join(lines) + '{"use_case": "cut sh')
     (day / ".host-1-2.ndjson.part").write_text(lines[0] + lines[0][:20])
 
-    request = erasures.ask(bench.platform, KEY, person)
+    request = erasure_register.ask(bench.platform, KEY, person)
     with pytest.raises(ServingAssetsError, match=f"complete: 1 answers of {LOG_FOLDER}.*within five minutes"):
         erase(bench.platform, [request])
     assert [(found.what, found.count) for found in left(bench.platform, request)] == [("answers", 1)]

@@ -15,8 +15,8 @@ from dagster._core.test_utils import freeze_time
 from dagster._daemon.freshness import FreshnessDaemon
 
 from serving_assets.catalog.spec import Daily
-from serving_assets.pipeline.build import build_defs
-from serving_assets.pipeline.operations.freshness import freshness_policies, state_of
+from serving_assets.pipeline.automation.freshness_policies import freshness_policies, state_of
+from serving_assets.pipeline.definitions import build_defs
 from serving_assets.settings import Settings
 from tests.pipeline.daemons import code_location, daemon_instance
 from tests.pipeline.slice import NAME, Bench, small_catalog

@@ -13,7 +13,7 @@ from datetime import date
 import dagster as dg
 import pytest
 
-from serving_assets.pipeline.operations.runs import Outcome, run_assets
+from serving_assets.local_runner.run_assets import Outcome, run_assets
 from serving_assets.pipeline.stages import step
 from serving_assets.store import Publication
 from tests.pipeline.slice import DAY, NAME, Bench

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from serving_assets.lake import DayRange
-from serving_assets.pipeline.operations.runs import Outcome, run_assets
+from serving_assets.local_runner.run_assets import Outcome, run_assets
 from tests.pipeline.slice import DAY, NAME, Bench
 from tests.pipeline.spoiling import (
     alter_documents,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from serving_assets.engines.query import Input
+from serving_assets.engines.protocol import Input
 from serving_assets.pipeline.checks.latest import check_agrees_with_history
 from serving_assets.pipeline.stages.historic import historic_columns
 from serving_assets.pipeline.stages.latest import merge_latest, merged_history, plan_merge

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from serving_assets.pipeline.operations.restore import restore
-from serving_assets.pipeline.snapshot import predictions_of
+from serving_assets.pipeline.publishing.published_documents import predictions_of
+from serving_assets.pipeline.publishing.restore import restore
 from serving_assets.store.mongo import MongoStore
 from tests.pipeline.generations import published
 from tests.pipeline.persons import forget, left, person_of

@@ -17,7 +17,7 @@ import pytest
 from serving_assets.catalog.checks import Checks
 from serving_assets.catalog.discovery import load_catalog
 from serving_assets.lake import DayRange
-from serving_assets.pipeline.operations.runs import Outcome, run_assets
+from serving_assets.local_runner.run_assets import Outcome, run_assets
 from serving_assets.settings import PROJECT
 from tests.pipeline.slice import DAY, NAME, Bench
 from tests.pipeline.spoiling import alter_documents, go_wild, replace_lines, tables_of_day

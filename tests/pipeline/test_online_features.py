@@ -13,7 +13,7 @@ import pytest
 from serving_assets.catalog.binding import bind_use_case
 from serving_assets.catalog.spec import OnlineFeatures
 from serving_assets.errors import DeclarationError
-from serving_assets.pipeline.snapshot import features_of
+from serving_assets.pipeline.publishing.published_documents import features_of
 from serving_assets.settings import PROJECT
 from tests.pipeline.slice import DAY, NAME, Bench
 

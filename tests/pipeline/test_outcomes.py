@@ -6,7 +6,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from serving_assets.pipeline.operations.runs import run_assets
+from serving_assets.local_runner.run_assets import run_assets
 
 
 @dg.resource

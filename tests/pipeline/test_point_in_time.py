@@ -12,7 +12,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from serving_assets.engines.query import Query
+from serving_assets.engines.protocol import Query
 from serving_assets.lake import DayRange
 from serving_assets.pipeline.stages.training import training_query
 from tests.pipeline.slice import DAYS, Bench

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from serving_assets.pipeline.snapshot import Snapshot
+from serving_assets.pipeline.publishing.published_documents import Snapshot
 from tests.pipeline.slice import NAME, Bench
 
 

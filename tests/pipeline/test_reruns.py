@@ -20,7 +20,7 @@ from dagster._core.execution.api import execute_run
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from serving_assets.pipeline.operations.runs import QUIET
+from serving_assets.local_runner.run_assets import QUIET
 from tests.pipeline.slice import DAYS as ALL_DAYS
 from tests.pipeline.slice import NAME, Bench, copy_of, small_catalog
 

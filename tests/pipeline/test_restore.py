@@ -11,10 +11,10 @@ import pytest
 
 from serving_assets.commands.show import look_up
 from serving_assets.errors import InputError
-from serving_assets.pipeline.operations.restore import restore, restore_all
-from serving_assets.pipeline.operations.rollback import resume
-from serving_assets.pipeline.operations.status import gather
-from serving_assets.pipeline.snapshot import features_of
+from serving_assets.pipeline.observing.status import gather
+from serving_assets.pipeline.publishing.published_documents import features_of
+from serving_assets.pipeline.publishing.restore import restore, restore_all
+from serving_assets.pipeline.publishing.rollback import resume
 from serving_assets.store import Change, StoreError
 from tests.pipeline.generations import Generations, done_by_a_process, published
 from tests.pipeline.slice import NAME, Bench

@@ -9,17 +9,22 @@ from pathlib import Path
 
 import pytest
 
-from serving_assets.engines.rows import delete_rows
+from serving_assets.engines.delete_rows import delete_rows
 from serving_assets.errors import InputError
 from serving_assets.lake import Lake
-from serving_assets.pipeline import erasures
-from serving_assets.pipeline.operations.retention import Removed, retain
-from serving_assets.pipeline.operations.rollback import Wish, roll_back
 from serving_assets.pipeline.platform import Platform
-from serving_assets.pipeline.publications import Publications
-from serving_assets.pipeline.publishing import Publisher
-from serving_assets.pipeline.snapshot import Collection, newest_snapshot, predictions_of, snapshot_of
-from serving_assets.store.control import PUBLISH
+from serving_assets.pipeline.privacy import erasure_register
+from serving_assets.pipeline.privacy.retention import Removed, retain
+from serving_assets.pipeline.publishing.activation_log import Publications
+from serving_assets.pipeline.publishing.published_documents import (
+    Collection,
+    newest_snapshot,
+    predictions_of,
+    snapshot_of,
+)
+from serving_assets.pipeline.publishing.publisher import Publisher
+from serving_assets.pipeline.publishing.rollback import Wish, roll_back
+from serving_assets.store.control_record import PUBLISH
 from tests.pipeline.slice import Bench
 
 NOW = datetime.now(UTC)
@@ -138,7 +143,7 @@ def test_tombstones_go_when_no_read_can_need_them(
 ) -> None:
     """Documents that were removed leave no trace once their generation has rested."""
     assert of(retain(bench.platform), "tombstones") == {}
-    monkeypatch.setattr("serving_assets.store.upkeep.datetime", _in(timedelta(hours=2)))
+    monkeypatch.setattr("serving_assets.store.maintain.datetime", _in(timedelta(hours=2)))
     assert of(retain(bench.platform), "tombstones")[served.name].rows > 0
     visible = set(bench.documents())
     control = bench.platform.store.control(served.name)
@@ -173,10 +178,10 @@ def test_leftovers_of_killed_processes_go_when_they_are_old(bench: Bench, what: 
 
 def test_the_nightly_job_erases_and_retains(bench: Bench) -> None:
     """The job that runs every night carries out what is due, removes what is old, and tells both."""
-    erasures.ask(bench.platform, "household_id", 8)
+    erasure_register.ask(bench.platform, "household_id", 8)
     result = bench.defs.get_job_def("housekeeping").execute_in_process(instance=bench.instance)
     assert result.success
-    assert [request.erased_at is not None for request in erasures.requests(bench.platform)] == [True]
+    assert [request.erased_at is not None for request in erasure_register.requests(bench.platform)] == [True]
     outputs = {event.step_key: event for event in result.all_events if event.event_type_value == "STEP_OUTPUT"}
     told = {step: event.step_output_data.metadata for step, event in outputs.items()}
     assert told["erase_due"]["erased"].value == 1

@@ -10,7 +10,7 @@ import pytest
 
 from serving_assets.errors import ConflictError, InputError
 from serving_assets.failpoints import FAILPOINTS
-from serving_assets.pipeline.operations.rollback import Wish, roll_back
+from serving_assets.pipeline.publishing.rollback import Wish, roll_back
 from serving_assets.store import Change, Occasion, Publication
 from tests.pipeline.generations import ACTS, Generations, done_by_a_process, now, published
 from tests.pipeline.slice import DAY, NAME, Bench

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from serving_assets.pipeline.build import build_defs
-from serving_assets.pipeline.operations.runbooks import OF_THE_STATUS
-from serving_assets.pipeline.operations.subjects import FIRST_STEPS
+from serving_assets.pipeline.definitions import build_defs
+from serving_assets.pipeline.observing.finding_builder import FIRST_STEPS
+from serving_assets.pipeline.observing.runbooks import OF_THE_STATUS
 from serving_assets.settings import PROJECT, Settings
 
 PAGES = PROJECT / "docs" / "runbooks"

@@ -19,8 +19,8 @@ from dagster._utils.schedules import schedule_execution_time_iterator
 
 from serving_assets.catalog.spec import Daily
 from serving_assets.catalog.timing import minutes_from
-from serving_assets.pipeline.bookkeeping import unhurried_sqlite
-from serving_assets.pipeline.build import build_defs
+from serving_assets.local_runner.sqlite_speedups import unhurried_sqlite
+from serving_assets.pipeline.definitions import build_defs
 from serving_assets.settings import Settings
 from tests.pipeline.slice import NAME, small_catalog
 from tests.pipeline.ticks import NEW_YORK, entered, made, schedule_tick

@@ -17,9 +17,9 @@ import pytest
 from serving_assets.errors import ServingAssetsError
 from serving_assets.failpoints import VARIABLE
 from serving_assets.lake import DayRange
-from serving_assets.pipeline.operations.backfill import DAILY_TABLES
-from serving_assets.pipeline.operations.jobs import stage_keys
-from serving_assets.pipeline.operations.side_by_side import run_side_by_side
+from serving_assets.local_runner.backfill_steps import DAILY_TABLES
+from serving_assets.local_runner.worker_pool import run_side_by_side
+from serving_assets.pipeline.automation.jobs import stage_keys
 from serving_assets.settings import PROJECT
 from tests.pipeline.slice import Bench, copy_of
 
@@ -30,7 +30,7 @@ ORPHAN = """
 import os, signal
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
-from serving_assets.pipeline.operations.side_by_side import _begin
+from serving_assets.local_runner.worker_pool import _begin
 
 pool = ProcessPoolExecutor(1, get_context("spawn"), _begin, ({},))
 print(pool.submit(os.getpid).result(), flush=True)

@@ -14,7 +14,7 @@ from serving_assets.alerts.config import AlertConfig
 from serving_assets.alerts.file import AlertsFile
 from serving_assets.alerts.records import Finding, Key, Severity
 from serving_assets.cli import app
-from serving_assets.pipeline.operations.subjects import PLATFORM
+from serving_assets.pipeline.observing.finding_builder import PLATFORM
 from serving_assets.settings import PROJECT, get_settings
 from serving_assets.store.publication import Publication
 from tests.pipeline.slice import DAY, NAME, Bench

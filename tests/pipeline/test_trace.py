@@ -9,9 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from serving_assets.errors import InputError
-from serving_assets.pipeline.operations.restore import restore
-from serving_assets.pipeline.operations.trace import trace
-from serving_assets.pipeline.publications import standing
+from serving_assets.pipeline.observing.prediction_provenance import trace
+from serving_assets.pipeline.publishing.activation_log import standing
+from serving_assets.pipeline.publishing.restore import restore
 from serving_assets.store import Entity
 from tests.pipeline.generations import Generations, now, published
 from tests.pipeline.slice import DAY, Bench, copy_of

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from serving_assets.serving import collection as module
-from serving_assets.serving.collection import Collection, Unavailable
+from serving_assets.serving.reading import collection as module
+from serving_assets.serving.reading.collection import Collection, Unavailable
 from serving_assets.store import Control, Entity, Found, Generation, Reading, StoreError
 
 

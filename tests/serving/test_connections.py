@@ -9,7 +9,7 @@ from contextlib import closing
 
 import pytest
 
-from serving_assets.serving.keys import create_key
+from serving_assets.serving.http.keys import create_key
 from tests.serving.test_hostile import raw
 from tests.serving.world import BUYS, ROOT, World
 

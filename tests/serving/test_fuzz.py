@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from serving_assets.serving.keys import create_key
+from serving_assets.serving.http.keys import create_key
 from tests.serving.fuzzing import CLOSED, DELIBERATE, MEGABYTE, Fuzz
 from tests.serving.world import World
 

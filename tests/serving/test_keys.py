@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from serving_assets.errors import ConflictError, InputError
-from serving_assets.serving.guard import Bucket, Guard
-from serving_assets.serving.keys import create_key, read_ring, revoke_key
+from serving_assets.serving.http.guard import Bucket, Guard
+from serving_assets.serving.http.keys import create_key, read_ring, revoke_key
 from tests.serving.world import BUYS, ROOT, TOWN, World
 
 LOOKUP = f"{ROOT}/{BUYS}/predictions/7"
@@ -128,7 +128,7 @@ def test_a_file_that_breaks_changes_nothing(tmp_path: Path) -> None:
 def test_a_bucket_fills_at_its_rate(monkeypatch: pytest.MonkeyPatch) -> None:
     """A bucket gives its burst at once, then its rate, and says how long to wait."""
     now = [0.0]
-    monkeypatch.setattr("serving_assets.serving.guard.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("serving_assets.serving.http.guard.time.monotonic", lambda: now[0])
     bucket = Bucket(5)
     assert [bucket.take() for _ in range(10)] == [0.0] * 10
     assert bucket.take() == pytest.approx(0.2)

@@ -9,8 +9,8 @@ import pytest
 from serving_assets.catalog.discovery import load_catalog
 from serving_assets.serving.build import Parts
 from serving_assets.serving.live_model import LiveModel
-from serving_assets.serving.metrics import Metrics
-from serving_assets.serving.reader import open_reader
+from serving_assets.serving.reading.reader import open_reader
+from serving_assets.serving.telemetry.metrics import Metrics
 from serving_assets.settings import Settings
 from tests.serving.world import BUYS, ROOT, TOWN, World
 

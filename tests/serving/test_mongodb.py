@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from serving_assets.serving.reader import ThreadReader, open_reader
+from serving_assets.serving.reading.reader import ThreadReader, open_reader
 from serving_assets.settings import Settings
 from serving_assets.store.mongo_async import AsyncMongoReader
 from tests.serving.world import BUYS, TOWN, World, soon, write_world

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from serving_assets.serving.problems import PROBLEMS
+from serving_assets.serving.http.problems import PROBLEMS
 from tests.serving.world import World
 
 

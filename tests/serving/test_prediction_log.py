@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from serving_assets.catalog.serve import LOG_FOLDER, LogAnswers
-from serving_assets.serving.http import Answer
-from serving_assets.serving.prediction_log import (
+from serving_assets.serving.http.messages import Answer
+from serving_assets.serving.telemetry.prediction_log import (
     MOST_WAITING,
     PredictionLog,
     Record,

@@ -14,7 +14,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from serving_assets.errors import InputError
-from serving_assets.serving.spans import open_spans
+from serving_assets.serving.telemetry.spans import open_spans
 from tests.serving.world import BUYS, ROOT, World
 
 TRACE, CALLER = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"

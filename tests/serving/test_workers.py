@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from serving_assets.serving.cache import OVERHEAD
-from serving_assets.serving.keys import create_key
+from serving_assets.serving.http.keys import create_key
+from serving_assets.serving.reading.cache import OVERHEAD
 from tests.serving.conftest import SCORES
 from tests.serving.world import BUYS, ROOT, World, soon
 

@@ -33,7 +33,7 @@ from serving_assets.store import (
     StoreError,
     publish,
 )
-from serving_assets.store.reading import Stale, resolve
+from serving_assets.store.read import Stale, resolve
 from tests.store.snapshots import changes, seen, snapshot, target
 
 C = "collection"

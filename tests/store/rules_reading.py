@@ -12,7 +12,7 @@ import pytest
 
 from serving_assets.errors import InputError
 from serving_assets.store import Change, OnlineStore, Publication, StoreError, publish
-from serving_assets.store.reading import ATTEMPTS
+from serving_assets.store.read import ATTEMPTS
 from tests.store.rules import ALL, ONE, TWO, C, Rules, StoreFactory, control_once
 from tests.store.snapshots import changes, published, seen, snapshot, target
 

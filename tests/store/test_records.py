@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serving_assets.store import Control
-from serving_assets.store.control import Ranges, with_void
+from serving_assets.store.control_record import Ranges, with_void
 
 
 @given(st.lists(st.integers(1, 30)))

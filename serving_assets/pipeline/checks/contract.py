@@ -1,7 +1,7 @@
 """Contract: keys are unique and filled, required columns are filled, numbers are finite and within their bounds.
 
 Here: the contract of tables that the pipeline itself made. Not here: landed rows, which are held to theirs when they
-are read (engines/landing.py).
+are read (landing/ingest.py).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from serving_assets.catalog.columns import Column
-from serving_assets.engines.query import Engine, Input, Query
+from serving_assets.engines.protocol import Engine, Input, Query
 from serving_assets.pipeline.checks.verdict import EXAMPLES, Check, Verdict
 
 CONTRACT = Check(

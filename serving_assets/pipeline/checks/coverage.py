@@ -6,7 +6,7 @@ Here: the declared population against what came out. Not here: whether a score i
 from __future__ import annotations
 
 from serving_assets.catalog.checks import Checks
-from serving_assets.engines.query import Engine, Input, Query
+from serving_assets.engines.protocol import Engine, Input, Query
 from serving_assets.pipeline.checks.verdict import Check, Verdict
 
 COVERAGE = Check("coverage", "Every entity of the declared population has a prediction.")

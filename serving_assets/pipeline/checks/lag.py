@@ -1,8 +1,8 @@
 """Lag: how many days the newest partition is behind, and how old the newest row is.
 
 Here: both, at the time of a run. Not here: freshness, which also tells when no run comes at all
-(pipeline/operations/freshness.py). A freshness policy is content when any partition is made, this check only when the
-newest one is.
+(pipeline/automation/freshness_policies.py). A freshness policy is content when any partition is made, this check only
+when the newest one is.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from datetime import date, datetime
 from serving_assets.catalog.checks import TableChecks
 from serving_assets.monitoring.severity import above
 from serving_assets.pipeline.checks.verdict import Check, Verdict
-from serving_assets.pipeline.windows import as_of
+from serving_assets.pipeline.days import as_of
 
 PARTITION_LAG = Check(
     "partition_lag",

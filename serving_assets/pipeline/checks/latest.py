@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date
 
-from serving_assets.engines.query import Engine, Input, Query
+from serving_assets.engines.protocol import Engine, Input, Query
 from serving_assets.pipeline.checks.verdict import Check, Verdict
 
 NEVER_REGRESSES = Check(

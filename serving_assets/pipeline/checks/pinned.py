@@ -1,6 +1,6 @@
 """Not pinned: readers get the newest, not what a rollback keeps them at.
 
-Here: the verdict. Not here: pinning (pipeline/operations/rollback.py).
+Here: the verdict. Not here: pinning (pipeline/publishing/rollback.py).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Point in time: no feature has seen a row at or after `$as_of`.
 
-Here: the proof by the newest timestamp of what was read. Not here: the windows that make it so (pipeline/windows.py).
+Here: the proof by the newest timestamp of what was read. Not here: the windows that make it so (pipeline/days.py).
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
-from serving_assets.engines.query import Engine, Input, Query
+from serving_assets.engines.protocol import Engine, Input, Query
 from serving_assets.pipeline.checks.verdict import Check, Verdict
 
 POINT_IN_TIME = Check(

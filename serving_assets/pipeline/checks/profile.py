@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from serving_assets.catalog.checks import Checks
 from serving_assets.catalog.columns import identifier
-from serving_assets.engines.query import Engine, Input, Query
+from serving_assets.engines.protocol import Engine, Input, Query
 from serving_assets.models.bundle import Bundle
 from serving_assets.models.champion import champion_version
 from serving_assets.models.plots import drift_plot
@@ -23,8 +23,8 @@ from serving_assets.monitoring.drift import Drift, drifts
 from serving_assets.monitoring.nulls import NullRate, null_rates
 from serving_assets.monitoring.severity import Severity, worst
 from serving_assets.pipeline.checks.verdict import EXAMPLES, Check, Verdict, table_of
+from serving_assets.pipeline.dagster_instance.step_metadata import picture
 from serving_assets.pipeline.platform import Platform
-from serving_assets.pipeline.report import picture
 
 NULL_RATES = Check("null_rates", "Each feature is missing about as often as when the model was made.")
 FEATURE_DRIFT = Check(

@@ -16,17 +16,17 @@ import pyarrow as pa
 
 from serving_assets.catalog.discovery import BoundUseCase
 from serving_assets.catalog.spec import DAY
-from serving_assets.engines.query import Input, Query
+from serving_assets.engines.protocol import Input, Query
 from serving_assets.errors import InputError
 from serving_assets.lake import DayRange
 from serving_assets.models.evaluation import Estimate, HeldOut
 from serving_assets.models.plots import quality_plot
 from serving_assets.monitoring.quality import Loss, Quality, Z, by_segment, judge_quality, losses, quality_of
-from serving_assets.pipeline.checks.memory import evaluations
+from serving_assets.pipeline.checks.history import evaluations
 from serving_assets.pipeline.checks.verdict import Check, Verdict, table_of
+from serving_assets.pipeline.dagster_instance.step_metadata import picture
+from serving_assets.pipeline.days import as_of, label_inputs
 from serving_assets.pipeline.platform import Platform
-from serving_assets.pipeline.report import picture
-from serving_assets.pipeline.windows import as_of, label_inputs
 
 MATURED_QUALITY = Check(
     "matured_quality",

@@ -1,6 +1,6 @@
 """What upstream delivered against what it promised: rejected rows, and columns nobody declared.
 
-Here: verdicts over one landing. Not here: the contract's rules (engines/landing.py applies them).
+Here: verdicts over one landing. Not here: the contract's rules (landing/ingest.py applies them).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from serving_assets.catalog.spec import Source
-from serving_assets.engines.landing import Landed
+from serving_assets.landing.ingest import Landed
 from serving_assets.pipeline.checks.verdict import Check, Verdict
 
 REJECTED_SHARE = Check("rejected_share", "Few landed rows break the source's contract; those that do are kept apart.")

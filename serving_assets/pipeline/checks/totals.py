@@ -12,11 +12,11 @@ from typing import Any
 from serving_assets.catalog.columns import identifier
 from serving_assets.catalog.discovery import Table
 from serving_assets.catalog.spec import DAY
-from serving_assets.engines.query import Engine, Input, Query
+from serving_assets.engines.protocol import Engine, Input, Query
 from serving_assets.lake import DayRange, LakeTable
 from serving_assets.monitoring.severity import worst
 from serving_assets.monitoring.totals import Amount, Total, totals_of
-from serving_assets.pipeline.checks.levels import amounts_of
+from serving_assets.pipeline.checks.typical_amounts import amounts_of
 from serving_assets.pipeline.checks.verdict import Check, Verdict
 
 TOTALS = Check(

@@ -18,7 +18,7 @@ from serving_assets.catalog.spec import DAY, Source
 from serving_assets.lake import DayRange, LakeTable
 from serving_assets.monitoring.severity import ORDER
 from serving_assets.monitoring.volume import Volume, judge_volume, volume_among, volume_of
-from serving_assets.pipeline.checks.memory import told_before
+from serving_assets.pipeline.checks.history import told_before
 from serving_assets.pipeline.checks.verdict import Check, Verdict
 
 VOLUME = Check(

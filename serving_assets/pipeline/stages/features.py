@@ -1,7 +1,7 @@
 """Features: one row per entity, as known at the end of the partition's day.
 
 Here: the asset of one use case's features. Not here: its SQL (catalog/use_cases/), or the windows
-(pipeline/windows.py).
+(pipeline/days.py).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import dagster as dg
 from serving_assets.catalog.columns import Column
 from serving_assets.catalog.discovery import BoundUseCase
 from serving_assets.catalog.spec import DAY, LastDays
-from serving_assets.engines.query import Input, Query, Target
+from serving_assets.engines.protocol import Input, Query, Target
 from serving_assets.pipeline.checks.contract import CONTRACT, check_contract
 from serving_assets.pipeline.checks.point_in_time import POINT_IN_TIME, check_point_in_time
 from serving_assets.pipeline.checks.profile import (
@@ -27,11 +27,11 @@ from serving_assets.pipeline.checks.profile import (
     counted_features,
 )
 from serving_assets.pipeline.checks.volume import VOLUME, check_daily_volume
+from serving_assets.pipeline.dagster_instance.step_metadata import described, measured, table_lineage, written_metadata
+from serving_assets.pipeline.days import as_of, feature_inputs, last_days
 from serving_assets.pipeline.platform import Platform
-from serving_assets.pipeline.refusals import refuse_unfit_table
-from serving_assets.pipeline.report import described, measured, table_lineage, written_metadata
+from serving_assets.pipeline.stages.input_gates import refuse_unfit_table
 from serving_assets.pipeline.stages.step import Step, stage_asset
-from serving_assets.pipeline.windows import as_of, feature_inputs, last_days
 
 CHECKS = (CONTRACT, POINT_IN_TIME, VOLUME, NULL_RATES, FEATURE_DRIFT)
 

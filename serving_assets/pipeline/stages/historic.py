@@ -14,12 +14,12 @@ import dagster as dg
 from serving_assets.catalog.columns import Column, required
 from serving_assets.catalog.discovery import BoundUseCase
 from serving_assets.catalog.spec import DAY
-from serving_assets.engines.query import Input, Query, Target
+from serving_assets.engines.protocol import Input, Query, Target
 from serving_assets.errors import InputError
 from serving_assets.lake import LakeTable, Where
 from serving_assets.pipeline.checks.quality import MATURED_QUALITY, check_matured_quality
+from serving_assets.pipeline.dagster_instance.step_metadata import described, handed_on, measured, written_metadata
 from serving_assets.pipeline.platform import Platform
-from serving_assets.pipeline.report import described, handed_on, measured, written_metadata
 from serving_assets.pipeline.stages.predictions import CHECKS, FEATURES_VERSION, SCORED_DAY, prediction_columns
 from serving_assets.pipeline.stages.step import Step, stage_asset
 

@@ -17,7 +17,7 @@ from typing import Any
 import dagster as dg
 
 from serving_assets.catalog.discovery import BoundUseCase
-from serving_assets.engines.query import Input, Query, Target
+from serving_assets.engines.protocol import Input, Query, Target
 from serving_assets.errors import InputError
 from serving_assets.lake import NO_TABLE, DayRange, LakeTable, Scan, Written
 from serving_assets.pipeline.checks.contract import CONTRACT, check_contract
@@ -29,8 +29,8 @@ from serving_assets.pipeline.checks.latest import (
     check_never_regresses,
 )
 from serving_assets.pipeline.checks.verdict import Verdict
+from serving_assets.pipeline.dagster_instance.step_metadata import described, handed_on, measured, written_metadata
 from serving_assets.pipeline.platform import Platform
-from serving_assets.pipeline.report import described, handed_on, measured, written_metadata
 from serving_assets.pipeline.stages.historic import historic_columns
 from serving_assets.pipeline.stages.step import Step, stage_asset
 

@@ -12,13 +12,19 @@ import dagster as dg
 
 from serving_assets.catalog.discovery import Table
 from serving_assets.catalog.spec import DAY
-from serving_assets.engines.query import Input, Query, Target
+from serving_assets.engines.protocol import Input, Query, Target
 from serving_assets.pipeline.checks.contract import CONTRACT, check_contract
 from serving_assets.pipeline.checks.totals import TOTALS, check_totals
 from serving_assets.pipeline.checks.volume import VOLUME, check_daily_volume, check_volume, may_be_empty
+from serving_assets.pipeline.dagster_instance.step_metadata import (
+    daily_metadata,
+    described,
+    measured,
+    table_lineage,
+    written_metadata,
+)
 from serving_assets.pipeline.platform import Platform
-from serving_assets.pipeline.refusals import refuse_unfit_table
-from serving_assets.pipeline.report import daily_metadata, described, measured, table_lineage, written_metadata
+from serving_assets.pipeline.stages.input_gates import refuse_unfit_table
 from serving_assets.pipeline.stages.step import HEAVY_STAGE, Step, stage_asset
 
 

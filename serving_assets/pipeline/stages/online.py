@@ -1,7 +1,8 @@
 """Online: a table of the lake published to the online store as one generation.
 
-Here: the asset of any collection, and the one of the predictions. Not here: what a publish does (publishing.py), what
-is published (snapshot.py), or the protocol that makes it atomic (store/).
+Here: the asset of any collection, and the one of the predictions. Not here: what a publish does
+(pipeline/publishing/publisher.py), what is published (pipeline/publishing/published_documents.py), or the protocol that
+makes it atomic (store/).
 """
 
 from __future__ import annotations
@@ -15,17 +16,23 @@ import dagster as dg
 
 from serving_assets.catalog.checks import Checks
 from serving_assets.catalog.discovery import BoundUseCase
-from serving_assets.pipeline.checks.canary import CANARY, check_canary
 from serving_assets.pipeline.checks.lag import PARTITION_LAG, check_partition_lag
 from serving_assets.pipeline.checks.pinned import NOT_PINNED, check_not_pinned
+from serving_assets.pipeline.checks.read_back import CANARY, check_canary
 from serving_assets.pipeline.checks.store_parity import STORE_PARITY, check_store_parity
 from serving_assets.pipeline.checks.verdict import Verdict
-from serving_assets.pipeline.leases import release_dead_lease
+from serving_assets.pipeline.dagster_instance.step_metadata import described, measured
 from serving_assets.pipeline.platform import Platform
-from serving_assets.pipeline.publications import is_lost, loss, pin_of
-from serving_assets.pipeline.publishing import Published, Publisher, parity_with
-from serving_assets.pipeline.report import described, measured
-from serving_assets.pipeline.snapshot import Collection, Snapshot, newest_snapshot, predictions_of, snapshot_of
+from serving_assets.pipeline.publishing.activation_log import is_lost, loss, pin_of
+from serving_assets.pipeline.publishing.dead_leases import release_dead_lease
+from serving_assets.pipeline.publishing.published_documents import (
+    Collection,
+    Snapshot,
+    newest_snapshot,
+    predictions_of,
+    snapshot_of,
+)
+from serving_assets.pipeline.publishing.publisher import Published, Publisher, parity_with
 from serving_assets.pipeline.stages.latest import CHECKS
 from serving_assets.pipeline.stages.step import Step, stage_asset
 from serving_assets.store import Control, Occasion, PinnedError

@@ -1,7 +1,7 @@
 """Online features: the newest feature row of each entity, published for scoring on the fly.
 
 Here: the asset, and which day is published. Not here: which columns (the use case declares them), or publishing
-(online.py, pipeline/publishing.py).
+(online.py, pipeline/publishing/publisher.py).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import dagster as dg
 from serving_assets.catalog.discovery import BoundUseCase
 from serving_assets.lake import DayRange
 from serving_assets.pipeline.platform import Platform
-from serving_assets.pipeline.snapshot import Collection, Snapshot, features_of, newest_snapshot
+from serving_assets.pipeline.publishing.published_documents import Collection, Snapshot, features_of, newest_snapshot
 from serving_assets.pipeline.stages.features import CHECKS
 from serving_assets.pipeline.stages.online import published_asset
 from serving_assets.pipeline.stages.step import Step

@@ -13,7 +13,7 @@ import dagster as dg
 from serving_assets.catalog.columns import Column
 from serving_assets.catalog.discovery import BoundUseCase
 from serving_assets.catalog.spec import DAY
-from serving_assets.engines.query import Engine, Input, Query, Target
+from serving_assets.engines.protocol import Engine, Input, Query, Target
 from serving_assets.models.bundle import Bundle
 from serving_assets.models.champion import point_to_champion
 from serving_assets.models.plots import score_histogram
@@ -22,11 +22,17 @@ from serving_assets.pipeline.checks.coverage import COVERAGE, check_coverage
 from serving_assets.pipeline.checks.profile import SCORE_DRIFT, check_score_drift, counted_scores
 from serving_assets.pipeline.checks.verdict import Check
 from serving_assets.pipeline.checks.volume import VOLUME, check_daily_volume
+from serving_assets.pipeline.dagster_instance.step_metadata import (
+    described,
+    handed_on,
+    measured,
+    picture,
+    written_metadata,
+)
+from serving_assets.pipeline.days import read_window
 from serving_assets.pipeline.platform import Platform
-from serving_assets.pipeline.report import described, handed_on, measured, picture, written_metadata
 from serving_assets.pipeline.stages.features import CHECKS as FEATURES_CHECKS
 from serving_assets.pipeline.stages.step import Step, stage_asset
-from serving_assets.pipeline.windows import read_window
 
 SCORED_DAY, FEATURES_VERSION = "day", "features_version"
 """Commit metadata of `predictions`: which partition the commit wrote, and the version of `features` that it read."""

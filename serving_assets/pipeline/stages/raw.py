@@ -1,6 +1,6 @@
 """Raw: what the upstream systems delivered, typed by the contract, with the rows that break it kept apart.
 
-Here: the asset of one source. Not here: the reading of files (engines/landing.py).
+Here: the asset of one source. Not here: the reading of files (landing/ingest.py).
 """
 
 from __future__ import annotations
@@ -14,28 +14,28 @@ import dagster as dg
 
 from serving_assets.catalog.discovery import Table
 from serving_assets.catalog.spec import DAY, Source
-from serving_assets.engines.landing import ingest
-from serving_assets.engines.query import Input
+from serving_assets.engines.protocol import Input
 from serving_assets.lake import DayRange, Lake
+from serving_assets.landing.ingest import ingest
 from serving_assets.pipeline.checks.lag import PARTITION_LAG, check_partition_lag
-from serving_assets.pipeline.checks.levels import (
-    NEWEST,
-    TYPICAL_AMOUNTS,
-    check_typical_amounts,
-    facts_of_days,
-    told_facts,
-)
 from serving_assets.pipeline.checks.rejected import (
     DECLARED_COLUMNS,
     REJECTED_SHARE,
     check_declared_columns,
     check_rejected_share,
 )
+from serving_assets.pipeline.checks.typical_amounts import (
+    NEWEST,
+    TYPICAL_AMOUNTS,
+    check_typical_amounts,
+    facts_of_days,
+    told_facts,
+)
 from serving_assets.pipeline.checks.verdict import Check, Verdict
 from serving_assets.pipeline.checks.volume import VOLUME, check_daily_volume, check_volume
-from serving_assets.pipeline.erasures import left_out
+from serving_assets.pipeline.dagster_instance.step_metadata import daily_metadata, described, measured, written_metadata
 from serving_assets.pipeline.platform import Platform
-from serving_assets.pipeline.report import daily_metadata, described, measured, written_metadata
+from serving_assets.pipeline.privacy.erasure_register import left_out
 from serving_assets.pipeline.stages.step import HEAVY_STAGE, Step, stage_asset
 
 

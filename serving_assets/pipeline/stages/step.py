@@ -17,10 +17,10 @@ from serving_assets.catalog.compute import Compute
 from serving_assets.failpoints import failpoint
 from serving_assets.lake import DayRange
 from serving_assets.pipeline.checks.verdict import Check, Verdict
+from serving_assets.pipeline.dagster_instance.step_metadata import LINEAGE, RETRIES, permanent_errors
 from serving_assets.pipeline.platform import Platform
 from serving_assets.pipeline.prices import COST, Prices
-from serving_assets.pipeline.refusals import failed_days, refuse_failed
-from serving_assets.pipeline.report import LINEAGE, RETRIES, permanent_errors
+from serving_assets.pipeline.stages.input_gates import failed_days, refuse_failed
 
 HEAVY_STAGE = dg.BackfillPolicy.multi_run(max_partitions_per_run=100)
 """Stages that read a range of days at once take a backfill in chunks, unless each day needs a verdict of its own."""

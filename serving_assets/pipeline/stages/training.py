@@ -17,7 +17,7 @@ import dagster as dg
 from serving_assets.catalog.columns import Column, optional, required
 from serving_assets.catalog.discovery import BoundUseCase, Table
 from serving_assets.catalog.spec import DAY
-from serving_assets.engines.query import Input, Query, Target
+from serving_assets.engines.protocol import Input, Query, Target
 from serving_assets.errors import InputError
 from serving_assets.lake import DayRange
 from serving_assets.models.bundle import Bundle
@@ -26,12 +26,18 @@ from serving_assets.models.plots import calibration_plot, roc_plot
 from serving_assets.models.promotion import Verdict, against_champion, gate
 from serving_assets.models.registry import CANDIDATE, CHAMPION
 from serving_assets.models.training import BASELINE, Candidate, train_candidate
+from serving_assets.pipeline.dagster_instance.step_metadata import (
+    described,
+    measured,
+    picture,
+    table_lineage,
+    written_metadata,
+)
+from serving_assets.pipeline.days import as_of, feature_inputs, label_inputs, last_days
 from serving_assets.pipeline.platform import Platform
-from serving_assets.pipeline.refusals import refuse_unfit_table
-from serving_assets.pipeline.report import described, measured, picture, table_lineage, written_metadata
 from serving_assets.pipeline.stages.features import feature_columns
+from serving_assets.pipeline.stages.input_gates import refuse_unfit_table
 from serving_assets.pipeline.stages.step import Step, stage_asset
-from serving_assets.pipeline.windows import as_of, feature_inputs, label_inputs, last_days
 
 THROUGH = {
     "through": dg.Field(

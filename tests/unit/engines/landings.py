@@ -21,10 +21,10 @@ import pyarrow.parquet as pq
 
 from serving_assets.catalog.columns import AtLeast, Between, Column, optional, required
 from serving_assets.catalog.spec import Format, Source
-from serving_assets.engines.duckdb_engine import DuckDBEngine
-from serving_assets.engines.landing import Landed, ingest
-from serving_assets.engines.query import Input, Query
+from serving_assets.engines.duckdb.engine import DuckDBEngine
+from serving_assets.engines.protocol import Input, Query
 from serving_assets.lake import DayRange, Lake
+from serving_assets.landing.ingest import Landed, ingest
 
 MONDAY, TUESDAY = date(2017, 3, 6), date(2017, 3, 7)
 SALES = Source(

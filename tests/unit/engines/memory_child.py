@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from serving_assets.engines.duckdb_engine import DuckDBEngine
-from serving_assets.engines.query import Input, Query, Target
+from serving_assets.engines.duckdb.engine import DuckDBEngine
+from serving_assets.engines.protocol import Input, Query, Target
 from serving_assets.lake import Lake
 
 

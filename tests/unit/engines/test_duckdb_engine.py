@@ -16,8 +16,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serving_assets.engines.duckdb_engine import DuckDBEngine, scored_batches
-from serving_assets.engines.query import Input, Query, Target
+from serving_assets.engines.duckdb.engine import DuckDBEngine, scored_batches
+from serving_assets.engines.protocol import Input, Query, Target
 from serving_assets.errors import ServingAssetsError
 from serving_assets.lake import DayRange, Lake, LakeTable
 from serving_assets.lake.storage import Storage

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving_assets.engines.duckdb_engine import DuckDBEngine
-from serving_assets.engines.rows import count_rows, delete_rows
-from serving_assets.engines.subjects import Subjects
+from serving_assets.engines.delete_rows import count_rows, delete_rows
+from serving_assets.engines.duckdb.engine import DuckDBEngine
+from serving_assets.engines.person_hash import Subjects
 from serving_assets.lake import Lake, LakeTable
 
 DAYS = [date(2017, 1, day) for day in (1, 2, 3)]

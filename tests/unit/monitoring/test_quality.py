@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from serving_assets.catalog.checks import Checks, TableChecks
 from serving_assets.models.evaluation import auc, auc_estimate, held_out, paired_bootstrap
-from serving_assets.monitoring.canary import canary_severity, missed
-from serving_assets.monitoring.levels import levels_of
 from serving_assets.monitoring.quality import by_segment, judge_quality, losses, quality_of
+from serving_assets.monitoring.read_back import canary_severity, missed
+from serving_assets.monitoring.typical_amounts import levels_of
 
 DEFAULTS = Checks()
 

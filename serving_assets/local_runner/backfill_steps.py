@@ -1,0 +1,165 @@
+"""A range of days in the order that costs least: heavy stages at once, predictions by day, publication at the end.
+
+Here: which runs a backfill consists of. Not here: one run (run_assets.py); pausing and resuming (backfill.py);
+backfills that the UI launches, which Dagster splits itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import date, timedelta
+from enum import Enum
+
+import dagster as dg
+from dagster._core.storage.tags import PRIORITY_TAG
+
+from serving_assets.catalog.discovery import BoundUseCase, Catalog
+from serving_assets.errors import InputError
+from serving_assets.lake import DayRange
+from serving_assets.local_runner.run_assets import Outcome, run_assets
+from serving_assets.local_runner.worker_pool import run_side_by_side
+from serving_assets.pipeline.automation.jobs import TRAINING_STAGES, Priority, online_features_keys, stage_keys
+from serving_assets.pipeline.stages.step import PHASE_TAG
+
+CHUNK_DAYS = 100
+"""Days that heavy stages take in one run; memory grows with it, the overhead shrinks."""
+MOST_BAD_DAYS = 10
+DAILY_TABLES = ("features", "predictions", "historic")
+FEWEST_SIDE_BY_SIDE = 10
+"""Days that are worth the seconds that processes take to start."""
+
+
+class Phase(Enum):
+    """The parts of a backfill, in their order."""
+
+    TABLES = "tables"
+    PREDICTIONS = "predictions"
+    PUBLICATION = "publication"
+
+
+def upstream_tables(catalog: Catalog, use_case: BoundUseCase) -> list[dg.AssetKey]:
+    """Asset keys of the raw and mapped tables that a use case stands on, in the order in which they are built."""
+    wanted = {*use_case.spec.features.inputs, *use_case.spec.labels.inputs}
+    for table in reversed(list(catalog.tables.values())):
+        if table.name in wanted:
+            wanted |= set(table.inputs)
+    return [dg.AssetKey([table.layer, table.name]) for table in catalog.tables.values() if table.name in wanted]
+
+
+def chunks(days: DayRange, size: int = CHUNK_DAYS) -> list[DayRange]:
+    """`days` in pieces of at most `size`, oldest first."""
+    firsts = range(0, len(days), size)
+    starts = [days.first + timedelta(days=offset) for offset in firsts]
+    return [DayRange(start, min(start + timedelta(days=size - 1), days.last)) for start in starts]
+
+
+def refuse_days_without_partition(partitions: dg.DailyPartitionsDefinition, days: DayRange) -> None:
+    """Refuse days before the first partition, and those that have not ended.
+
+    Raises:
+        InputError: naming the days that there are.
+    """
+    first, newest = partitions.get_first_partition_key(), partitions.get_last_partition_key()
+    if first is None or newest is None or not first <= str(days.first) <= str(days.last) <= newest:
+        raise InputError(
+            f"There are partitions from {first} to {newest}; {days.first} to {days.last} is not among them.",
+            mend="Name days in between. A day gets its partition when it has ended; FIRST_DAY sets the first.",
+        )
+
+
+def backfill_tables(
+    defs: dg.Definitions,
+    instance: dg.DagsterInstance,
+    catalog: Catalog,
+    use_case: BoundUseCase,
+    days: DayRange,
+    tags: Mapping[str, str] | None = None,
+) -> Iterator[Outcome]:
+    """Raw and mapped tables of the range, a chunk in one run; the generator yields as each piece ends.
+
+    A chunk that fails is run again in halves, so that a bad day fails alone; what is yielded has succeeded or is a
+    single day. When `MOST_BAD_DAYS` have failed, something is wrong with all of them, and pieces fail whole.
+    """
+    keys, bad = upstream_tables(catalog, use_case), 0
+    pieces = chunks(days)
+    while pieces:
+        piece = pieces.pop(0)
+        outcome = run_assets(defs, instance, keys, piece, tags=_tags(use_case, Phase.TABLES, tags))
+        if outcome.success or len(piece) == 1 or bad >= MOST_BAD_DAYS:
+            bad += not outcome.success
+            yield outcome
+        else:
+            pieces[:0] = chunks(piece, (len(piece) + 1) // 2)
+
+
+def backfill_predictions(
+    defs: dg.Definitions,
+    instance: dg.DagsterInstance,
+    use_case: BoundUseCase,
+    days: Iterable[date],
+    tags: Mapping[str, str] | None = None,
+    *,
+    processes: int = 1,
+) -> Iterator[Outcome]:
+    """Features, predictions and history of each day, with a verdict of its own: a bad day fails alone.
+
+    In this process, or in `processes` others, which open the environment's workspace, where there are enough days.
+    """
+    keys, tags = stage_keys(use_case, DAILY_TABLES), _tags(use_case, Phase.PREDICTIONS, tags)
+    due = sorted(days)
+    if processes > 1 and len(due) >= FEWEST_SIDE_BY_SIDE:
+        yield from run_side_by_side(keys, due, tags, processes)
+    else:
+        yield from (run_assets(defs, instance, keys, day, tags=tags) for day in due)
+
+
+def publish(
+    defs: dg.Definitions, instance: dg.DagsterInstance, use_case: BoundUseCase, tags: Mapping[str, str] | None = None
+) -> Outcome:
+    """Latest, online and the online features, once for all the days before."""
+    keys = [*stage_keys(use_case, ("latest", "online")), *online_features_keys(use_case)]
+    return run_assets(defs, instance, keys, tags=_tags(use_case, Phase.PUBLICATION, tags))
+
+
+def _tags(use_case: BoundUseCase, phase: Phase, more: Mapping[str, str] | None) -> dict[str, str]:
+    return {
+        "use_case": use_case.name,
+        PHASE_TAG: phase.value,
+        PRIORITY_TAG: str(Priority.BACKFILL.value),
+        **(more or {}),
+    }
+
+
+def train(
+    defs: dg.Definitions, instance: dg.DagsterInstance, use_case: BoundUseCase, through: date | None = None
+) -> Outcome:
+    """The training job's assets; `through` is the newest day that may be looked at."""
+    config = {f"{use_case.name}__training_set": {"config": {"through": str(through)}}} if through else None
+    keys = stage_keys(use_case, TRAINING_STAGES)
+    return run_assets(defs, instance, keys, config=config, tags={"use_case": use_case.name})
+
+
+def missing_days(
+    instance: dg.DagsterInstance, use_case: BoundUseCase, catalog: Catalog, days: DayRange
+) -> list[DayRange]:
+    """The days of a range that some daily table of the use case lacks, as ranges."""
+    tables = [k for k in upstream_tables(catalog, use_case) if catalog.tables[k.path[-1]].daily]
+    have = [instance.get_materialized_partitions(key) for key in tables]
+    return ranges(day for day in days.days() if not all(str(day) in found for found in have))
+
+
+def unscored_days(instance: dg.DagsterInstance, use_case: BoundUseCase, days: DayRange) -> list[DayRange]:
+    """The days of a range without a prediction in the history, as ranges."""
+    have = instance.get_materialized_partitions(dg.AssetKey([use_case.name, "historic"]))
+    return ranges(day for day in days.days() if str(day) not in have)
+
+
+def ranges(days: Iterable[date]) -> list[DayRange]:
+    """Ascending days as the fewest ranges."""
+    ranges: list[DayRange] = []
+    for day in days:
+        if ranges and ranges[-1].last + timedelta(days=1) == day:
+            ranges[-1] = DayRange(ranges[-1].first, day)
+        else:
+            ranges.append(DayRange(day, day))
+    return ranges

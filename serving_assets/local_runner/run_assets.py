@@ -1,0 +1,170 @@
+"""Run assets in this process, on the Dagster instance, and tell what came of it.
+
+Here: one run, its outcome in plain values. Not here: which runs a backfill consists of (backfill_steps.py), or how they
+are shown (cli.py).
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import dagster as dg
+from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
+
+from serving_assets.lake import DayRange
+from serving_assets.local_runner.sqlite_speedups import uncaptured_output, unhurried_sqlite
+from serving_assets.pipeline.prices import COST
+
+PROCESS_TAG = "serving_assets/process"
+OF_EACH_DAY = ("rows", "rejected_rows", "bytes", COST, "dagster/partition_row_count")
+"""What the materializations of a range of days tell each for its day; the rest they share."""
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+@dataclass(frozen=True)
+class Made:
+    """One materialization: the asset, its partition if it has one, and the numbers it told."""
+
+    asset: str
+    partition: str | None
+    numbers: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one run did. `failures` say, for each failed step or blocking check, what and why."""
+
+    run_id: str
+    days: DayRange | None
+    made: tuple[Made, ...]
+    failures: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+    @property
+    def success(self) -> bool:
+        """Whether every step ran and no blocking check failed."""
+        return not self.failures
+
+
+def run_assets(
+    defs: dg.Definitions,
+    instance: dg.DagsterInstance,
+    keys: Iterable[dg.AssetKey],
+    days: DayRange | date | None = None,
+    *,
+    config: Mapping[str, Any] | None = None,
+    tags: Mapping[str, str] | None = None,
+) -> Outcome:
+    """Materialize `keys` in one run: for one day, for a range of days at once, or, without days, unpartitioned ones."""
+    job = defs.resolve_implicit_global_asset_job_def()
+    run_tags = {**(tags or {}), PROCESS_TAG: this_process()}
+    partition = None
+    if isinstance(days, DayRange) and days.first != days.last:
+        run_tags |= {ASSET_PARTITION_RANGE_START_TAG: str(days.first), ASSET_PARTITION_RANGE_END_TAG: str(days.last)}
+    elif days is not None:
+        partition = str(days.first if isinstance(days, DayRange) else days)
+    with unhurried_sqlite(), uncaptured_output():
+        result = job.execute_in_process(
+            instance=instance,
+            asset_selection=list(keys),
+            partition_key=partition,
+            tags=run_tags,
+            run_config={**QUIET, **({"ops": dict(config)} if config else {})},
+            raise_on_error=False,
+        )
+    return _outcome(result, DayRange(days, days) if isinstance(days, date) else days)
+
+
+def settle_dead_runs(instance: dg.DagsterInstance) -> None:
+    """Fail the runs of killed commands on this machine, and free the pool slots they held.
+
+    Nobody else would: a command runs without a daemon, and the next one would wait for the slot in vain.
+    """
+    for run in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
+        if is_dead(run.tags.get(PROCESS_TAG, "")):
+            instance.report_run_failed(run, "The process that executed this run was killed.")
+            instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+
+
+def this_process() -> str:
+    """Host and number of the running process, as its runs and backfills carry them."""
+    return f"{platform.node()}:{os.getpid()}"
+
+
+def is_dead(process: str) -> bool:
+    """Whether `process` was one of this machine and is gone; of another machine's nobody here can tell."""
+    host, _, pid = process.rpartition(":")
+    return host == platform.node() and not _alive(int(pid))
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _outcome(result: dg.ExecuteInProcessResult, days: DayRange | None) -> Outcome:
+    made: dict[str, Made] = {}
+    failures: list[str] = []
+    warnings: list[str] = []
+    for event in result.all_events:
+        if event.event_type == dg.DagsterEventType.ASSET_MATERIALIZATION:
+            found = event.step_materialization_data.materialization
+            assert found.asset_key is not None
+            name, numbers = found.asset_key.to_user_string(), plain_numbers(found)
+            if name in made:  # a run over a range tells one materialization a day, of one step
+                numbers |= {n: made[name].numbers[n] + numbers[n] for n in OF_EACH_DAY if n in numbers}
+            made[name] = Made(name, None if name in made else found.partition, numbers)
+        elif event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
+            check = event.asset_check_evaluation_data
+            if not check.passed:
+                said = f"{check.asset_key.to_user_string()} {check.check_name}: {check.description}"
+                blocks = check.blocking and check.severity == dg.AssetCheckSeverity.ERROR
+                (failures if blocks else warnings).append(said)
+        elif event.is_step_failure and not is_check_failure(event):
+            failures.append(step_failure(event))
+    if not result.success and not failures:
+        failures.append(_run_failure(result))
+    return Outcome(result.run_id, days, tuple(made.values()), tuple(failures), tuple(warnings))
+
+
+def _run_failure(result: dg.ExecuteInProcessResult) -> str:
+    """Why a run failed in which no step did: a resource that cannot be opened, a signal between two steps."""
+    said = [event for event in result.all_events if event.event_type == dg.DagsterEventType.RUN_FAILURE]
+    error = said[-1].job_failure_data.error if said else None
+    why = (error.cause or error).message.strip() if error else "It says no more."
+    return f"Run {result.run_id[:8]} failed outside of its steps: {why}"
+
+
+def plain_numbers(materialization: dg.AssetMaterialization) -> dict[str, Any]:
+    """The metadata of a materialization that are plain values."""
+    plain = (dg.IntMetadataValue, dg.FloatMetadataValue, dg.TextMetadataValue, dg.BoolMetadataValue)
+    return {name: entry.value for name, entry in materialization.metadata.items() if isinstance(entry, plain)}
+
+
+def is_check_failure(event: dg.DagsterEvent) -> bool:
+    """The failure that a blocking check causes; the check itself has told why already."""
+    error = event.step_failure_data.error
+    return error is not None and error.cls_name == "DagsterAssetCheckFailedError"
+
+
+def step_failure(event: dg.DagsterEvent) -> str:
+    """Which step failed, why, and the mend where it is known."""
+    data = event.step_failure_data
+    said = (data.user_failure_data.description or "") if data.user_failure_data else ""
+    mend = data.user_failure_data.metadata.get("mend") if data.user_failure_data else None
+    if not said and data.error is not None:
+        cause = data.error.cause or data.error
+        said = cause.message.strip()
+    step = (event.step_key or "").replace("__", "/", 1)
+    named = said if said.startswith(step) else f"{step}: {said}"
+    return named + (f" {mend.value}" if mend else "")

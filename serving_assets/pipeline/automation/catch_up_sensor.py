@@ -1,0 +1,65 @@
+"""Catching up: a sensor for each use case that requests what it lacks, newest first, and gives up visibly.
+
+Here: the requests of one tick. Not here: what is lacking (gaps.py), or the alert about what was given up.
+"""
+
+from __future__ import annotations
+
+import dagster as dg
+from dagster._core.storage.tags import PRIORITY_TAG
+from dagster._time import get_current_datetime
+
+from serving_assets.catalog.discovery import BoundUseCase
+from serving_assets.local_runner.backfill import running_backfill
+from serving_assets.pipeline.automation.gaps import INPUTS_TAG, MENDS_TAG, Lack, survey
+from serving_assets.pipeline.automation.jobs import DAYS_TAG, Priority
+from serving_assets.pipeline.platform import Platform
+
+EVERY_SECONDS = 300
+
+
+def catch_up_sensor(
+    use_case: BoundUseCase, job: dg.UnresolvedAssetJobDefinition, platform: Platform
+) -> dg.SensorDefinition:
+    """The sensor `<use_case>_catch_up`."""
+
+    @dg.sensor(
+        name=f"{use_case.name}_catch_up",
+        job=job,
+        minimum_interval_seconds=EVERY_SECONDS,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Requests days without predictions, the newest day again when late data changed it, and a "
+        f"publication that is missing; gives up after {use_case.spec.catch_up.attempts} attempts.",
+    )
+    def catch_up(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+        if backfill := running_backfill(context.instance, use_case.name):
+            return dg.SensorResult(skip_reason=dg.SkipReason(f"Backfill {backfill} is at work."))
+        found = survey(context.instance, platform, use_case, get_current_datetime())
+        requests = [request(lack, Priority.CATCH_UP) for lack in chosen(found, use_case.spec.catch_up.runs_at_once)]
+        told = "\n".join(f"{lack.state}: {lack.why}" for lack in found) or "Nothing is lacking."
+        why = None if requests else dg.SkipReason(told)
+        return dg.SensorResult(run_requests=requests, skip_reason=why)
+
+    return catch_up
+
+
+def chosen(found: list[Lack], most: int) -> list[Lack]:
+    """What one tick requests: the newest that are due, as many as may be under way at once."""
+    busy = sum(lack.state == "waiting" and bool(lack.keys) for lack in found)
+    due = [lack for lack in found if lack.state == "due"]
+    return due[: max(0, most - busy)]
+
+
+def request(lack: Lack, priority: Priority) -> dg.RunRequest:
+    """The run that mends it; its key tells the attempt, so a tick that is repeated launches nothing twice."""
+    return dg.RunRequest(
+        run_key=f"{lack.day or 'publication'}:{lack.inputs}:{lack.attempts}",
+        partition_key=str(lack.day) if lack.day else None,
+        asset_selection=list(lack.keys),
+        tags={
+            MENDS_TAG: lack.mends,
+            INPUTS_TAG: str(lack.inputs),
+            DAYS_TAG: lack.use_case,
+            PRIORITY_TAG: str(priority.value),
+        },
+    )

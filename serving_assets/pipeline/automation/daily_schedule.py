@@ -1,0 +1,151 @@
+"""The daily run of a use case: at its hour once all files are there, at the cut-off whatever is there.
+
+Here: when the newest day is requested, and which assets. Not here: making tables as files arrive (arrivals_sensor.py),
+or days that were missed (catch_up_sensor.py).
+
+The schedule ticks every ten minutes from its hour to the deadline. Tables that the arrivals made already are not made
+again, so two use cases that share sources never request the same raw partition twice. A day whose run failed is
+requested once more when what it lacked comes before the deadline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+import dagster as dg
+from dagster._core.storage.tags import PARTITION_NAME_TAG, SCHEDULE_NAME_TAG, WILL_RETRY_TAG
+
+from serving_assets.catalog.discovery import BoundUseCase
+from serving_assets.catalog.timing import minutes_after, minutes_from
+from serving_assets.local_runner.backfill_steps import upstream_tables
+from serving_assets.pipeline.automation.jobs import daily_keys
+from serving_assets.pipeline.automation.runs_in_flight import UnderWay
+from serving_assets.pipeline.platform import Platform
+
+EVERY_MINUTES = 10
+
+
+def daily_schedule(
+    use_case: BoundUseCase, job: dg.UnresolvedAssetJobDefinition, platform: Platform
+) -> dg.ScheduleDefinition:
+    """The schedule `<use_case>_daily_schedule`."""
+    at, deadline = use_case.spec.schedule, use_case.spec.due_at
+    name = f"{job.name}_schedule"
+
+    @dg.schedule(
+        name=name,
+        job=job,
+        cron_schedule=ticks(at.at, deadline),
+        execution_timezone=at.timezone,
+        description=f"Scores the day that has just ended, from {at.at} {at.timezone} on as soon as all its files are "
+        f"there, at {at.cut_off} whatever is there; readers have it by {deadline}.",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+    )
+    def newest_day(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        tick = context.scheduled_execution_time
+        day, first = day_of(use_case, tick), platform.partitions(use_case.domain.timezone).start.date()
+        if day < first:
+            return dg.SkipReason(f"No day has ended yet since the first partition, {first}.")
+        asked = dg.RunsFilter(tags={SCHEDULE_NAME_TAG: name, PARTITION_NAME_TAG: str(day)})
+        runs = context.instance.get_run_records(asked)
+        if not runs:
+            return request(context.instance, platform, use_case, day, patient=not past_cut_off(use_case, tick))
+        if not was_mended(context.instance, platform, use_case, day, runs[0]):
+            return dg.SkipReason(f"{day} is requested already.")
+        return request(context.instance, platform, use_case, day, patient=True, attempt=len(runs))
+
+    return newest_day
+
+
+def ticks(at: str, deadline: str) -> str | list[str]:
+    """The cron expressions of every tenth minute from `at` to `deadline`, on the clock's face."""
+    minutes = range(0, minutes_from(at, deadline) + 1, EVERY_MINUTES)
+    hours: dict[int, list[int]] = {}
+    for hour, minute in (minutes_after(at, passed).split(":") for passed in minutes):
+        hours.setdefault(int(hour), []).append(int(minute))
+    alike: dict[tuple[int, ...], list[int]] = {}
+    for number, of_hour in hours.items():
+        alike.setdefault(tuple(sorted(of_hour)), []).append(number)
+    found = [f"{_listed(minutes)} {_listed(numbers)} * * *" for minutes, numbers in alike.items()]
+    return found[0] if len(found) == 1 else found
+
+
+def day_of(use_case: BoundUseCase, tick: datetime) -> date:
+    """The day that had ended, in the domain's time zone, when the schedule of this tick began."""
+    at = use_case.spec.schedule
+    local = tick.astimezone(ZoneInfo(at.timezone))
+    begin = datetime.combine(local.date(), time.fromisoformat(at.at), local.tzinfo)
+    if local.time().replace(second=0, microsecond=0) < begin.time():
+        begin -= timedelta(days=1)
+    return begin.astimezone(ZoneInfo(use_case.domain.timezone)).date() - timedelta(days=1)
+
+
+def past_cut_off(use_case: BoundUseCase, tick: datetime) -> bool:
+    """Whether the schedule of this tick waits for no file any more."""
+    at = use_case.spec.schedule
+    local = tick.astimezone(ZoneInfo(at.timezone)).strftime("%H:%M")
+    return minutes_from(at.at, local) >= minutes_from(at.at, at.cut_off)
+
+
+def was_mended(
+    instance: dg.DagsterInstance, platform: Platform, use_case: BoundUseCase, day: date, run: dg.RunRecord
+) -> bool:
+    """Whether the newest run of `day` has ended without scoring it, and what it is made of was made since.
+
+    A file that comes between the cut-off and the deadline is in time still: catching up begins at the deadline.
+    """
+    ended, will_retry = run.dagster_run.status, run.dagster_run.tags.get(WILL_RETRY_TAG) == "true"
+    if ended not in (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED) or will_retry or run.end_time is None:
+        return False
+    if str(day) in instance.get_materialized_partitions(dg.AssetKey([use_case.name, "historic"])):
+        return False
+    for key in upstream_tables(platform.catalog, use_case):
+        days = [str(day)] if platform.catalog.tables[key.path[-1]].daily else None
+        since = dg.AssetRecordsFilter(asset_key=key, asset_partitions=days, after_timestamp=run.end_time)
+        if instance.fetch_materializations(since, limit=1).records:
+            return True
+    return False
+
+
+def request(
+    instance: dg.DagsterInstance,
+    platform: Platform,
+    use_case: BoundUseCase,
+    day: date,
+    *,
+    patient: bool,
+    attempt: int = 0,
+) -> dg.RunRequest | dg.SkipReason:
+    """The run of `day`: all stages, and the tables that are not there; a patient one waits for those instead."""
+    tables = upstream_tables(platform.catalog, use_case)
+    if UnderWay.on(instance, platform).holds(tables, day):
+        return dg.SkipReason(f"The tables of {day} are being made.")
+    missing = missing_tables(instance, platform, tables, day)
+    if missing and patient:
+        listed = ", ".join(key.to_user_string() for key in missing)
+        until = use_case.spec.due_at if attempt else use_case.spec.schedule.cut_off
+        return dg.SkipReason(f"Waits for {listed} of {day}, until {until}.")
+    run_key = f"{day}:{attempt}" if attempt else str(day)
+    return dg.RunRequest(run_key=run_key, partition_key=str(day), asset_selection=[*missing, *daily_keys(use_case)])
+
+
+def missing_tables(
+    instance: dg.DagsterInstance, platform: Platform, tables: Sequence[dg.AssetKey], day: date
+) -> list[dg.AssetKey]:
+    """Those of `tables` that were not made for `day`, or, without partitions, never."""
+    daily = {key for key in tables if platform.catalog.tables[key.path[-1]].daily}
+    return [
+        key
+        for key in tables
+        if (str(day) not in instance.get_materialized_partitions(key) if key in daily else _never_made(instance, key))
+    ]
+
+
+def _never_made(instance: dg.DagsterInstance, key: dg.AssetKey) -> bool:
+    return instance.get_latest_materialization_event(key) is None
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    return ",".join(str(number) for number in numbers)

@@ -1,0 +1,214 @@
+"""What a use case lacks: days without predictions, days scored before late data came, predictions nobody published.
+
+Here: finding it in the instance, with why it is or is not requested. Not here: requesting it (catch_up_sensor.py,
+rescoring_schedule.py) or alerting about what was given up.
+
+How often something was tried is counted by the tags of its runs, and anew when one of its inputs has changed. So
+nothing is kept anywhere else, and a run that somebody deletes is a run that never was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+import dagster as dg
+from dagster._core.storage.dagster_run import FINISHED_STATUSES
+
+from serving_assets.catalog.discovery import BoundUseCase
+from serving_assets.catalog.spec import LastDays, Source
+from serving_assets.lake import DayRange
+from serving_assets.landing.zone import SNAPSHOT, LandingZone
+from serving_assets.local_runner.backfill_steps import upstream_tables
+from serving_assets.pipeline.automation.daily_schedule import day_of, missing_tables
+from serving_assets.pipeline.automation.jobs import daily_keys, online_features_keys, stage_keys
+from serving_assets.pipeline.automation.runs_in_flight import UnderWay
+from serving_assets.pipeline.days import last_days
+from serving_assets.pipeline.platform import Platform
+
+MENDS_TAG, INPUTS_TAG = "serving_assets/mends", "serving_assets/inputs"
+"""On a run that mends: what (`<use_case>/<day or publication>`), and the state of its inputs when it was requested."""
+PUBLICATION = "publication"
+QUIET = timedelta(minutes=10)
+"""How long the history must have rested before it is published out of turn: of a backfill, more days may follow."""
+SCORING = ("features", "predictions", "historic")
+
+State = Literal["due", "waiting", "given up"]
+
+
+@dataclass(frozen=True)
+class Lack:
+    """One thing that is missing.
+
+    Attributes:
+        day: the day; None for a publication.
+        why: what is missing, and what it waits for, for a person.
+        state: `due`: to be requested; `waiting`: for files, tables or a run; `given up`: after too many attempts.
+        keys: the assets that mend it.
+        inputs: tells the present state of the inputs.
+        attempts: runs that ended without mending it since the inputs changed last.
+    """
+
+    use_case: str
+    day: date | None
+    why: str
+    state: State
+    keys: tuple[dg.AssetKey, ...] = ()
+    inputs: int = 0
+    attempts: int = 0
+
+    @property
+    def mends(self) -> str:
+        """What a run that mends it carries as `MENDS_TAG`."""
+        return f"{self.use_case}/{self.day or PUBLICATION}"
+
+
+def survey(instance: dg.DagsterInstance, platform: Platform, use_case: BoundUseCase, now: datetime) -> list[Lack]:
+    """All that is lacking among the newest days, newest first; a publication comes last."""
+    look = _Look(instance, platform, use_case, now)
+    scored = instance.get_materialized_partitions(look.historic)
+    found = [look.missing(day) for day in look.days() if str(day) not in scored]
+    for newest, inputs in stale_days(instance, platform, use_case, {max(scored, default="")} - {""}).items():
+        found.append(look.outdated(newest, inputs))
+    if unpublished := look.unpublished():
+        found.append(unpublished)
+    return sorted(found, key=lambda lack: lack.day or date.min, reverse=True)
+
+
+def given_up(instance: dg.DagsterInstance, platform: Platform, use_case: BoundUseCase, now: datetime) -> list[Lack]:
+    """What nobody will try again until a person mends it, or an input changes."""
+    return [lack for lack in survey(instance, platform, use_case, now) if lack.state == "given up"]
+
+
+def stale_days(
+    instance: dg.DagsterInstance, platform: Platform, use_case: BoundUseCase, days: Collection[str]
+) -> dict[date, int]:
+    """Those of `days` whose features are older than a day of their window, with the newest event among those tables."""
+    features = _newest(instance, dg.AssetKey([use_case.name, "features"]), days)
+    windows = {
+        platform.catalog.tables[name].lake_name: window.days
+        for name, window in use_case.spec.features.inputs.items()
+        if isinstance(window, LastDays)
+    }
+    if not features or not windows:
+        return {}
+    scored = [date.fromisoformat(day) for day in features]
+    read = DayRange(min(scored) - timedelta(days=max(windows.values())), max(scored))
+    events = {t: _newest(instance, dg.AssetKey(t.split("/")), [str(d) for d in read.days()]) for t in windows}
+    stale = {}
+    for day in scored:
+        seen = [events[t].get(str(d), 0) for t, length in windows.items() for d in last_days(day, length).days()]
+        if max(seen) > features[str(day)]:
+            stale[day] = max(seen)
+    return stale
+
+
+def _newest(instance: dg.DagsterInstance, key: dg.AssetKey, days: Iterable[str]) -> dict[str, int]:
+    """The event of the newest materialization, by day."""
+    kind = dg.DagsterEventType.ASSET_MATERIALIZATION
+    return dict(instance.event_log_storage.get_latest_storage_id_by_partition(key, kind, set(days)))
+
+
+class _Look:
+    """One look at one use case."""
+
+    def __init__(self, instance: dg.DagsterInstance, platform: Platform, use_case: BoundUseCase, now: datetime) -> None:
+        self.instance, self.platform, self.use_case, self.now = instance, platform, use_case, now
+        self.tables = upstream_tables(platform.catalog, use_case)
+        self.historic = dg.AssetKey([use_case.name, "historic"])
+        self.under_way = UnderWay.on(instance, platform)
+        self.limit = use_case.spec.catch_up.attempts
+
+    def days(self) -> list[date]:
+        """The newest days whose deadline has passed, newest first: until then the daily run may still come."""
+        first = self.platform.partitions(self.use_case.domain.timezone).start.date()
+        newest = newest_due(self.use_case, self.now)
+        looked_at = (newest - timedelta(days=back) for back in range(self.use_case.spec.catch_up.days))
+        return [day for day in looked_at if day >= first]
+
+    def missing(self, day: date) -> Lack:
+        """A day that has no predictions."""
+        lacking = missing_tables(self.instance, self.platform, self.tables, day)
+        newest = day == newest_due(self.use_case, self.now)
+        keys = (*lacking, *(daily_keys(self.use_case) if newest else stage_keys(self.use_case, SCORING)))
+        why = f"{day} has no predictions"
+        if waits_for := self._not_landed(lacking, day) or self._gaps(day):
+            return Lack(self.use_case.name, day, f"{why}: {waits_for}", "waiting")
+        return self._tried(day, why, keys, self._inputs(day))
+
+    def _inputs(self, day: date) -> int:
+        """The newest event among what the day is made of: its tables, snapshots, and the model that scores."""
+        champion = dg.AssetKey([self.use_case.name, "champion"])
+        made = [_newest(self.instance, key, [str(day)]).get(str(day), 0) for key in self.tables]
+        whole = [*(k for k in self.tables if not self.platform.catalog.tables[k.path[-1]].daily), champion]
+        records = self.instance.get_asset_records(whole)
+        events = (record.asset_entry.last_materialization_record for record in records)
+        return max([*made, *(event.storage_id for event in events if event)], default=0)
+
+    def outdated(self, day: date, inputs: int) -> Lack:
+        """The newest day, that late data changed after it was scored."""
+        return self._tried(day, f"{day} was scored before late data came", (*daily_keys(self.use_case),), inputs)
+
+    def unpublished(self) -> Lack | None:
+        """Predictions in the history that nobody has published, once no more are being added."""
+        history = self.instance.get_latest_materialization_event(self.historic)
+        published = stage_keys(self.use_case, ("latest", "online"))
+        last = self.instance.get_latest_materialization_event(published[-1])
+        if history is None or (last is not None and last.timestamp >= history.timestamp):
+            return None
+        since = datetime.fromtimestamp(history.timestamp, UTC)
+        keys = (*published, *online_features_keys(self.use_case))
+        why = f"predictions of {since.isoformat(timespec='seconds')} are not published"
+        if self.now - since < QUIET:
+            return Lack(self.use_case.name, None, f"{why}: more may follow", "waiting")
+        return self._tried(None, why, keys, int(history.timestamp))
+
+    def _tried(self, day: date | None, why: str, keys: tuple[dg.AssetKey, ...], inputs: int) -> Lack:
+        """Due, unless a run or a backfill is at it, or too many have ended without mending it."""
+        lack = Lack(self.use_case.name, day, why, "due", keys, inputs)
+        tags = {MENDS_TAG: lack.mends, INPUTS_TAG: str(inputs)}
+        ended = self.instance.get_runs(dg.RunsFilter(tags=tags, statuses=FINISHED_STATUSES))
+        if self.under_way.holds(keys, day) or self.under_way.backfilled & set(keys):
+            return _as(lack, "waiting", f"{why}: a run is at it", len(ended))
+        if len(ended) >= self.limit:
+            last = max(ended, key=lambda run: run.run_id).run_id
+            return _as(lack, "given up", f"{why}: {len(ended)} runs have failed, such as {last}", len(ended))
+        return _as(lack, "due", why, len(ended))
+
+    def _not_landed(self, lacking: Sequence[dg.AssetKey], day: date) -> str:
+        """Which files a missing raw table waits for."""
+        zone = LandingZone.of(self.platform.settings)
+        absent = []
+        for key in lacking:
+            table = self.platform.catalog.tables[key.path[-1]]
+            folder = str(day) if table.daily else SNAPSHOT
+            if isinstance(table.spec, Source) and folder not in zone.deliveries(table.spec):
+                absent.append(table.name)
+        return f"no file of {', '.join(absent)} has landed" if absent else ""
+
+    def _gaps(self, day: date) -> str:
+        """Which earlier days the features would refuse to go without."""
+        first = self.platform.partitions(self.use_case.domain.timezone).start.date()
+        for name, window in self.use_case.spec.features.inputs.items():
+            table = self.platform.catalog.tables[name]
+            if isinstance(window, LastDays):
+                have = self.instance.get_materialized_partitions(dg.AssetKey([table.layer, name]))
+                read = [d for d in last_days(day, window.days).days() if first <= d < day and str(d) not in have]
+                if read:
+                    return f"{table.lake_name} lacks {', '.join(map(str, read[:3]))}{' ...' if len(read) > 3 else ''}"
+        return ""
+
+
+def newest_due(use_case: BoundUseCase, now: datetime) -> date:
+    """The newest day whose deadline has passed."""
+    at = use_case.spec.schedule
+    local = now.astimezone(ZoneInfo(at.timezone))
+    deadline = datetime.combine(local.date(), time.fromisoformat(use_case.spec.due_at), local.tzinfo)
+    return day_of(use_case, deadline if deadline <= local else deadline - timedelta(days=1))
+
+
+def _as(lack: Lack, state: State, why: str, attempts: int) -> Lack:
+    return Lack(lack.use_case, lack.day, why, state, lack.keys, lack.inputs, attempts)

@@ -1,0 +1,103 @@
+"""The jobs: a domain's tables; a use case's daily run, from landed files to what readers get, and its training.
+
+Here: which assets a job holds, its priority, and the schedule of the training. Not here: when a day is run
+(daily_schedule.py, arrivals_sensor.py, catch_up_sensor.py), or backfills over a range (local_runner/backfill_steps.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import Enum
+
+import dagster as dg
+from dagster._core.storage.tags import PRIORITY_TAG
+
+from serving_assets.catalog.discovery import BoundUseCase
+from serving_assets.catalog.spec import Weekly
+from serving_assets.pipeline.platform import Platform
+
+TRAINING_STAGES = ("training_set", "model", "champion")
+DAILY_STAGES = ("features", "predictions", "historic", "latest", "online")
+ONLINE_FEATURES = "online_features"
+DAYS_TAG = "serving_assets/days_of"
+"""On every run of single days of a use case; the queue lets one of them in at a time."""
+CRON_DAYS = ("sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday")
+
+
+class Priority(Enum):
+    """Who goes first in the queue; what has no priority, such as a backfill from the UI, stands at 0."""
+
+    TABLES = 20
+    DAILY = 10
+    CATCH_UP = 5
+    RESCORING = -5
+    BACKFILL = -10
+
+
+def stage_keys(use_case: BoundUseCase, stages: Iterable[str]) -> list[dg.AssetKey]:
+    """Asset keys of those of some stages that the use case has: what nobody reads is not published."""
+    published = use_case.spec.serve.published
+    return [dg.AssetKey([use_case.name, stage]) for stage in stages if published or stage != "online"]
+
+
+def daily_keys(use_case: BoundUseCase) -> list[dg.AssetKey]:
+    """Asset keys of all that is made every day."""
+    return [*stage_keys(use_case, DAILY_STAGES), *online_features_keys(use_case)]
+
+
+def online_features_keys(use_case: BoundUseCase) -> list[dg.AssetKey]:
+    """The asset key of the online features; empty where none are declared."""
+    return stage_keys(use_case, [ONLINE_FEATURES] if use_case.spec.online_features else [])
+
+
+def daily_job_name(use_case: BoundUseCase) -> str:
+    """Name of the job that makes one day of a use case."""
+    return f"{use_case.name}_daily"
+
+
+def tables_job_name(domain: str) -> str:
+    """Name of the job that makes the raw and mapped tables of a domain."""
+    return f"{domain}_tables"
+
+
+def use_case_jobs(use_case: BoundUseCase) -> tuple[dg.UnresolvedAssetJobDefinition, dg.UnresolvedAssetJobDefinition]:
+    """The daily job and the training of a use case."""
+    training = dg.AssetSelection.assets(*stage_keys(use_case, TRAINING_STAGES))
+    tags = {"use_case": use_case.name}
+    daily = dg.define_asset_job(
+        daily_job_name(use_case),
+        selection=dg.AssetSelection.assets(*daily_keys(use_case)).upstream() - training,
+        description=f"One day of {use_case.name}: from landed files to what readers get.",
+        tags={**tags, DAYS_TAG: use_case.name, PRIORITY_TAG: str(Priority.DAILY.value)},
+    )
+    train = dg.define_asset_job(
+        f"{use_case.name}_training",
+        selection=training,
+        description=f"Train {use_case.name}, measure it, and make it champion if it is fit.",
+        tags=tags,
+    )
+    return daily, train
+
+
+def tables_job(domain: str, platform: Platform) -> dg.UnresolvedAssetJobDefinition:
+    """The raw and mapped tables of a domain, which all use cases share."""
+    keys = (dg.AssetKey([t.layer, t.name]) for t in platform.catalog.tables.values() if t.domain.name == domain)
+    return dg.define_asset_job(
+        tables_job_name(domain),
+        selection=dg.AssetSelection.assets(*keys),
+        description=f"Raw and mapped tables of {domain}: of the days whose files have arrived.",
+        tags={"domain": domain, PRIORITY_TAG: str(Priority.TABLES.value)},
+    )
+
+
+def training_schedule(at: Weekly, job: dg.UnresolvedAssetJobDefinition) -> dg.ScheduleDefinition:
+    """Every week."""
+    hour, minute = at.at.split(":")[:2]
+    return dg.ScheduleDefinition(
+        name=f"{job.name}_schedule",
+        job=job,
+        cron_schedule=f"{int(minute)} {int(hour)} * * {CRON_DAYS.index(at.day)}",
+        execution_timezone=at.timezone,
+        description=f"Trains anew, weekly on {at.day} at {at.at} {at.timezone}.",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+    )

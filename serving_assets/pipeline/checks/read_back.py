@@ -1,0 +1,62 @@
+"""Canary: known ids, read as readers read them, say what the lake says.
+
+Here: a few documents through the store's reading path, which is the one that the API answers from. Not here: the
+comparison of all documents by count and digest (store_parity.py).
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import dagster as dg
+
+from serving_assets.catalog.columns import literal
+from serving_assets.engines.protocol import Engine, Input, Query
+from serving_assets.monitoring.read_back import canary_severity, missed
+from serving_assets.pipeline.checks.history import evaluations
+from serving_assets.pipeline.checks.verdict import Check, Verdict
+from serving_assets.pipeline.publishing.published_documents import Snapshot
+from serving_assets.store import OnlineStore
+
+CANARY = Check(
+    "canary", "A few known ids, read as the API reads them, get the predictions that stand in the lake.", blocking=False
+)
+
+
+def check_canary(
+    engine: Engine, snapshot: Snapshot, store: OnlineStore, instance: dg.DagsterInstance, asset: dg.AssetKey, count: int
+) -> Verdict:
+    """Compare `count` published documents, other ones with every generation."""
+    expected = _expected(engine, snapshot, count)
+    reading = store.read(snapshot.collection.name, list(expected))
+    found = {
+        value.entity: {"value": value.value, "as_of": value.as_of, "model_version": value.model_version}
+        for value in reading.values
+        if value is not None
+    }
+    misses = missed(expected, found)
+    before = (not evaluation.passed for evaluation in evaluations(instance, asset, CANARY.name, 1))
+    severity = canary_severity(len(misses), before)
+    said = f"All {len(expected)} known ids get what the lake says."
+    if misses:
+        said = f"{len(misses)} of {len(expected)} known ids get something else than the lake says"
+        said += ", as some did in the run before." if severity == "error" else "."
+    return CANARY.verdict(
+        severity, said, measured=len(misses), threshold=1, examples=misses, numbers={"ids": len(expected)}
+    )
+
+
+def _expected(engine: Engine, snapshot: Snapshot, count: int) -> dict[Any, dict[str, Any]]:
+    """What readers should get: the documents of a few entities, with what they leave out filled in."""
+    sql = f"""
+        SELECT id, text FROM ({snapshot.documents_sql("snapshot")})
+        ORDER BY hash(id || {literal(snapshot.as_of)}), id LIMIT {count}
+    """
+    rows = engine.collect(Query(sql, {"snapshot": Input(snapshot.scan)})).to_pylist()
+    common = {"as_of": snapshot.as_of, "model_version": snapshot.stamp.model_version}
+    documents = {row["id"]: json.loads(row["text"]) for row in rows}
+    return {
+        entity: {"value": said["v"], **{name: said.get(name, value) for name, value in common.items()}}
+        for entity, said in documents.items()
+    }

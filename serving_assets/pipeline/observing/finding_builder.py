@@ -1,0 +1,113 @@
+"""What alerts are about: whose an asset is, where it is shown, and what to do first when it fails.
+
+Here: facts about assets, jobs and kinds of failure. Not here: finding out that something failed (findings_from_runs.py,
+findings_from_state.py).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import dagster as dg
+from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
+
+from serving_assets.alerts.records import ALL, Days, Finding, Key, Severity
+from serving_assets.catalog.discovery import Catalog
+
+PLATFORM = "platform"
+STEP_FAILED, RUN_DIED, RUN_FAILED, RUN_STUCK = "step_failed", "run_died", "run_failed", "run_stuck"
+FRESHNESS, GIVEN_UP, TICK_FAILED = "freshness", "given_up", "tick_failed"
+DELIVERY_FAILED, CONFIGURATION_BROKEN = "delivery_failed", "configuration_broken"
+OF_A_STEP = (STEP_FAILED, RUN_DIED)
+"""What is over when the asset has been made."""
+
+FIRST_STEPS = {
+    STEP_FAILED: "Read the error of the step in its run, mend it, and launch the run again; repeating is safe.",
+    RUN_DIED: "See in the run and on its machine why the process ended (memory, disk, restart); launch the run again.",
+    RUN_FAILED: "Open the run and read its last events; launch it again when the cause is gone.",
+    RUN_STUCK: "See what the run waits for; if nothing, terminate it in the UI and launch it again; repeating is safe.",
+    FRESHNESS: "See with `serving-assets status` which stage is behind, and whether its files have landed.",
+    GIVEN_UP: "Read why the newest of its runs failed, mend that, and run: serving-assets backfill.",
+    TICK_FAILED: "Open it under Automation in the UI and read the error of its newest tick.",
+    DELIVERY_FAILED: "Read the error with `serving-assets alerts`, and try again with `serving-assets alerts test`.",
+    CONFIGURATION_BROKEN: "Correct the file; until then alerts go where its last valid version sent them.",
+}
+BLOCKED = "Nothing after it was made, and readers keep what they had. Look at the check's examples in the UI."
+NOT_BLOCKED = "What was made has been handed on. Look at the check in the UI: its examples, and how the number moved."
+
+
+@dataclass(frozen=True)
+class Subjects:
+    """The assets of a workspace, as alerts speak of them."""
+
+    graph: AssetGraph
+    catalog: Catalog
+
+    def asset_finding(
+        self,
+        asset: dg.AssetKey,
+        kind: str,
+        severity: Severity,
+        at: datetime,
+        days: Days = ALL,
+        *,
+        said: str = "",
+        first_step: str = "",
+        page: str = "",
+    ) -> Finding:
+        """A finding about an asset; for one that is not partitioned, about all of it."""
+        return Finding(
+            key=Key(self.scope(asset), asset.to_user_string(), kind),
+            severity=severity,
+            at=at,
+            days=days if self._is_partitioned(asset) else ALL,
+            said=said,
+            owners=self._owners(asset),
+            first_step=first_step or FIRST_STEPS.get(kind, ""),
+            page=page or f"assets/{asset.to_user_string()}",
+        )
+
+    def scope(self, asset: dg.AssetKey) -> str:
+        """The use case of an asset, or the domain of a table."""
+        if asset.path[0] in self.catalog.use_cases:
+            return asset.path[0]
+        tables = (table for table in self.catalog.tables.values() if [table.layer, table.name] == list(asset.path))
+        return next((table.domain.name for table in tables), PLATFORM)
+
+    def is_table(self, asset: dg.AssetKey) -> bool:
+        """Whether it is a table that windows of later days read too."""
+        return asset.path[0] in ("raw", "mapped")
+
+    def of_step(self, step: str) -> dg.AssetKey | None:
+        """The asset that a step makes; None for a step that makes none."""
+        return next((key for key in self.graph.get_all_asset_keys() if "__".join(key.path) == step), None)
+
+    def job_finding(
+        self, job: str, kind: str, severity: Severity, at: datetime, *, said: str = "", page: str = ""
+    ) -> Finding:
+        """A finding about a job."""
+        scope = next((name for name in self.catalog.use_cases if job.startswith(f"{name}_")), PLATFORM)
+        owners = self.catalog.use_cases[scope].spec.owners if scope != PLATFORM else ()
+        return Finding(
+            Key(scope, f"jobs/{job}", kind),
+            severity,
+            at,
+            said=said,
+            owners=tuple(owners),
+            first_step=FIRST_STEPS[kind],
+            page=page or "runs",
+        )
+
+    def _owners(self, asset: dg.AssetKey) -> tuple[str, ...]:
+        return tuple(self.graph.get(asset).owners) if self.graph.has(asset) else ()
+
+    def _is_partitioned(self, asset: dg.AssetKey) -> bool:
+        return self.graph.has(asset) and self.graph.get(asset).is_partitioned
+
+
+def platform_finding(
+    what: str, kind: str, severity: Severity, at: datetime, *, said: str = "", page: str = ""
+) -> Finding:
+    """A finding about what belongs to no use case."""
+    return Finding(Key(PLATFORM, what, kind), severity, at, said=said, first_step=FIRST_STEPS[kind], page=page)

@@ -1,0 +1,271 @@
+"""What runs that have ended say: checks that failed or pass again, steps that failed, workers that died.
+
+Here: reading the event log from a cursor on. Not here: what is no event of a run (findings_from_state.py), or what
+follows from a finding (alerts/).
+
+Open-source Dagster has no sensor for checks, and the event log of its SQLite storage cannot be asked for the
+evaluations of all runs. So the runs that have ended are read one by one, in the order in which they ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from itertools import takewhile
+from typing import Any
+
+import dagster as dg
+from dagster._core.event_api import EventLogCursor
+from dagster._core.events.log import EventLogEntry
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
+from dagster._core.storage.tags import (
+    ASSET_PARTITION_RANGE_END_TAG,
+    ASSET_PARTITION_RANGE_START_TAG,
+    PARTITION_NAME_TAG,
+    WILL_RETRY_TAG,
+)
+
+from serving_assets.alerts.records import ALL, Days, Finding, Severity
+from serving_assets.local_runner.run_assets import is_check_failure, step_failure
+from serving_assets.pipeline.observing.finding_builder import (
+    BLOCKED,
+    NOT_BLOCKED,
+    OF_A_STEP,
+    RUN_DIED,
+    RUN_FAILED,
+    STEP_FAILED,
+    Subjects,
+)
+
+Event = dg.DagsterEventType
+ENDS = (Event.RUN_SUCCESS, Event.RUN_FAILURE, Event.RUN_CANCELED)
+TOLD_BY_RUNS = {
+    Event.ASSET_CHECK_EVALUATION,
+    Event.ASSET_MATERIALIZATION,
+    Event.ASSET_MATERIALIZATION_PLANNED,
+    Event.STEP_START,
+    Event.STEP_SUCCESS,
+    Event.STEP_FAILURE,
+}
+RUNLESS = {Event.ASSET_CHECK_EVALUATION, Event.ASSET_MATERIALIZATION}
+RUNS_OF_A_LOOK = 50
+RECORDS_OF_A_LOOK = 500
+SETTLED_SECONDS = 3.0
+"""Younger events wait for the next look: a number that was given earlier may become visible later, and Dagster notes
+only after a failure whether it will try again."""
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """How far the event log has been read: the ends of runs, and events outside of runs; and the newest survey."""
+
+    ends: int
+    runless: str | None = None
+    surveyed: float = 0.0
+
+
+def end_of_log(instance: dg.DagsterInstance) -> Cursor:
+    """The cursor of whoever wants to hear only of what happens from now on."""
+    newest = [r.storage_id for kind in ENDS for r in instance.fetch_run_status_changes(kind, limit=1).records]
+    runless, more = None, True
+    while more:
+        page = instance.get_records_for_run("", runless, RUNLESS, RECORDS_OF_A_LOOK)
+        runless, more = page.cursor, page.has_more
+    return Cursor(max(newest, default=0), runless)
+
+
+def failing_now(instance: dg.DagsterInstance, subjects: Subjects) -> Iterator[Finding]:
+    """Checks whose newest evaluation did not pass."""
+    keys = list(subjects.graph.asset_check_keys)
+    for record in instance.event_log_storage.get_latest_asset_check_execution_by_key(keys).values():
+        if record.status == AssetCheckExecutionRecordStatus.FAILED and record.event is not None:
+            yield _evaluation(subjects, record.event, ALL)
+
+
+def since(
+    instance: dg.DagsterInstance, subjects: Subjects, cursor: Cursor, now: datetime
+) -> tuple[list[Finding], Cursor]:
+    """What was told after `cursor`, by runs that have ended and outside of runs, and how far that is.
+
+    Both are read up to the same moment: a failure in a run must not be met after its mending outside of one.
+    """
+    ended = _ended(instance, cursor.ends)
+    page = instance.get_records_for_run("", cursor.runless, RUNLESS, RECORDS_OF_A_LOOK)
+    until = now.timestamp() - SETTLED_SECONDS
+    if len(ended) == RUNS_OF_A_LOOK:
+        until = min(until, ended[-1][1])
+    if page.has_more:
+        until = min(until, page.records[-1].timestamp)
+    found: list[Finding] = []
+    for storage_id, _, run_id in takewhile(lambda one: one[1] <= until, ended):
+        run = instance.get_run_by_id(run_id)
+        if run is not None:
+            found += _of_run(instance, subjects, run, _ended_at(instance, run))
+        cursor = replace(cursor, ends=storage_id)
+    for record in takewhile(lambda one: one.timestamp <= until, page.records):
+        found += _of_event(subjects, record.event_log_entry, ALL)
+        cursor = replace(cursor, runless=EventLogCursor.from_storage_id(record.storage_id).to_string())
+    return sorted(found, key=lambda finding: finding.at), cursor
+
+
+def _ended(instance: dg.DagsterInstance, after: int) -> list[tuple[int, float, str]]:
+    """The oldest runs that ended after the event `after`: number and time of the event, and the run."""
+    cursor = EventLogCursor.from_storage_id(after).to_string()
+    found: list[tuple[int, float, str]] = []
+    for kind in ENDS:
+        records = instance.fetch_run_status_changes(kind, RUNS_OF_A_LOOK, cursor, ascending=True).records
+        found += [(r.storage_id, r.timestamp, r.run_id) for r in records]
+    return sorted(found)[:RUNS_OF_A_LOOK]
+
+
+def _ended_at(instance: dg.DagsterInstance, run: dg.DagsterRun) -> datetime:
+    return datetime.fromtimestamp(_end(instance, run.run_id) or 0.0, UTC)
+
+
+def _of_run(
+    instance: dg.DagsterInstance, subjects: Subjects, run: dg.DagsterRun, ended_at: datetime
+) -> Iterator[Finding]:
+    events = instance.all_logs(run.run_id, of_type=TOLD_BY_RUNS)
+    days = days_of_run(run)
+    for event in events:
+        found = _of_event(subjects, event, days)
+        yield from (one for one in found if one.severity is Severity.OK or not _passed_since(instance, event, run))
+    if run.status == dg.DagsterRunStatus.SUCCESS:
+        yield subjects.job_finding(run.job_name, RUN_FAILED, Severity.OK, ended_at)
+    elif run.status == dg.DagsterRunStatus.FAILURE and run.tags.get(WILL_RETRY_TAG) != "true":
+        failures = _failures(instance, subjects, run, events, ended_at)
+        yield from (one for one in failures if not _made_since(instance, subjects, one, run))
+
+
+def _of_event(subjects: Subjects, entry: EventLogEntry, days: Days) -> Iterator[Finding]:
+    event = entry.get_dagster_event()
+    if event.event_type == Event.ASSET_CHECK_EVALUATION:
+        yield _evaluation(subjects, entry, days)
+    elif event.event_type == Event.ASSET_MATERIALIZATION and event.asset_key is not None:
+        made = Days(event.partition, event.partition) if event.partition else days
+        for kind in OF_A_STEP:
+            yield subjects.asset_finding(event.asset_key, kind, Severity.OK, _at(entry), made)
+
+
+def _evaluation(subjects: Subjects, entry: EventLogEntry, days: Days) -> Finding:
+    check = entry.get_dagster_event().asset_check_evaluation_data
+    error = check.severity == dg.AssetCheckSeverity.ERROR
+    severity = Severity.OK if check.passed else Severity.ERROR if error else Severity.WARN
+    blocks = bool(check.blocking) and error
+    if check.partition:
+        days = Days(check.partition, check.partition)
+    found = subjects.asset_finding(
+        check.asset_key,
+        check.check_name,
+        severity,
+        _at(entry),
+        days,
+        said=check.description or "",
+        first_step=BLOCKED if blocks else NOT_BLOCKED,
+        page=f"assets/{check.asset_key.to_user_string()}?view=checks&checkDetail={check.check_name}",
+    )
+    return replace(
+        found,
+        measured=_number(check.metadata, "measured"),
+        threshold=_number(check.metadata, "threshold"),
+        lasting=blocks and subjects.is_table(check.asset_key),
+    )
+
+
+def _failures(
+    instance: dg.DagsterInstance,
+    subjects: Subjects,
+    run: dg.DagsterRun,
+    events: Sequence[EventLogEntry],
+    ended_at: datetime,
+) -> Iterator[Finding]:
+    """Why a run failed: the steps that did, apart from those that a check failed; else the steps it died in."""
+    days, page = days_of_run(run), f"runs/{run.run_id}"
+    told = [entry.get_dagster_event() for entry in events]
+    failed = [event for event in told if event.event_type == Event.STEP_FAILURE]
+    for event in failed:
+        asset = subjects.of_step(event.step_key or "")
+        if asset is None:
+            yield subjects.job_finding(run.job_name, RUN_FAILED, Severity.ERROR, ended_at, said=step_failure(event))
+        elif not is_check_failure(event):
+            data = event.step_failure_data.user_failure_data
+            mend = str(data.metadata["mend"].value) if data and "mend" in data.metadata else ""
+            yield subjects.asset_finding(
+                asset, STEP_FAILED, Severity.ERROR, ended_at, days, said=step_failure(event), first_step=mend, page=page
+            )
+    if failed:
+        return
+    ended = {event.step_key for event in told if event.event_type == Event.STEP_SUCCESS}
+    begun = [event.step_key for event in told if event.event_type == Event.STEP_START]
+    planned = [e.asset_key for e in told if e.event_type == Event.ASSET_MATERIALIZATION_PLANNED and e.asset_key]
+    died_in = [subjects.of_step(step or "") for step in begun if step not in ended] or planned[:1]
+    said = _why_the_run_failed(instance, run)
+    for asset in filter(None, died_in):
+        yield subjects.asset_finding(asset, RUN_DIED, Severity.ERROR, ended_at, days, said=said, page=page)
+    if not any(died_in):
+        yield subjects.job_finding(run.job_name, RUN_FAILED, Severity.ERROR, ended_at, said=said, page=page)
+
+
+def _why_the_run_failed(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:
+    events = instance.all_logs(run.run_id, of_type=Event.RUN_FAILURE)
+    return (events[-1].get_dagster_event().message or "") if events else ""
+
+
+def _passed_since(instance: dg.DagsterInstance, entry: EventLogEntry, run: dg.DagsterRun) -> bool:
+    """Whether the same check of the same partition passed later, in a run that ended, and was read, before `run`."""
+    check = entry.get_dagster_event().asset_check_evaluation_data
+    history = instance.event_log_storage.get_asset_check_execution_history(
+        dg.AssetCheckKey(check.asset_key, check.check_name),
+        limit=RUNS_OF_A_LOOK,
+        status={AssetCheckExecutionRecordStatus.SUCCEEDED},
+    )
+    later = (record for record in history if record.event and record.event.timestamp > entry.timestamp)
+    same = (record for record in later if record.evaluation and record.evaluation.partition == check.partition)
+    return any(_ended_before(instance, record.run_id, run, record.event and record.event.timestamp) for record in same)
+
+
+def _made_since(instance: dg.DagsterInstance, subjects: Subjects, failure: Finding, run: dg.DagsterRun) -> bool:
+    """Whether the asset of a failure was made after the run began, in a run that ended, and was read, before it."""
+    asset = dg.AssetKey(failure.key.asset.split("/"))
+    if not subjects.graph.has(asset):
+        return False
+    days = {failure.days.first, failure.days.last} - {""}
+    began = instance.get_run_record_by_id(run.run_id)
+    wanted = dg.AssetRecordsFilter(
+        asset_key=asset,
+        asset_partitions=sorted(days) or None,
+        after_timestamp=began.start_time if began else None,
+    )
+    made = instance.fetch_materializations(wanted, limit=RUNS_OF_A_LOOK).records
+    return any(_ended_before(instance, record.run_id, run) for record in made)
+
+
+def _ended_before(
+    instance: dg.DagsterInstance, other: str, run: dg.DagsterRun, runless_at: float | None = None
+) -> bool:
+    """Whether the run `other` ended before `run`; what was told outside of runs ended at `runless_at`."""
+    its_end = _end(instance, other) if other else runless_at
+    end = _end(instance, run.run_id)
+    return its_end is not None and end is not None and its_end < end
+
+
+def _end(instance: dg.DagsterInstance, run_id: str) -> float | None:
+    record = instance.get_run_record_by_id(run_id)
+    return record.end_time if record else None
+
+
+def days_of_run(run: dg.DagsterRun) -> Days:
+    """The days that a run was for; all of them for a run without partitions."""
+    first = run.tags.get(ASSET_PARTITION_RANGE_START_TAG) or run.tags.get(PARTITION_NAME_TAG)
+    last = run.tags.get(ASSET_PARTITION_RANGE_END_TAG) or first
+    return Days(first, last) if first and last else ALL
+
+
+def _number(metadata: Any, name: str) -> float | None:
+    value = getattr(metadata.get(name), "value", None)
+    return float(value) if isinstance(value, int | float) else None
+
+
+def _at(entry: EventLogEntry) -> datetime:
+    return datetime.fromtimestamp(entry.timestamp, UTC)

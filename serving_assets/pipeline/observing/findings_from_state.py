@@ -1,0 +1,164 @@
+"""What no run says: tables that are late, runs that stand still, schedules and sensors that fail, days given up.
+
+Here: how things stand at this moment. Not here: what happened in runs (findings_from_runs.py).
+
+Whatever is bad says since when, and says the same as long as it is: so a look that finds nothing new changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+from dagster._core.definitions.freshness import FreshnessState, FreshnessStateRecord
+from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus, InstigatorTick, TickStatus
+
+from serving_assets.alerts.records import ALL, Days, Finding, Key, Severity
+from serving_assets.pipeline.automation.gaps import given_up
+from serving_assets.pipeline.observing.finding_builder import (
+    FRESHNESS,
+    GIVEN_UP,
+    RUN_STUCK,
+    TICK_FAILED,
+    Subjects,
+    platform_finding,
+)
+from serving_assets.pipeline.platform import Platform
+
+SILENT_FOR = timedelta(minutes=30)
+"""The longest step, a daily run for a million households, takes minutes; every step tells when it begins and ends."""
+QUEUED_FOR = timedelta(minutes=15)
+"""While nothing runs, a queue that stands still so long has nobody who empties it."""
+TICKS_IN_A_ROW = 2
+"""So often a sensor must fail: it tries again within minutes. A schedule that fails once has missed its day."""
+STATES = {FreshnessState.PASS: Severity.OK, FreshnessState.WARN: Severity.WARN, FreshnessState.FAIL: Severity.ERROR}
+READERS_FIRST = ("online", "latest")
+
+
+def states(instance: dg.DagsterInstance, subjects: Subjects, open_keys: Iterable[Key], now: datetime) -> list[Finding]:
+    """How everything stands that alerts look at, and is no event."""
+    return [
+        *freshness(instance, subjects, now),
+        *_standing_still(instance, subjects, open_keys, now),
+        *_ticks(instance),
+    ]
+
+
+def freshness(instance: dg.DagsterInstance, subjects: Subjects, now: datetime) -> Iterator[Finding]:
+    """Assets that are not as fresh as declared; of one use case only the one that is nearest to its readers.
+
+    The state is the daemon's, which evaluates the policies. An asset that was never made has none.
+    """
+    due = [key for key in subjects.graph.get_all_asset_keys() if subjects.graph.get(key).freshness_policy]
+    by_scope: dict[str, list[FreshnessStateRecord]] = defaultdict(list)
+    for key, record in instance.event_log_storage.get_freshness_state_records(due).items():
+        if record.freshness_state in STATES:
+            table = subjects.is_table(key)
+            by_scope[key.to_user_string() if table else subjects.scope(key)].append(record)
+    for records in by_scope.values():
+        stale = sorted((r for r in records if STATES[r.freshness_state] is not Severity.OK), key=_nearest_to_readers)
+        for record in records:
+            if stale and record is stale[0]:
+                others = ", ".join(other.entity_key.to_user_string() for other in stale[1:])
+                yield subjects.asset_finding(
+                    record.entity_key,
+                    FRESHNESS,
+                    STATES[record.freshness_state],
+                    record.updated_at,
+                    said="It was not made in time." + (f" So were not: {others}." if others else ""),
+                )
+            else:
+                yield subjects.asset_finding(record.entity_key, FRESHNESS, Severity.OK, now)
+
+
+def _nearest_to_readers(record: FreshnessStateRecord) -> tuple[int, int]:
+    stage = record.entity_key.path[-1]
+    rank = READERS_FIRST.index(stage) if stage in READERS_FIRST else len(READERS_FIRST)
+    return -STATES[record.freshness_state], rank
+
+
+def _standing_still(
+    instance: dg.DagsterInstance, subjects: Subjects, open_keys: Iterable[Key], now: datetime
+) -> Iterator[Finding]:
+    """Runs in which nothing happens, and a queue that nobody empties."""
+    running = (dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING)
+    records = instance.get_run_records(dg.RunsFilter(statuses=list(running)))
+    stuck: set[Key] = set()
+    for record in records:
+        run = record.dagster_run
+        newest = instance.get_records_for_run(run.run_id, limit=1, ascending=False).records
+        moved = datetime.fromtimestamp(newest[0].timestamp, UTC) if newest else record.create_timestamp
+        if now - moved >= SILENT_FOR:
+            said = f"Run {run.run_id[:8]} has told nothing since {moved:%Y-%m-%d %H:%M} UTC."
+            found = subjects.job_finding(
+                run.job_name, RUN_STUCK, Severity.ERROR, moved, said=said, page=f"runs/{run.run_id}"
+            )
+            stuck.add(found.key)
+            yield found
+    queue = platform_finding("queue", RUN_STUCK, Severity.OK, now, page="runs?view=queued")
+    queued = instance.get_run_records(dg.RunsFilter(statuses=[dg.DagsterRunStatus.QUEUED]))
+    oldest = min((record.create_timestamp for record in queued), default=now)
+    if not records and now - oldest >= QUEUED_FOR:
+        said = f"{len(queued)} runs wait since {oldest:%Y-%m-%d %H:%M} UTC, and none is running."
+        stuck.add(queue.key)
+        yield platform_finding("queue", RUN_STUCK, Severity.ERROR, oldest, said=said, page=queue.page)
+    yield from _over(open_keys, RUN_STUCK, stuck, now)
+
+
+def _ticks(instance: dg.DagsterInstance) -> Iterator[Finding]:
+    """Schedules and sensors that are on, by their newest ticks."""
+    on = {InstigatorStatus.RUNNING, InstigatorStatus.DECLARED_IN_CODE}
+    instigators = {state.selector_id: state for state in instance.all_instigator_state(instigator_statuses=on)}
+    # One more, because the newest may not have ended; asked for by status, Dagster 1.13 fails in its own query.
+    found = instance.get_batch_ticks(list(instigators), limit=TICKS_IN_A_ROW + 1) if instigators else {}
+    for selector, ticks in found.items():
+        ended = (tick for tick in ticks if tick.status != TickStatus.STARTED)
+        newest_first = sorted(ended, key=lambda tick: tick.timestamp, reverse=True)
+        if newest_first:
+            yield _tick(instigators[selector], newest_first)
+
+
+def _tick(state: InstigatorState, newest_first: list[InstigatorTick]) -> Finding:
+    is_schedule = state.instigator_type.value == "SCHEDULE"
+    needed = 1 if is_schedule else TICKS_IN_A_ROW
+    failed = [tick for tick in newest_first[:needed] if tick.status == TickStatus.FAILURE]
+    what = f"{'schedules' if is_schedule else 'sensors'}/{state.instigator_name}"
+    at = datetime.fromtimestamp((failed or newest_first)[-1 if failed else 0].timestamp, UTC)
+    if len(failed) < needed:
+        return platform_finding(what, TICK_FAILED, Severity.OK, at)
+    error = failed[0].error
+    said = (error.cause or error).message.strip() if error else "Its tick failed."
+    return platform_finding(what, TICK_FAILED, Severity.ERROR, at, said=said[:500], page="automation")
+
+
+def days_given_up(
+    instance: dg.DagsterInstance, platform: Platform, subjects: Subjects, open_keys: Iterable[Key], now: datetime
+) -> Iterator[Finding]:
+    """Days that catching up has given up, by use case. Costs a look into the landing zone."""
+    failing: set[Key] = set()
+    for use_case in platform.catalog.use_cases.values():
+        if not (lacks := given_up(instance, platform, use_case, now)):
+            continue
+        asset = dg.AssetKey([use_case.name, "online"])
+        days = sorted(str(lack.day) for lack in lacks if lack.day)
+        found = subjects.asset_finding(
+            asset,
+            GIVEN_UP,
+            Severity.ERROR,
+            now,
+            Days(days[0], days[-1]) if days else ALL,
+            said=" ".join(lack.why for lack in lacks),
+        )
+        failing.add(found.key)
+        if found.key not in set(open_keys):
+            yield found
+    yield from _over(open_keys, GIVEN_UP, failing, now)
+
+
+def _over(open_keys: Iterable[Key], kind: str, failing: set[Key], now: datetime) -> Iterator[Finding]:
+    """What was failing in this way, and is no longer."""
+    for key in open_keys:
+        if key.kind == kind and key not in failing:
+            yield Finding(key, Severity.OK, now)

@@ -1,0 +1,142 @@
+"""The state of a use case: how far each stage is and how timely, what readers get, what is lacking and what fails.
+
+Here: gathering it from the Dagster instance, the store and the registry. Not here: its screen (commands/status.py).
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+import dagster as dg
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
+
+from serving_assets.catalog.discovery import BoundUseCase
+from serving_assets.errors import ServingAssetsError
+from serving_assets.local_runner.backfill_steps import upstream_tables
+from serving_assets.local_runner.workspace import Workspace
+from serving_assets.pipeline.automation.gaps import survey
+from serving_assets.pipeline.automation.jobs import TRAINING_STAGES, daily_keys, stage_keys
+from serving_assets.pipeline.observing.alert_sensor import links, summary
+from serving_assets.pipeline.observing.finding_builder import PLATFORM
+from serving_assets.pipeline.observing.runbooks import (
+    LEASE_HELD,
+    REGISTRY_UNREACHABLE,
+    STORE_LOST,
+    STORE_UNREACHABLE,
+)
+from serving_assets.pipeline.observing.timeliness import timeliness
+from serving_assets.pipeline.platform import Platform
+from serving_assets.pipeline.publishing.activation_log import Publications, is_lost, origin, standing
+from serving_assets.pipeline.publishing.dead_leases import is_over
+from serving_assets.pipeline.publishing.published_documents import Collection, collections_of
+from serving_assets.pipeline.publishing.rollback import one_write_to
+from serving_assets.store import Lease
+
+
+def gather(workspace: Workspace, use_case: BoundUseCase) -> dict[str, Any]:
+    """The state of one use case in plain values."""
+    now = datetime.now(UTC)
+    tables = upstream_tables(workspace.catalog, use_case)
+    keys = [*tables, *daily_keys(use_case), *stage_keys(use_case, TRAINING_STAGES)]
+    return {
+        "use_case": use_case.name,
+        "stages": {key.to_user_string(): _newest(workspace, key) for key in keys},
+        "online": {c.asset: _online(workspace, c) for c in collections_of(use_case)},
+        **_champion(workspace, use_case),
+        "alerts": summary(workspace.platform.settings, (use_case.name, use_case.domain.name, PLATFORM), now),
+        "timeliness": [asdict(found) for found in timeliness(workspace, use_case, now)],
+        "lacks": [
+            {"day": lack.day, "state": lack.state, "why": lack.why}
+            for lack in survey(workspace.instance, workspace.platform, use_case, now)
+        ],
+        "failing_checks": _failing(workspace, set(keys)),
+    }
+
+
+def _online(workspace: Workspace, collection: Collection) -> dict[str, Any]:
+    """What readers get of one collection, and which way leads back; without the store, why nobody can tell."""
+    platform = workspace.platform
+    try:
+        control = platform.store.control(collection.name)
+    except ServingAssetsError as error:
+        return {"unknown": str(error), "lost": False, "generation": None, "runbook": _page(platform, STORE_UNREACHABLE)}
+    log = Publications(platform, collection).entries(control)
+    published = control.published if control else None
+    lost, counting = is_lost(control, log), standing(log)
+    return {
+        "unknown": None,
+        "lost": lost,
+        "generation": published.number if published else log[-1].generation.number if lost else None,
+        "documents_of": origin(published) if published else None,
+        "since": control.since if control else None,
+        "as_of": published.as_of if published else None,
+        "published_at": published.published_at if published else None,
+        "documents": published.rows if published else None,
+        "served_model": published.model_version if published else None,
+        "pinned": asdict(control.pinned) if control and control.pinned else None,
+        "previous": control.previous if control else None,
+        "rollback_to": counting[-2] if len(counting) > 1 else None,
+        "one_write_rollback_to": one_write_to(control) if control else None,
+        "lease": _lease(workspace, control.lease) if control and control.lease else None,
+        "runbook": _page(platform, STORE_LOST) if lost else None,
+    }
+
+
+def _lease(workspace: Workspace, lease: Lease) -> dict[str, Any]:
+    """Who may write to a collection, until when, and whether that run is over and will not."""
+    return {
+        "writer": lease.writer,
+        "until": datetime.fromtimestamp(lease.expires_at, UTC).isoformat(timespec="seconds"),
+        "stale": lease.expires_at < datetime.now(UTC).timestamp() or is_over(workspace.instance, lease.writer),
+        "runbook": _page(workspace.platform, LEASE_HELD),
+    }
+
+
+def _page(platform: Platform, name: str) -> str:
+    """Where the runbook of that name is read."""
+    return links(platform.settings).runbook_of(name)
+
+
+def _newest(workspace: Workspace, key: dg.AssetKey) -> str | None:
+    """The newest partition; for an asset without partitions, when it was last made."""
+    partitions = workspace.instance.get_materialized_partitions(key)
+    if partitions:
+        return max(partitions)
+    event = workspace.instance.get_latest_materialization_event(key)
+    if event is None:
+        return None
+    return f"made {datetime.fromtimestamp(event.timestamp, UTC).isoformat(timespec='seconds')}"
+
+
+def _champion(workspace: Workspace, use_case: BoundUseCase) -> dict[str, str | None]:
+    """The version that scores, and why it is not known: the rest of the page must be there without the registry."""
+    page = _page(workspace.platform, REGISTRY_UNREACHABLE)
+    try:
+        version = workspace.platform.registry.champion(use_case.name)
+        return {"champion": version, "champion_unknown": None, "champion_runbook": None}
+    except ServingAssetsError as error:
+        return {"champion": None, "champion_unknown": str(error), "champion_runbook": page}
+
+
+def _failing(workspace: Workspace, assets: set[dg.AssetKey]) -> list[dict[str, str]]:
+    """Checks whose newest evaluation did not pass, errors first."""
+    graph = workspace.defs.resolve_asset_graph()
+    keys = [key for key in graph.asset_check_keys if key.asset_key in assets]
+    records = workspace.instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
+    failing = []
+    for key, record in records.items():
+        evaluation = record.evaluation
+        if record.status == AssetCheckExecutionRecordStatus.FAILED and evaluation is not None:
+            failing.append(
+                {
+                    "asset": key.asset_key.to_user_string(),
+                    "check": key.name,
+                    "severity": evaluation.severity.value,
+                    "said": evaluation.description or "",
+                    "partition": evaluation.partition or "",
+                    "runbook": _page(workspace.platform, key.name),
+                }
+            )
+    return sorted(failing, key=lambda check: (check["severity"] != "ERROR", check["asset"]))

@@ -1,0 +1,108 @@
+"""How timely raw, latest and online are, in three ways that differ: made by the deadline, up to which day, how new.
+
+Here: gathering all three for the page on call. Not here: the policies (pipeline/automation/freshness_policies.py), or
+the checks of a run (checks/).
+
+They differ because materializing any old day satisfies a policy, and because the newest day may hold old rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import dagster as dg
+from dagster._core.definitions.freshness import CronFreshnessPolicy
+
+from serving_assets.catalog.columns import identifier
+from serving_assets.catalog.discovery import BoundUseCase, Table
+from serving_assets.catalog.spec import DAY
+from serving_assets.engines.protocol import Input, Query
+from serving_assets.errors import ServingAssetsError
+from serving_assets.local_runner.backfill_steps import upstream_tables
+from serving_assets.local_runner.workspace import Workspace
+from serving_assets.pipeline.automation.freshness_policies import state_of
+from serving_assets.pipeline.automation.jobs import stage_keys
+from serving_assets.pipeline.days import as_of
+from serving_assets.pipeline.platform import Platform
+
+
+@dataclass(frozen=True)
+class Timeliness:
+    """One asset's.
+
+    Attributes:
+        freshness: what its policy says: PASS, WARN, FAIL, UNKNOWN (never made) or NOT_APPLICABLE (never due).
+        due: by when it is to be made, each day, or None.
+        newest_day: the newest day that it holds, and `days_behind` how many have ended since; None where unknown.
+        newest_data: the newest instant that its rows tell of.
+    """
+
+    asset: str
+    freshness: str
+    due: str | None
+    newest_day: date | None
+    days_behind: int | None
+    newest_data: str | None
+
+
+def timeliness(workspace: Workspace, use_case: BoundUseCase, now: datetime) -> list[Timeliness]:
+    """Of the daily sources that the use case reads, of latest, and of online."""
+    platform, instance = workspace.platform, workspace.instance
+    tables = [platform.catalog.tables[key.path[-1]] for key in upstream_tables(platform.catalog, use_case)]
+    found = []
+    for table in tables:
+        if table.layer == "raw" and table.daily:
+            day = _newest_day(instance, dg.AssetKey([table.layer, table.name]))
+            found.append(_of(workspace, ["raw", table.name], use_case, now, day, _newest_row(platform, table, day)))
+    scored = _newest_day(instance, dg.AssetKey([use_case.name, "historic"]))
+    for key in stage_keys(use_case, ("latest", "online")):
+        day, told = scored, str(as_of(scored, use_case.domain.timezone)) if scored else None
+        if key.path[-1] == "online":
+            day, told = _published(platform, use_case)
+        found.append(_of(workspace, list(key.path), use_case, now, day, told))
+    return found
+
+
+def _of(
+    workspace: Workspace, path: list[str], use_case: BoundUseCase, now: datetime, day: date | None, told: str | None
+) -> Timeliness:
+    node = workspace.defs.resolve_asset_graph().get(dg.AssetKey(path))
+    policy = node.freshness_policy_or_from_metadata
+    due = None
+    if isinstance(policy, CronFreshnessPolicy):
+        minute, hour = policy.deadline_cron.split()[:2]
+        due = f"{int(hour):02}:{int(minute):02} {policy.timezone}"
+    ended = now.astimezone(ZoneInfo(use_case.domain.timezone)).date() - timedelta(days=1)
+    behind = (ended - day).days if day else None
+    return Timeliness("/".join(path), state_of(workspace.instance, node).value, due, day, behind, told)
+
+
+def _newest_day(instance: dg.DagsterInstance, key: dg.AssetKey) -> date | None:
+    return max(map(date.fromisoformat, instance.get_materialized_partitions(key)), default=None)
+
+
+def _newest_row(platform: Platform, table: Table, day: date | None) -> str | None:
+    """The newest event among the rows of the newest day that has any."""
+    stored, column = platform.lake.table(table.lake_name), table.spec.event_time
+    days: list[Any] = stored.partitions() if day and column else []
+    if not days or column is None:
+        return None
+    rows = {"t": Input(stored.scan({DAY: days[-1]}))}
+    found = platform.engine.collect(Query(f"SELECT max({identifier(column)}) AS newest FROM t", rows))
+    newest = found.column("newest").to_pylist()[0]
+    return None if newest is None else str(newest)
+
+
+def _published(platform: Platform, use_case: BoundUseCase) -> tuple[date | None, str | None]:
+    """The day at whose end the active generation looks, and that instant; nothing while the store is out of reach."""
+    try:
+        control = platform.store.control(use_case.name)
+    except ServingAssetsError:
+        return None, None  # `status` says why, above
+    if control is None or control.published is None:
+        return None, None
+    instant = datetime.fromisoformat(control.published.as_of).astimezone(ZoneInfo(use_case.domain.timezone))
+    return instant.date() - timedelta(days=1), str(instant)

@@ -1,0 +1,220 @@
+"""Publishing a snapshot of the lake to the online store, and remembering that it was done.
+
+Here: what every publish does, whoever asks for it: the nightly run, a rollback, a restore. Not here: when
+(pipeline/stages/online.py, operations/), or the protocol that makes it atomic (store/).
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+
+import pyarrow.compute as pc
+
+from serving_assets.engines.protocol import Input, Query
+from serving_assets.errors import InputError
+from serving_assets.failpoints import failpoint
+from serving_assets.pipeline.platform import Platform
+from serving_assets.pipeline.publishing.activation_log import Publications, origin
+from serving_assets.pipeline.publishing.published_documents import (
+    Collection,
+    Snapshot,
+    Total,
+    changes_sql,
+    python_values,
+    snapshot_of,
+    text_bytes,
+)
+from serving_assets.store import (
+    BareChange,
+    Control,
+    DisagreementError,
+    Generation,
+    Occasion,
+    Parity,
+    PublishReport,
+    Target,
+    parity,
+    publish,
+)
+
+VERIFIED_UNCHANGED = 100
+"""How many unchanged documents a publish reads back, about."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """What came of a publish: the report of the store, what was published, and the bytes of the documents written.
+
+    `rewritten` tells why every document was written anew; None where only the differences were.
+    """
+
+    report: PublishReport
+    total: Total
+    written_bytes: int
+    rewritten: str | None
+
+
+@dataclass(frozen=True)
+class Publisher:
+    """Publishes snapshots of one collection as `writer`, on behalf of the run `run_id`.
+
+    `told` is called now and then with the number of documents handled, `warned` with what a person should know.
+    """
+
+    platform: Platform
+    collection: Collection
+    writer: str
+    run_id: str
+    told: Callable[[int], None] | None = None
+    warned: Callable[[str], None] | None = None
+
+    @property
+    def log(self) -> Publications:
+        """The log in which each activation is entered."""
+        return Publications(self.platform, self.collection)
+
+    def publish(self, snapshot: Snapshot, occasion: Occasion, *, distrust: str | None = None) -> Published:
+        """Make `snapshot` what readers get.
+
+        Only the differences to the published snapshot are written, found in the lake alone. When the lake no longer
+        knows what the store holds (a column or a precision was declared anew, an old version is gone, documents were
+        lost), or with `distrust`, which says why, everything is.
+
+        Raises:
+            PinnedError, ConflictError, StoreError: see store.publish.
+        """
+        with spared_collector():
+            return self._publish(snapshot, occasion, distrust)
+
+    def _publish(self, snapshot: Snapshot, occasion: Occasion, distrust: str | None) -> Published:
+        control = self.platform.store.control(self.collection.name)
+        known = self.log.record(control)
+        spent = max((entry.generation.number for entry in known), default=0)
+        put = partial(self._put, snapshot, occasion, spent)
+        known_total = None if distrust else _known_total(snapshot, control)
+        try:
+            published = put(known_total or snapshot.total(self.platform.engine), distrust)
+        except DisagreementError as error:
+            if distrust is not None:
+                raise
+            if self.warned:
+                self.warned(f"{error} Every document is written anew.")
+            published = put(snapshot.total(self.platform.engine), str(error))
+        failpoint("online.before_publication_row")
+        self.log.record(self.platform.store.control(self.collection.name))
+        return published
+
+    def bring_back(self, earlier: Generation, occasion: Occasion, *, distrust: str | None = None) -> Published:
+        """Make the documents of an earlier generation what readers get again, as a new one.
+
+        Raises:
+            InputError: the lake no longer has its snapshot.
+        """
+        snapshot = snapshot_of(self.collection, earlier, self.platform.lake)
+        return self.publish(snapshot, replace(occasion, repeats=origin(earlier)), distrust=distrust)
+
+    def _put(self, snapshot: Snapshot, occasion: Occasion, spent: int, total: Total, distrust: str | None) -> Published:
+        store = self.platform.store
+        size = 0
+
+        def counted(control: Control) -> Iterator[BareChange]:
+            nonlocal size
+            if distrust is not None:
+                size = total.bytes
+                yield from self._everything(snapshot)
+                return
+            for changes, written in self._differences(snapshot, total, control):
+                size += written
+                yield from changes
+
+        target = Target(
+            as_of=snapshot.as_of,
+            model_version=snapshot.stamp.model_version,
+            snapshot_version=snapshot.scan.version,
+            rows=total.rows,
+            digest=total.digest,
+            run_id=self.run_id,
+            form=snapshot.form,
+        )
+        report = publish(
+            store,
+            self.collection.name,
+            counted,
+            target,
+            writer=self.writer,
+            rewrite=distrust is not None,
+            occasion=occasion,
+            spent=spent,
+            progress=self.told,
+        )
+        return Published(report, total, size, distrust)
+
+    def _differences(
+        self, snapshot: Snapshot, total: Total, control: Control
+    ) -> Iterator[tuple[Iterator[BareChange], int]]:
+        """The documents that differ from the published ones, in batches, with the bytes of the new texts."""
+        inputs, old = {"target": Input(snapshot.scan)}, None
+        if control.published:
+            try:
+                published = snapshot_of(self.collection, control.published, self.platform.lake)
+            except InputError as error:
+                raise DisagreementError(
+                    f"{self.collection.name}: the lake no longer knows generation {control.active}: {error.message}",
+                    mend="Publish again with rewrite.",
+                ) from error
+            inputs["published"], old = Input(published.scan), published.documents_sql("published")
+        stride = max(total.rows // VERIFIED_UNCHANGED, 1)
+        query = Query(changes_sql(old, snapshot.documents_sql("target"), stride), inputs)
+        for batch in self.platform.engine.stream(query):
+            before, after = batch.column(1), batch.column(2)
+            changed = pc.fill_null(pc.not_equal(before, after), True)
+            yield zip(*map(python_values, batch.columns), strict=True), text_bytes(after.filter(changed))
+
+    def _everything(self, snapshot: Snapshot) -> Iterator[BareChange]:
+        """Every document of the snapshot, and the removal of whatever else the store shows.
+
+        Holds the ids in memory: the one place that does, and only when the lake cannot tell what must go.
+        """
+        named = set()
+        for entity, text in snapshot.documents(self.platform.engine):
+            named.add(entity)
+            yield entity, None, text
+        for entity, text in self.platform.store.scan(self.collection.name):
+            if entity not in named:
+                yield entity, text, None
+
+
+def _known_total(snapshot: Snapshot, control: Control | None) -> Total | None:
+    """What was counted when this very version, made into documents in the same way, was published; None if it is not.
+
+    A publish that has nothing to do then reads none of its rows.
+    """
+    active = control.published if control else None
+    if active is None or (active.snapshot_version, active.form) != (snapshot.scan.version, snapshot.form):
+        return None
+    return Total(active.rows, active.digest, 0)
+
+
+@contextmanager
+def spared_collector() -> Iterator[None]:
+    """Keep what the process held before out of the garbage collector's way.
+
+    Rows come and go by millions, so it makes full passes, and each would look at all that Dagster holds: half a
+    million objects, a sixth of the time of a publish.
+    """
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
+def parity_with(platform: Platform, snapshot: Snapshot, total: Total | None = None) -> Parity:
+    """Every document that readers get against those of `snapshot`, by count and digest."""
+    with spared_collector():
+        total = total or snapshot.total(platform.engine)
+        return parity(platform.store, snapshot.collection.name, total.rows, total.digest)

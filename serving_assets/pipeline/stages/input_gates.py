@@ -1,0 +1,113 @@
+"""What a stage refuses to read: days that are missing, and whatever failed a check that gates.
+
+Here: the refusals, worded for whoever launched the run. Not here: the checks (checks/). A blocking check stops what is
+downstream in its own run only; these refusals hold in every later run, also in one that a person launches for a single
+stage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+
+import dagster as dg
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
+
+from serving_assets.catalog.discovery import Table
+from serving_assets.errors import InputError
+from serving_assets.lake import DayRange
+from serving_assets.pipeline.checks.contract import CONTRACT
+from serving_assets.pipeline.checks.rejected import REJECTED_SHARE
+from serving_assets.pipeline.checks.typical_amounts import TYPICAL_AMOUNTS
+from serving_assets.pipeline.checks.verdict import Check
+from serving_assets.pipeline.checks.volume import VOLUME
+
+TABLE_GATES = {"raw": (REJECTED_SHARE, VOLUME, TYPICAL_AMOUNTS), "mapped": (CONTRACT, VOLUME)}
+FAILURES_LOOKED_AT = 1_000
+"""Of one check, newest first. A window has at most a year of days, and a day that is mended fails no longer."""
+
+
+def refuse_unfit_table(
+    instance: dg.DagsterInstance,
+    partitions: dg.DailyPartitionsDefinition,
+    table: Table,
+    days: DayRange | None,
+    reader: str,
+) -> None:
+    """Refuse to read a raw or mapped table that lacks days, or holds some that failed a check; `days` None means all.
+
+    Raises:
+        InputError: naming the days and the mend.
+    """
+    asset = dg.AssetKey([table.layer, table.name])
+    if days is not None:
+        _refuse_gaps(instance, partitions, asset, days, reader)
+    refuse_failed(instance, asset, TABLE_GATES[table.layer], days, reader)
+
+
+def _refuse_gaps(
+    instance: dg.DagsterInstance,
+    partitions: dg.DailyPartitionsDefinition,
+    asset: dg.AssetKey,
+    days: DayRange,
+    reader: str,
+) -> None:
+    """A short sum looks like a quiet customer. No day before the first partition is missing: history begins there."""
+    have = instance.get_materialized_partitions(asset)
+    first = partitions.start.date()
+    missing = [day for day in days.days() if day >= first and day.isoformat() not in have]
+    if missing:
+        raise InputError(
+            f"{reader} reads {asset.to_user_string()} from {days.first} to {days.last}; it lacks {_listed(missing)}.",
+            mend=f"Materialize them first: serving-assets backfill --from {missing[0]} --to {missing[-1]}.",
+        )
+
+
+def refuse_failed(
+    instance: dg.DagsterInstance, asset: dg.AssetKey, gates: Sequence[Check], days: DayRange | None, reader: str
+) -> None:
+    """Refuse to read partitions of `asset` whose newest materialization failed one of its blocking checks.
+
+    Without partitions, or with `days` None, it is the newest materialization of all that counts.
+
+    Raises:
+        InputError: naming the check, the days and the mend.
+    """
+    for gate in (gate for gate in gates if gate.blocking):
+        if unfit := failed_days(instance, asset, gate, days):
+            where = f" of {_listed(sorted(day for day in unfit if day))}" if days else ""
+            raise InputError(
+                f"{reader} does not read {asset.to_user_string()}{where}: it failed its check {gate.name}.",
+                mend="Mend what the check shows and materialize it again; if it is meant, change the threshold.",
+            )
+
+
+def failed_days(
+    instance: dg.DagsterInstance, asset: dg.AssetKey, gate: Check, days: DayRange | None
+) -> list[date | None]:
+    """The `days` whose newest materialization failed `gate`; [None] when, without days, the newest of all did."""
+    failed = instance.event_log_storage.get_asset_check_execution_history(
+        dg.AssetCheckKey(asset, gate.name), limit=FAILURES_LOOKED_AT, status={AssetCheckExecutionRecordStatus.FAILED}
+    )
+    severe = {r.run_id for r in failed if r.evaluation and r.evaluation.severity == dg.AssetCheckSeverity.ERROR}
+    return [day for day, run_id in _newest_runs(instance, asset, days).items() if run_id in severe] if severe else []
+
+
+def _newest_runs(instance: dg.DagsterInstance, asset: dg.AssetKey, days: DayRange | None) -> dict[date | None, str]:
+    """The run of the newest materialization, by day; by None without days."""
+    if days is None:
+        event = instance.get_latest_materialization_event(asset)
+        return {None: event.run_id} if event else {}
+    newest = instance.event_log_storage.get_latest_storage_id_by_partition(
+        asset, dg.DagsterEventType.ASSET_MATERIALIZATION, {str(day) for day in days.days()}
+    )
+    if not newest:
+        return {}
+    wanted = dg.AssetRecordsFilter(asset_key=asset, storage_ids=list(newest.values()))
+    records = instance.fetch_materializations(wanted, limit=len(newest)).records
+    return {date.fromisoformat(record.partition_key): record.run_id for record in records if record.partition_key}
+
+
+def _listed(days: Sequence[date]) -> str:
+    shown = ", ".join(map(str, days[:5])) + (" ..." if len(days) > 5 else "")
+    return f"{len(days)} days: {shown}" if len(days) > 1 else shown

@@ -1,0 +1,197 @@
+"""The ASGI application: the way of every request, from its head to its log line.
+
+Here: admission, limits on number and time, what becomes of errors, metrics and logs, start and end. Not here: answers
+(serving/service.py), sockets (guarded_protocol.py), what is put together (serving/build.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import time
+import traceback
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+
+from serving_assets.serving.http.guard import Guard
+from serving_assets.serving.http.messages import (
+    Answer,
+    Header,
+    Problem,
+    Receive,
+    Request,
+    Scope,
+    Send,
+    bad_request,
+    late,
+)
+from serving_assets.serving.http.routes import Route, Router
+from serving_assets.serving.telemetry.logs import JsonLog
+from serving_assets.serving.telemetry.metrics import Metrics
+from serving_assets.serving.telemetry.spans import Spans
+from serving_assets.serving.telemetry.tracing import request_id, trace_of
+
+ONCE = (b"host", b"authorization", b"x-api-key")
+SECURITY: tuple[Header, ...] = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"vary", b"authorization, x-api-key, origin"),
+)
+
+
+class Api:
+    """The application.
+
+    Args:
+        routes: all there are.
+        guard: admits requests.
+        background: what runs as long as the application does.
+        metrics: where requests are counted.
+        log: where they are told.
+        most: requests at a time; above, 503 at once rather than a queue.
+        seconds: that one request may take.
+        origins: of pages that may read answers; none unless configured.
+        spans: where requests are traced; None unless configured.
+    """
+
+    def __init__(
+        self,
+        routes: Sequence[Route],
+        *,
+        guard: Guard,
+        background: AbstractAsyncContextManager[None],
+        metrics: Metrics,
+        log: JsonLog,
+        most: int,
+        seconds: float,
+        origins: frozenset[bytes] = frozenset(),
+        spans: Spans | None = None,
+    ) -> None:
+        self._router, self._guard, self._background = Router(routes), guard, background
+        self._metrics, self._log, self._spans = metrics, log, spans
+        self._most, self._seconds, self._origins = most, seconds, origins
+        self.in_flight = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        if scope["type"] == "http":
+            await self._http(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        began = time.perf_counter()
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        request = Request(
+            scope["method"], scope["raw_path"], headers, receive, request_id(headers.get(b"x-request-id"))
+        )
+        route: Route | None = None
+        try:
+            if len(headers) < len(scope["headers"]):
+                _refuse_twice(scope["headers"])
+            if self._origins and request.method == "OPTIONS" and b"origin" in headers:
+                answer = self._preflight(headers)
+            else:
+                route, request.params = self._router.find(request.method, request.path)
+                answer = await self._admitted(route, request)
+        except Problem as problem:
+            answer = problem.answer(request.id)
+        except Exception:  # noqa: BLE001  a bug must not reach the client, and must reach the log
+            self._log.write("bug", request_id=request.id, traceback=traceback.format_exc())
+            answer = Problem(500, "internal-error", "The server has a fault").answer(request.id)
+        await _send(send, answer, request.id, self._cors(headers))
+        self._told(request, route, answer, time.perf_counter() - began)
+
+    async def _admitted(self, route: Route, request: Request) -> Answer:
+        if route.open:
+            self._guard.recognise(request)
+        else:
+            self._guard.admit(request)
+        if self.in_flight >= self._most and not route.vital:
+            raise Problem(503, "too-busy", "The server has too much to do", retry_after=1)
+        self.in_flight += 1
+        try:
+            async with asyncio.timeout(self._seconds):
+                return await route.handler(request)
+        except TimeoutError:
+            if request.arriving:
+                raise late(self._seconds) from None
+            raise Problem(
+                504, "too-slow", "No answer in time", f"It took longer than {self._seconds:g} s.", retry_after=1
+            ) from None
+        finally:
+            self.in_flight -= 1
+
+    def _told(self, request: Request, route: Route | None, answer: Answer, seconds: float) -> None:
+        template = route.template if route else "none"
+        self._metrics.observe(route.method if route else "none", template, answer.status)(seconds)
+        trace = trace_of(request.headers.get(b"traceparent"))
+        if self._spans is not None and not (route and route.vital):
+            trace = self._spans.record(request, route, answer, seconds, trace.parent)
+        self._log.write(
+            "request",
+            request_id=request.id,
+            trace_id=trace.id,
+            parent_id=trace.parent,
+            span_id=trace.span,
+            client=request.client,
+            method=request.method if route else "none",
+            route=template,
+            status=answer.status,
+            source=answer.source,
+            milliseconds=round(seconds * 1000, 3),
+            **request.facts,
+        )
+
+    def _cors(self, headers: dict[bytes, bytes]) -> tuple[Header, ...]:
+        origin = headers.get(b"origin")
+        if not self._origins or origin not in self._origins:
+            return ()
+        return (
+            (b"access-control-allow-origin", origin),
+            (b"access-control-expose-headers", b"etag, x-request-id, retry-after"),
+        )
+
+    def _preflight(self, headers: dict[bytes, bytes]) -> Answer:
+        if headers.get(b"origin") not in self._origins:
+            raise Problem(403, "origin-not-allowed", "Pages of this origin may not ask")
+        allow = b"authorization, content-type, if-none-match, x-api-key, x-request-id, traceparent"
+        return Answer(
+            204,
+            b"",
+            (
+                (b"access-control-allow-methods", b"GET, POST"),
+                (b"access-control-allow-headers", allow),
+                (b"access-control-max-age", b"600"),
+            ),
+        )
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        async with self._background:
+            gc.collect()
+            gc.freeze()  # what the start has made stays: looking at it again costs a batch of a thousand a sixth
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+        gc.unfreeze()
+        self._log.flush()
+        if self._spans is not None:
+            self._spans.close()
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+def _refuse_twice(headers: Sequence[Header]) -> None:
+    """Refuse a request that says twice who asks whom: a proxy that takes the first one decides by another than we do.
+
+    Raises:
+        Problem: 400.
+    """
+    names = [name for name, _ in headers]
+    if any(names.count(name) > 1 for name in ONCE):
+        raise bad_request("host, authorization and x-api-key may be sent once.")
+
+
+async def _send(send: Send, answer: Answer, request_id: str, further: tuple[Header, ...]) -> None:
+    length = ((b"content-length", b"%d" % len(answer.body)),) if answer.status not in (204, 304) else ()
+    headers = [*answer.headers, *length, *SECURITY, (b"x-request-id", request_id.encode()), *further]
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": answer.body})

@@ -31,7 +31,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from serving_assets.alerts.book import AlertBook
+from serving_assets.alerts.book import IncidentStore
 from serving_assets.alerts.file import AlertsFile
 from serving_assets.catalog.discovery import Catalog
 from serving_assets.pipeline.observing.alert_sensor import look
@@ -168,7 +168,7 @@ def _live(settings: Settings, world: _World, looks: int | None = None) -> None:
 
 def _settle(settings: Settings, world: _World) -> None:
     """Look on until nothing is open and nothing is due; retries wait up to minutes, so their waiting is cut short."""
-    book = AlertBook(AlertsFile(settings.alerts_file))
+    book = IncidentStore(AlertsFile(settings.alerts_file))
     time.sleep(SETTLED_SECONDS)  # until then the newest events are too young to be read
     for _ in range(SETTLING_LOOKS):
         _live(settings, world, looks=1)

@@ -37,7 +37,7 @@ from serving_assets.pipeline.stages.features import features_query
 from serving_assets.pipeline.stages.historic import historic_columns
 from serving_assets.pipeline.stages.latest import merge_latest, plan_merge
 from serving_assets.settings import PROJECT, get_settings
-from serving_assets.store import Occasion
+from serving_assets.store import Cause
 
 NAME = "purchase_propensity"
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -190,7 +190,7 @@ def _bare(p: Platform, use_case: BoundUseCase, days: DayRange) -> Clock:
         merge_latest(p, latest, merge, key, columns)
         collection = predictions_of(use_case)
         Publisher(p, collection, "bare", "bare").publish(
-            newest_snapshot(collection, p.engine, p.lake), Occasion("publish", "bare")
+            newest_snapshot(collection, p.engine, p.lake), Cause("publish", "bare")
         )
         clock.add(Phase.PUBLICATION, now)
     return clock

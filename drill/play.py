@@ -46,7 +46,7 @@ class Fault:
 
     name: str
     what: str
-    mend: str
+    hint: str
     inject: Callable[[Drill, date], datetime]
     heal: Callable[[Drill, date], None]
     detected_by: frozenset[Subject]

@@ -80,7 +80,7 @@ def row(result: Result) -> tuple[str, ...]:
         _first(result.not_made) if fault.blocked else "",
         readers(result.meanwhile),
         "; ".join(dict.fromkeys(notice.title for notice in opened)) or "none",
-        fault.mend,
+        fault.hint,
         seconds(result.resolved_after),
     )
 

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 
 class ServingAssetsError(Exception):
-    """Something a person must know: what went wrong, where, and the mend.
+    """Something a person must know: what went wrong, where, and how to fix it.
 
     Args:
         message: what was expected, what was found, and where.
-        mend: the first thing to do about it.
+        hint: the first thing to do about it.
     """
 
-    def __init__(self, message: str, *, mend: str = "") -> None:
+    def __init__(self, message: str, *, hint: str = "") -> None:
         self.message = message
-        self.mend = mend
-        super().__init__(f"{message} {mend}".strip())
+        self.hint = hint
+        super().__init__(f"{message} {hint}".strip())
 
 
 class DeclarationError(ServingAssetsError):

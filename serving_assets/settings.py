@@ -165,7 +165,7 @@ def get_settings() -> Settings:
         return Settings(_env_file=file)
     except ValidationError as error:
         told = "; ".join(f"{str(found['loc'][0]).upper()}: {found['msg']}" for found in error.errors())
-        raise InputError(f"{told}.", mend=f"Correct it in the environment, or in {file}.") from error
+        raise InputError(f"{told}.", hint=f"Correct it in the environment, or in {file}.") from error
 
 
 def remember(**values: object) -> None:

@@ -19,7 +19,7 @@ from dagster._core.storage.tags import PARTITION_NAME_TAG
 from dagster._daemon.freshness import FreshnessDaemon
 
 from benchmarks.ninety.scoring import Told
-from serving_assets.alerts.book import AlertBook
+from serving_assets.alerts.book import IncidentStore
 from serving_assets.alerts.file import AlertsFile
 from serving_assets.alerts.records import Incident, Severity
 from serving_assets.demo import TIMEZONE
@@ -43,7 +43,7 @@ class Watch:
 
     def __post_init__(self) -> None:
         self.graph: AssetGraph = self.bench.defs.resolve_asset_graph()
-        self.book = AlertBook(AlertsFile(self.bench.settings.alerts_file))
+        self.book = IncidentStore(AlertsFile(self.bench.settings.alerts_file))
 
     def look(self) -> None:
         """As the sensor looks; what it then says is remembered."""

@@ -80,7 +80,7 @@ def live_with(life: Life, faults: Sequence[Fault], first: date, days: int) -> No
             continue
         life.live(day, fault.kind.late, fault.kind.deliver, fault.kind.spoil)
         if not fault.holds(day + timedelta(days=1)):
-            life.mend([fault.day + timedelta(days=each) for each in range(fault.days)], fault.kind.mend)
+            life.hint([fault.day + timedelta(days=each) for each in range(fault.days)], fault.kind.hint)
 
 
 def _local(day: date, at: str) -> datetime:

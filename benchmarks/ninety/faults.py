@@ -49,7 +49,7 @@ class Kind:
     deliver: Act | None = None
     late: Act | None = None
     spoil: Act | None = None
-    mend: Act = deliveries.true_lines
+    hint: Act = deliveries.true_lines
     most_days: int = 1
 
 
@@ -213,43 +213,43 @@ KINDS: Mapping[str, Kind] = {
             "the customer database writes incomes in other words",
             touches=("raw/demographics",),
             spoil=_other_words,
-            mend=_own_words,
+            hint=_own_words,
         ),
         Kind(
             "evenings_lost",
             "of 28 days, households that came in the evening are lost",
             touches=("mapped/household_days",),
             spoil=_lose_evenings,
-            mend=_map_again,
+            hint=_map_again,
         ),
         Kind(
             "constant_model",
             "the model says 0.5 of everyone",
             touches=PREDICTIONS,
             spoil=_other_model(None),
-            mend=_right_model,
+            hint=_right_model,
         ),
         Kind(
             "wrong_model",
             "another model: one over the days since the last purchase",
             touches=PREDICTIONS,
             spoil=_other_model("days_since_last_purchase"),
-            mend=_right_model,
+            hint=_right_model,
         ),
         Kind(
             "run_killed",
             "the daily run is killed while it scores",
             touches=FEATURES,
             spoil=_kill,
-            mend=deliveries.nothing,
+            hint=deliveries.nothing,
         ),
-        Kind("store_down", "the online store is out of reach", touches=ONLINE, spoil=_unplug, mend=_plug_in),
+        Kind("store_down", "the online store is out of reach", touches=ONLINE, spoil=_unplug, hint=_plug_in),
         Kind(
             "documents_altered",
             "another writer changes every tenth document as it is published",
             touches=ONLINE,
             spoil=_tamper,
-            mend=_stop_tampering,
+            hint=_stop_tampering,
         ),
     )
 }

@@ -31,7 +31,7 @@ from serving_assets.demo import DAILY, SNAPSHOTS, TIMEZONE
 from serving_assets.errors import ServingAssetsError
 from serving_assets.local_runner.run_assets import Outcome, run_assets
 from serving_assets.pipeline.automation import arrivals_sensor, catch_up_sensor, daily_schedule
-from serving_assets.pipeline.automation.gaps import survey
+from serving_assets.pipeline.automation.gaps import find_gaps
 from serving_assets.pipeline.automation.jobs import Priority
 from serving_assets.pipeline.automation.runs_in_flight import days_of
 from serving_assets.pipeline.days import as_of
@@ -138,7 +138,7 @@ class Life:
             if late is not None or self.watch.fails():
                 self.settle()
 
-    def mend(self, days: Sequence[date], mending: Act) -> None:
+    def hint(self, days: Sequence[date], mending: Act) -> None:
         """Mend `days`, the last of which is that of the morning before, before anything else arrives."""
         with clock(days[-1] + timedelta(days=2), MENDED):
             for day in days:
@@ -192,7 +192,7 @@ class Life:
 
     def catch_up(self, use_case: BoundUseCase) -> bool:
         """What the sensor of catching up requests; whether it did."""
-        found = survey(self.bench.instance, self.bench.platform, use_case, datetime.now(UTC))
+        found = find_gaps(self.bench.instance, self.bench.platform, use_case, datetime.now(UTC))
         chosen = catch_up_sensor.chosen(found, use_case.spec.catch_up.runs_at_once)
         for lack in chosen:
             self.carry_out(catch_up_sensor.request(lack, Priority.CATCH_UP))

@@ -25,7 +25,7 @@ KEPT = timedelta(days=365)
 """How long incidents that are over are kept."""
 
 
-class AlertBook:
+class IncidentStore:
     """The incidents in `file`, and the outbox of their notices."""
 
     def __init__(self, file: AlertsFile) -> None:
@@ -115,7 +115,7 @@ class AlertBook:
             found = [one for one in _silences(connection) if one.number == number and one.until > now]
             connection.execute("UPDATE silences SET until = ? WHERE number = ?", [now.timestamp(), number])
         if not found:
-            raise AlertsError(f"No silence {number} is in force.", mend="serving-assets alerts lists those that are.")
+            raise AlertsError(f"No silence {number} is in force.", hint="serving-assets alerts lists those that are.")
         return replace(found[0], until=now)
 
     def silences(self, now: datetime) -> list[Silence]:
@@ -145,7 +145,7 @@ class AlertBook:
             found = _incidents(connection, "open = 1 AND number = ?", [number])
             if not found:
                 raise AlertsError(
-                    f"No incident {number} is open.", mend="serving-assets alerts lists those that are, with --all all."
+                    f"No incident {number} is open.", hint="serving-assets alerts lists those that are, with --all all."
                 )
             step = change(found[0])
             self._keep(connection, step, found[0])

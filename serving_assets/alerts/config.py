@@ -149,7 +149,7 @@ def read_config(path: Path | None, environment: Mapping[str, str] = os.environ) 
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise AlertsError(f"{path} cannot be read: {error}.", mend="Correct ALERTS_CONFIG, or the file.") from error
+        raise AlertsError(f"{path} cannot be read: {error}.", hint="Correct ALERTS_CONFIG, or the file.") from error
     return parse_config(text, str(path), environment)
 
 
@@ -165,10 +165,10 @@ def parse_config(text: str, file: str, environment: Mapping[str, str] = os.envir
         where = f", line {mark.line + 1}" if (mark := getattr(error, "problem_mark", None)) else ""
         problem = getattr(error, "problem", None) or "cannot be read"
         raise AlertsError(
-            f"{file}{where}: is no YAML: {problem}.", mend="docs/alerts.md shows a whole file."
+            f"{file}{where}: is no YAML: {problem}.", hint="docs/alerts.md shows a whole file."
         ) from error
     if not isinstance(raw, dict | None):
-        raise AlertsError(f"{file}: must hold keys such as channels and owners.", mend="docs/alerts.md shows one.")
+        raise AlertsError(f"{file}: must hold keys such as channels and owners.", hint="docs/alerts.md shows one.")
     filled = _filled(raw or {}, file, (), environment)
     try:
         return AlertConfig.model_validate(filled)
@@ -178,7 +178,7 @@ def parse_config(text: str, file: str, environment: Mapping[str, str] = os.envir
         unknown = first["type"] == "extra_forbidden"
         said = "is no such key" if unknown else first["msg"].removeprefix("Value error, ")
         raise AlertsError(
-            f"{file}: {place + ': ' if place else ''}{said}.", mend="docs/alerts.md explains every key."
+            f"{file}: {place + ': ' if place else ''}{said}.", hint="docs/alerts.md explains every key."
         ) from None  # pydantic's own text would show the values, and some are secrets
 
 
@@ -194,6 +194,6 @@ def _filled(value: Any, file: str, place: tuple[str, ...], environment: Mapping[
         if not environment.get(name):
             raise AlertsError(
                 f"{file}: {'.'.join(place)}: ${{{name}}} is not set in the environment.",
-                mend=f"Set {name} for the daemon and for whoever runs serving-assets, or take the channel out.",
+                hint=f"Set {name} for the daemon and for whoever runs serving-assets, or take the channel out.",
             )
     return VARIABLE.sub(lambda found: environment[found[1]], value)

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from serving_assets.alerts.book import AlertBook
+from serving_assets.alerts.book import IncidentStore
 from serving_assets.alerts.channels import Refused, Send, open_channel
 from serving_assets.alerts.config import AlertConfig
 from serving_assets.alerts.message import Links, message
@@ -34,7 +34,7 @@ class Outcome:
 
 
 def deliver(
-    book: AlertBook,
+    book: IncidentStore,
     config: AlertConfig,
     links: Links,
     *,

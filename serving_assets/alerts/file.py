@@ -92,7 +92,7 @@ class AlertsFile:
         if layout > LAYOUT:
             raise AlertsError(
                 f"{self.path} has layout {layout}, this version of the project knows {LAYOUT}.",
-                mend="Upgrade the project, or move the file away: open incidents will then be told again.",
+                hint="Upgrade the project, or move the file away: open incidents will then be told again.",
             )
 
     @contextmanager
@@ -102,6 +102,6 @@ class AlertsFile:
         except (sqlite3.Error, OSError) as error:
             raise AlertsError(
                 f"{self.path}, which holds the state of alerts: {error}.",
-                mend="If it is locked, try again; if the disk is full or read-only, mend that; if it is damaged, move "
+                hint="If it is locked, try again; if the disk is full or read-only, mend that; if it is damaged, move "
                 "it away: open incidents will then be told again.",
             ) from error

@@ -80,7 +80,7 @@ def bind_use_case(spec: UseCase, path: Path, tables: Mapping[str, Table]) -> Bou
     """
     if spec.name in LAYERS:
         raise DeclarationError(
-            f"{path}: name: {spec.name!r} is the name of a layer of the lake.", mend="Choose another name."
+            f"{path}: name: {spec.name!r} is the name of a layer of the lake.", hint="Choose another name."
         )
     domain = _check_inputs(spec, path, tables)
     _check_predictions(spec, path)
@@ -98,22 +98,22 @@ def _check_inputs(spec: UseCase, path: Path, tables: Mapping[str, Table]) -> Dom
             if name not in tables:
                 raise DeclarationError(
                     f"{path}: {field} names {name!r}, which no domain declares.",
-                    mend=f"Known tables: {', '.join(sorted(tables)) or 'none'}.",
+                    hint=f"Known tables: {', '.join(sorted(tables)) or 'none'}.",
                 )
             if hasattr(window, "days") and not tables[name].daily:
-                raise DeclarationError(f"{path}: {field}: {name!r} is not daily.", mend="Read it as Current().")
+                raise DeclarationError(f"{path}: {field}: {name!r} is not daily.", hint="Read it as Current().")
     used = [tables[name] for name in (*spec.features.inputs, *spec.labels.inputs)]
     if len(zones := {table.domain.timezone for table in used}) > 1:
         raise DeclarationError(
             f"{path}: its inputs follow different time zones ({', '.join(sorted(zones))}), so a day means two things.",
-            mend="Map one of them into the other's calendar first.",
+            hint="Map one of them into the other's calendar first.",
         )
     population = tables[spec.features.population]
     if (found := population.schema.get(spec.entity.key)) != spec.entity.dtype:
         raise DeclarationError(
             f"{path}: entity: {spec.entity.key!r} is {spec.entity.dtype}, and in the population {population.name!r} "
             f"it is {found or 'no column'}.",
-            mend="Correct entity, or name the population in which it stands.",
+            hint="Correct entity, or name the population in which it stands.",
         )
     return population.domain
 
@@ -121,7 +121,7 @@ def _check_inputs(spec: UseCase, path: Path, tables: Mapping[str, Table]) -> Dom
 def _check_predictions(spec: UseCase, path: Path) -> None:
     if taken := sorted(set(spec.predictions.columns) & {*OF_THE_PLATFORM, spec.entity.key}):
         raise DeclarationError(
-            f"{path}: predictions.columns: {', '.join(taken)} is written by the platform.", mend="Rename the column."
+            f"{path}: predictions.columns: {', '.join(taken)} is written by the platform.", hint="Rename the column."
         )
 
 
@@ -130,11 +130,11 @@ def _check_train(spec: UseCase, path: Path) -> None:
     file, _, function = spec.model.train.partition(":")
     found = path.parent / file
     if not found.is_file():
-        raise DeclarationError(f"{path}: model.train: there is no {found}.", mend="Create it, or correct model.train.")
+        raise DeclarationError(f"{path}: model.train: there is no {found}.", hint="Create it, or correct model.train.")
     if function not in defined_names(found):
         raise DeclarationError(
             f"{found}: has no function {function!r}, which model.train of {path} names.",
-            mend="Define it, or correct model.train.",
+            hint="Define it, or correct model.train.",
         )
 
 
@@ -146,17 +146,17 @@ def _bind_features(spec: UseCase, path: Path, domain: Domain, tables: Mapping[st
     _demand(statement, schema, spec.entity.key, (spec.entity.dtype,))
     if reserved := sorted({*OF_THE_PLATFORM, spec.labels.column} & set(schema)):
         raise DeclarationError(
-            f"{statement.path}: {', '.join(reserved)} is written by the platform.", mend="Rename the column."
+            f"{statement.path}: {', '.join(reserved)} is written by the platform.", hint="Rename the column."
         )
     if len(schema) == 1:
-        raise DeclarationError(f"{statement.path}: returns the key alone.", mend="Return a feature beside it.")
+        raise DeclarationError(f"{statement.path}: returns the key alone.", hint="Return a feature beside it.")
     check_columns(declared.columns, schema, f"{path}: features", declared.sql)
     _check_online_features(spec, path, schema)
     for baseline in spec.model.baselines:
         text = f"SELECT {baseline.expression} AS ranking FROM features"
         ranking = Statement(Path(f"{path}: model.baselines: {baseline.name}"), text)
         if ranking.bind({"features": schema}, domain.timezone)["ranking"] not in NUMBERS:
-            raise DeclarationError(f"{ranking.path}: {baseline.expression} is no number.", mend="Rank by a number.")
+            raise DeclarationError(f"{ranking.path}: {baseline.expression} is no number.", hint="Rank by a number.")
     return statement, schema
 
 
@@ -166,12 +166,12 @@ def _check_online_features(spec: UseCase, path: Path, schema: Schema) -> None:
         if name not in schema or name == spec.entity.key:
             raise DeclarationError(
                 f"{path}: online_features.columns names {name!r}, which is no feature of {spec.features.sql}.",
-                mend=f"Choose among: {', '.join(column for column in schema if column != spec.entity.key)}.",
+                hint=f"Choose among: {', '.join(column for column in schema if column != spec.entity.key)}.",
             )
         if precision is not None and not schema[name].startswith("float"):
             raise DeclarationError(
                 f"{path}: online_features.columns: {name!r} is {schema[name]} and has no decimals.",
-                mend="Give it None instead of a precision.",
+                hint="Give it None instead of a precision.",
             )
 
 
@@ -189,7 +189,7 @@ def _check_all_read(statement: Statement, inputs: Mapping[str, object], field: s
     if unread := sorted(set(inputs) - statement.tables):
         raise DeclarationError(
             f"{field}: {', '.join(unread)} is never read by {statement.path.name}.",
-            mend="Read it, or remove the input.",
+            hint="Read it, or remove the input.",
         )
 
 
@@ -197,5 +197,5 @@ def _demand(statement: Statement, schema: Schema, name: str, dtypes: tuple[DType
     if (found := schema.get(name)) not in dtypes:
         raise DeclarationError(
             f"{statement.path}: must return {name!r} as {' or '.join(dtypes)}, and returns {found or 'none'}.",
-            mend="Add or cast the column.",
+            hint="Add or cast the column.",
         )

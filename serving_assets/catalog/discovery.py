@@ -42,7 +42,7 @@ class Catalog:
         """
         if name not in self.use_cases:
             known = ", ".join(sorted(self.use_cases)) or "none"
-            raise DeclarationError(f"No use case {name!r} in {self.root}.", mend=f"Known use cases: {known}.")
+            raise DeclarationError(f"No use case {name!r} in {self.root}.", hint=f"Known use cases: {known}.")
         return self.use_cases[name]
 
 
@@ -54,7 +54,7 @@ def load_catalog(root: Path) -> Catalog:
         DeclarationError: naming the file, the field and the mend, at the first thing that does not fit.
     """
     if not (root / "domains").is_dir():
-        raise DeclarationError(f"{root}: has no folder domains/.", mend="Correct CATALOG_DIR, or create the folder.")
+        raise DeclarationError(f"{root}: has no folder domains/.", hint="Correct CATALOG_DIR, or create the folder.")
     domains = {d.name: (d, path) for d, path in _declarations(root / "domains", "domain.py", "DOMAIN", Domain)}
     tables = bind_tables(domains.values())
     use_cases = {
@@ -73,17 +73,17 @@ def _declarations(folder: Path, file: str, variable: str, kind: type[S]) -> Iter
     for path in sorted(child / file for child in folder.glob("[!._]*") if child.is_dir()):
         if not path.is_file():
             if any(child.is_file() for child in path.parent.iterdir()):
-                raise DeclarationError(f"{path.parent}: has no {file}.", mend=f"Create it, with {variable} in it.")
+                raise DeclarationError(f"{path.parent}: has no {file}.", hint=f"Create it, with {variable} in it.")
             continue  # what is left when a version with this folder is no longer checked out
         found = getattr(load_module(path), variable, None)
         if not isinstance(found, kind):
             raise DeclarationError(
                 f"{path}: {variable} must be a {kind.__name__}, and is {found!r}.",
-                mend=f"Define {variable} = {kind.__name__}(...).",
+                hint=f"Define {variable} = {kind.__name__}(...).",
             )
         name = getattr(found, "name", "")
         if name != path.parent.name:
             raise DeclarationError(
-                f"{path}: name is {name!r} in a folder called {path.parent.name!r}.", mend="Make the two equal."
+                f"{path}: name is {name!r} in a folder called {path.parent.name!r}.", hint="Make the two equal."
             )
         yield found, path

@@ -37,14 +37,14 @@ def load_module(path: Path) -> ModuleType:
             for e in error.errors()
         )
         raise DeclarationError(
-            f"{_place(path, error)}: {error.title}: {problems}.", mend="Correct the field named."
+            f"{_place(path, error)}: {error.title}: {problems}.", hint="Correct the field named."
         ) from error
     except DeclarationError:
         raise
     except Exception as error:
         raise DeclarationError(
             f"{_place(path, error)}: fails when loaded: {type(error).__name__}: {error}.",
-            mend="Correct the line named.",
+            hint="Correct the line named.",
         ) from error
     return module
 
@@ -58,7 +58,7 @@ def defined_names(path: Path) -> set[str]:
     try:
         tree = ast.parse(path.read_text(encoding="utf-8"))
     except SyntaxError as error:
-        raise DeclarationError(f"{path}:{error.lineno}: {error.msg}.", mend="Correct the line named.") from error
+        raise DeclarationError(f"{path}:{error.lineno}: {error.msg}.", hint="Correct the line named.") from error
     names: set[str] = set()
     for node in tree.body:
         match node:

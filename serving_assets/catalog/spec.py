@@ -183,13 +183,13 @@ class Features(Spec):
 class Labels(Spec):
     """The SQL that tells, for every entity with something to tell, what happened from `$as_of` on.
 
-    It returns the entity key and `column`; an entity that it does not return has the label `otherwise`.
+    It returns the entity key and `column`; an entity that it does not return has the label `default_label`.
     """
 
     sql: str
     inputs: Annotated[dict[str, NextDays], Field(min_length=1)]
     column: Name = "label"
-    otherwise: float = 0.0
+    default_label: float = 0.0
 
     @property
     def horizon_days(self) -> int:

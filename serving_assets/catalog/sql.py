@@ -50,7 +50,7 @@ class Statement:
         """
         if not path.is_file():
             raise DeclarationError(
-                f"{path}: no such SQL file.", mend="Create it, or correct the `sql` field that names it."
+                f"{path}: no such SQL file.", hint="Create it, or correct the `sql` field that names it."
             )
         statement = cls(path, _open_ended(path.read_text(encoding="utf-8")))
         statement._refuse_clocks_and_dice()
@@ -71,17 +71,17 @@ class Statement:
                 f"{self.path}: line {first['line']}, column {first['col']}: does not parse: "
                 f"{first['description'].split(' but got ')[0]} "
                 f"near {(first['start_context'] or '')[-30:]}{first['highlight']}.",
-                mend="Write it in DuckDB's dialect.",
+                hint="Write it in DuckDB's dialect.",
             ) from error
         except SqlglotError as error:
             raise DeclarationError(
-                f"{self.path}: does not parse: {error}.", mend="Write it in DuckDB's dialect."
+                f"{self.path}: does not parse: {error}.", hint="Write it in DuckDB's dialect."
             ) from error
         if len(parsed) != 1 or not isinstance(parsed[0], exp.Query):
             found = ", ".join(tree.key.upper() for tree in parsed) or "nothing"
             raise DeclarationError(
                 f"{self.path}: must hold exactly one SELECT, and holds {found}.",
-                mend="Keep one SELECT; each table has a file of its own.",
+                hint="Keep one SELECT; each table has a file of its own.",
             )
         return parsed[0]
 
@@ -101,7 +101,7 @@ class Statement:
             if not plain and not isinstance(table.this, exp.GenerateSeries):
                 raise DeclarationError(
                     f"{self.path}: reads {table.sql(dialect='duckdb')}, which is not the plain name of a table.",
-                    mend="Read only declared tables, each by its name alone.",
+                    hint="Read only declared tables, each by its name alone.",
                 )
         return frozenset(table.name for table in found if table.name) - own
 
@@ -127,7 +127,7 @@ class Statement:
             raise DeclarationError(
                 f"{self.path}: reads {', '.join(sorted(unknown))}, which is not among its inputs "
                 f"({', '.join(sorted(inputs)) or 'none'}).",
-                mend="Correct the name, or declare the input.",
+                hint="Correct the name, or declare the input.",
             )
         described = self._describe(inputs, timezone)
         self._refuse_names(name for name, _ in described)
@@ -135,7 +135,7 @@ class Statement:
             if sql_type not in DTYPES:
                 raise DeclarationError(
                     f"{self.path}: column {name!r} has the type {sql_type}, which the lake does not keep.",
-                    mend=f"Cast it to one of {', '.join(SQL_TYPES.values())}.",
+                    hint=f"Cast it to one of {', '.join(SQL_TYPES.values())}.",
                 )
         return {name: DTYPES[sql_type] for name, sql_type in described}
 
@@ -151,7 +151,7 @@ class Statement:
             return lineage(self._tree, {table: inputs[table] for table in self.tables})
         except SqlglotError as error:
             raise DeclarationError(
-                f"{self.path}: its columns cannot be followed: {error}.", mend="Write it in plainer SQL."
+                f"{self.path}: its columns cannot be followed: {error}.", hint="Write it in plainer SQL."
             ) from error
 
     def _describe(self, inputs: Mapping[str, Schema], timezone: str) -> list[tuple[str, str]]:
@@ -167,7 +167,7 @@ class Statement:
                 relation = connection.sql(self.text, params=parameters)
             except duckdb.Error as error:
                 raise DeclarationError(
-                    f"{self.path}: {error}", mend="Correct the SQL, or the declaration upstream."
+                    f"{self.path}: {error}", hint="Correct the SQL, or the declaration upstream."
                 ) from error
             return [(name, str(sql_type)) for name, sql_type in zip(relation.columns, relation.types, strict=True)]
 
@@ -177,10 +177,10 @@ class Statement:
             if not name.isidentifier() or name.startswith("_"):
                 raise DeclarationError(
                     f"{self.path}: column {name!r} has no proper name.",
-                    mend="Give it one with AS: letters, digits and underscores, a letter first.",
+                    hint="Give it one with AS: letters, digits and underscores, a letter first.",
                 )
             if name.lower() in seen:
-                raise DeclarationError(f"{self.path}: returns the column {name!r} twice.", mend="Rename or drop one.")
+                raise DeclarationError(f"{self.path}: returns the column {name!r} twice.", hint="Rename or drop one.")
             seen.add(name.lower())
 
     def _refuse_clocks_and_dice(self) -> None:
@@ -191,7 +191,7 @@ class Statement:
             if name in CLOCKS_AND_DICE:
                 raise DeclarationError(
                     f"{self.path}: {name} gives another answer at every run.",
-                    mend=f"Use ${AS_OF} for the time; a re-run must give the same rows.",
+                    hint=f"Use ${AS_OF} for the time; a re-run must give the same rows.",
                 )
 
 

@@ -71,7 +71,7 @@ def bind_tables(domains: Iterable[tuple[Domain, Path]]) -> dict[str, Table]:
             if name in declared:
                 raise DeclarationError(
                     f"{path}: {name!r} is declared twice, also in {declared[name]}.",
-                    mend="Names are unique over the sources and mapped tables of all domains; rename one.",
+                    hint="Names are unique over the sources and mapped tables of all domains; rename one.",
                 )
             declared[name] = path
         tables |= {source.name: Table(source, "raw", domain, path, source.columns) for source in domain.sources}
@@ -88,7 +88,7 @@ def _build_order(reads: Mapping[str, Iterable[str]], path: Path) -> list[str]:
     except CycleError as error:
         raise DeclarationError(
             f"{path}: its tables read each other in a circle: {' -> '.join(error.args[1])}.",
-            mend="Let one of them read what the others are made from.",
+            hint="Let one of them read what the others are made from.",
         ) from error
 
 
@@ -103,7 +103,7 @@ def _bind(spec: MappedTable, statement: Statement, domain: Domain, path: Path, t
     if spec.event_time and schema[spec.event_time] not in ("timestamp", "date"):
         raise DeclarationError(
             f"{path}: table {spec.name!r}: event_time {spec.event_time!r} is {schema[spec.event_time]}.",
-            mend="Name a column that is a timestamp or a date.",
+            hint="Name a column that is a timestamp or a date.",
         )
     if spec.partitioned == "daily":
         del schema[DAY]
@@ -117,16 +117,16 @@ def _check_partitions(spec: MappedTable, statement: Statement, schema: Schema, d
         if daily_inputs:
             raise DeclarationError(
                 f"{statement.path}: is not partitioned, but reads the daily {', '.join(sorted(daily_inputs))}.",
-                mend="Declare it partitioned='daily', or read snapshots only.",
+                hint="Declare it partitioned='daily', or read snapshots only.",
             )
         return
     if schema.get(DAY) != "date":
         raise DeclarationError(
-            f"{statement.path}: a daily table must return {DAY!r} as a DATE.", mend="Carry it through from its inputs."
+            f"{statement.path}: a daily table must return {DAY!r} as a DATE.", hint="Carry it through from its inputs."
         )
     if not daily_inputs:
         raise DeclarationError(
-            f"{statement.path}: is partitioned daily, but reads no daily table.", mend="Declare it partitioned='none'."
+            f"{statement.path}: is partitioned daily, but reads no daily table.", hint="Declare it partitioned='none'."
         )
 
 
@@ -138,7 +138,7 @@ def check_columns(declared: Mapping[str, Column], schema: Schema, where: str, sq
         if column.dtype != schema[name]:
             raise DeclarationError(
                 f"{where}: columns declares {name!r} as {column.dtype}, and {sql} returns {schema[name]}.",
-                mend="Cast it in the SQL, or correct the declaration.",
+                hint="Cast it in the SQL, or correct the declaration.",
             )
 
 
@@ -146,5 +146,5 @@ def not_returned(where: str, name: str, sql: str, schema: Schema) -> Declaration
     """The error for a declared name that the SQL does not return."""
     return DeclarationError(
         f"{where} names {name!r}, which {sql} does not return ({', '.join(schema)}).",
-        mend="Correct the declaration or the SQL.",
+        hint="Correct the declaration or the SQL.",
     )

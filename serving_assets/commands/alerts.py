@@ -15,7 +15,7 @@ from serving_assets.commands.options import JsonOption
 from serving_assets.commands.screen import console, print_json, told_errors
 
 if TYPE_CHECKING:
-    from serving_assets.alerts.book import AlertBook
+    from serving_assets.alerts.book import IncidentStore
     from serving_assets.alerts.records import Incident, Silence
 
 alerts_app = typer.Typer(invoke_without_command=True, rich_markup_mode="rich")
@@ -119,7 +119,7 @@ def try_owner(
     raise typer.Exit(1 if any(tried.values()) else 0)
 
 
-def gather(book: AlertBook, now: datetime, *, every: bool = False) -> dict[str, Any]:
+def gather(book: IncidentStore, now: datetime, *, every: bool = False) -> dict[str, Any]:
     """What `alerts --json` prints."""
     looked_at = book.looked_at()
     return {
@@ -200,7 +200,7 @@ def _print_one(incident: Incident, said: str, *, as_json: bool) -> None:
         console.print(f"{incident.number} {incident.key}: {said}", markup=False, emoji=False)
 
 
-def _tell(book: AlertBook) -> None:
+def _tell(book: IncidentStore) -> None:
     """Deliver at once, unless the daemon is delivering: then it is told with its next look."""
     from serving_assets.alerts.config import read_config
     from serving_assets.alerts.delivery import deliver
@@ -211,12 +211,12 @@ def _tell(book: AlertBook) -> None:
             deliver(book, read_config(get_settings().alerts_configuration), _links())
 
 
-def _book() -> AlertBook:
-    from serving_assets.alerts.book import AlertBook
+def _book() -> IncidentStore:
+    from serving_assets.alerts.book import IncidentStore
     from serving_assets.alerts.file import AlertsFile
     from serving_assets.settings import get_settings
 
-    return AlertBook(AlertsFile(get_settings().alerts_file))
+    return IncidentStore(AlertsFile(get_settings().alerts_file))
 
 
 def _links() -> Any:
@@ -227,12 +227,12 @@ def _links() -> Any:
     return Links(settings.ui_url.rstrip("/"), settings.runbooks_url.rstrip("/"))
 
 
-def _incident(book: AlertBook, number: int) -> Incident:
+def _incident(book: IncidentStore, number: int) -> Incident:
     from serving_assets.alerts.records import AlertsError
 
     found = next((one for one in book.incidents() if one.number == number), None)
     if found is None:
-        raise AlertsError(f"No incident {number} is open.", mend="serving-assets alerts lists those that are.")
+        raise AlertsError(f"No incident {number} is open.", hint="serving-assets alerts lists those that are.")
     return found
 
 

@@ -72,7 +72,7 @@ def _assets(workspace: Workspace, asset: str | None) -> list[Any]:
     keys = workspace.defs.resolve_asset_graph().get_all_asset_keys()
     chosen = [key for key in keys if asset in (None, key.to_user_string())]
     if not chosen:
-        raise InputError(f"There is no asset {asset}.", mend="serving-assets status lists them.")
+        raise InputError(f"There is no asset {asset}.", hint="serving-assets status lists them.")
     return chosen
 
 

@@ -39,7 +39,7 @@ def left_of(workspace: Workspace, key: str, text: str) -> list[Left]:
     platform = workspace.platform
     request = erasure_register.request_of(platform, key, entity_id(erasure_register.entity_of(platform, key), text))
     if request is None:
-        raise InputError(f"Nobody has asked to erase this {key}.", mend="Run the command without --verify first.")
+        raise InputError(f"Nobody has asked to erase this {key}.", hint="Run the command without --verify first.")
     return erase_person.remains(platform, key, erasure_register.subjects(platform, key, {request.subject}))
 
 
@@ -68,7 +68,7 @@ def print_left(left: list[Left]) -> None:
         console.print("[green]Nothing is left[/] in any version of any table, in its log, or in the online store.")
         return
     for found in left:
-        console.print(f"  [red]left[/] {found.count:,} {found.what} of {found.where}  [dim]{found.mend}[/]")
+        console.print(f"  [red]left[/] {found.count:,} {found.what} of {found.where}  [dim]{found.hint}[/]")
 
 
 def _moment(instant: datetime) -> str:

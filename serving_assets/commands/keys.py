@@ -29,7 +29,7 @@ def make(client: str, scopes: list[str], rate: float | None, days: int | None) -
     known = {*load_catalog(settings.catalog_dir).use_cases, METRICS_SCOPE, EVERYTHING}
     unknown = sorted(set(scopes) - known)
     if unknown:
-        raise InputError(f"{', '.join(unknown)}: no such use case.", mend=f"Known: {', '.join(sorted(known))}.")
+        raise InputError(f"{', '.join(unknown)}: no such use case.", hint=f"Known: {', '.join(sorted(known))}.")
     key, secret = create_key(settings.api_keys_file, client, scopes, rate=rate, days=days)
     return {**_record(key), "key": secret}
 

@@ -83,10 +83,10 @@ def ask(table: str, day: date | None, sql: str) -> list[dict[str, Any]]:
     schema = stored.schema()
     if schema is None:
         known = ", ".join(platform.lake.tables()) or "none"
-        raise InputError(f"The lake has no table {table}.", mend=f"There are: {known}.")
+        raise InputError(f"The lake has no table {table}.", hint=f"There are: {known}.")
     column = next((name for name in DAY_COLUMNS if name in schema.names), None)
     if day is not None and column is None:
-        raise InputError(f"{table} has no days.", mend="Leave --day out.")
+        raise InputError(f"{table} has no days.", hint="Leave --day out.")
     where = {column: day} if day is not None and column is not None else None
     return list(platform.engine.collect(Query(sql, {"t": Input(stored.scan(where))})).to_pylist())
 

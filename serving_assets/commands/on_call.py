@@ -40,15 +40,15 @@ def rollback(
     from serving_assets.commands.rollback import print_rolled_back, who
     from serving_assets.local_runner.workspace import Workspace
     from serving_assets.pipeline.publishing.published_documents import predictions_of
-    from serving_assets.pipeline.publishing.rollback import Wish, roll_back
+    from serving_assets.pipeline.publishing.rollback import RollbackRequest, roll_back
 
     if to is not None and to_date is not None:
         raise typer.BadParameter("give either --to or --to-date")
     with told_errors():
         workspace = Workspace()
         collection = predictions_of(workspace.catalog.use_case(use_case))
-        wish = Wish(who(), to, to_date.date() if to_date else None, reason)
-        told = roll_back(workspace.platform, collection, wish, lambda: workspace.instance)
+        request = RollbackRequest(who(), to, to_date.date() if to_date else None, reason)
+        told = roll_back(workspace.platform, collection, request, lambda: workspace.instance)
         if as_json:
             print_json(asdict(told))
         else:

@@ -32,7 +32,7 @@ def publish_newest(workspace: Workspace, use_case: BoundUseCase) -> int:
     if not outcome.success:
         raise ServingAssetsError(
             f"Publishing {use_case.name} failed: {'; '.join(outcome.failures)}",
-            mend=f"Look at run {outcome.run_id} in the UI. Readers get what they got before.",
+            hint=f"Look at run {outcome.run_id} in the UI. Readers get what they got before.",
         )
     control = workspace.platform.store.control(use_case.name)
     assert control is not None

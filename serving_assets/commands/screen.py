@@ -28,9 +28,9 @@ def told_errors() -> Iterator[None]:
     except ServingAssetsError as error:
         errors.print("[bold red]Error[/]", end=" ")
         errors.print(error.message, markup=False)
-        if error.mend:
+        if error.hint:
             errors.print("[bold]Mend[/] ", end=" ")
-            errors.print(error.mend, markup=False)
+            errors.print(error.hint, markup=False)
         sys.exit(1)
 
 

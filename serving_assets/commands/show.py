@@ -29,7 +29,7 @@ def entity_id(entity: Entity, text: str) -> int | str:
     try:
         return int(text)
     except ValueError as error:
-        raise InputError(f"{text!r} is no {entity.key}.", mend="It is a whole number, such as 1.") from error
+        raise InputError(f"{text!r} is no {entity.key}.", hint="It is a whole number, such as 1.") from error
 
 
 def look_up(workspace: Workspace, use_case: str, texts: list[str]) -> list[Found | None]:

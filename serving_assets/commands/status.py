@@ -20,10 +20,10 @@ def print_status(state: dict[str, Any]) -> None:
         _print_online(asset, online, state["use_case"])
     _print_champion(state)
     _print_failing(state["failing_checks"])
-    for lack in state["lacks"]:
-        color = {"given up": "red", "due": "yellow"}.get(lack["state"], "dim")
-        console.print(f"  [{color}]{lack['state']}[/]", end=" ")
-        console.print(lack["why"], markup=False)
+    for gap in state["lacks"]:
+        color = {"given up": "red", "due": "yellow"}.get(gap["state"], "dim")
+        console.print(f"  [{color}]{gap['state']}[/]", end=" ")
+        console.print(gap["why"], markup=False)
     table = Table("stage", "newest", box=None, header_style="bold", padding=(0, 2))
     for stage, newest in state["stages"].items():
         table.add_row(stage, newest or "[dim]never[/]")

@@ -25,7 +25,7 @@ def moment(text: str | None, timezone: str) -> datetime:
         found = datetime.fromisoformat(text)
     except ValueError as error:
         raise InputError(
-            f"{text!r} is no moment.", mend="Write ISO 8601, such as 2017-06-01T03:00 or 2017-06-01T07:00Z."
+            f"{text!r} is no moment.", hint="Write ISO 8601, such as 2017-06-01T03:00 or 2017-06-01T07:00Z."
         ) from error
     return found if found.tzinfo else found.replace(tzinfo=ZoneInfo(timezone))
 

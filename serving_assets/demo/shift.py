@@ -61,7 +61,7 @@ class Shift:
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(
                 f"{path}: does not tell by how many weeks the landed data is shifted.",
-                mend="Remove the landing folder and land anew.",
+                hint="Remove the landing folder and land anew.",
             ) from error
 
     def remember(self, landing: Path) -> None:

@@ -30,12 +30,12 @@ def normalised(schema: pa.Schema, *, table: str, existing: pa.Schema | None) -> 
         if dtype is None:
             raise InputError(
                 f"{table}.{field.name} is of type {field.type}, which a Delta table cannot hold.",
-                mend="Cast the column in the SQL that makes it.",
+                hint="Cast the column in the SQL that makes it.",
             )
         if known is not None and dtype != known.type:
             raise InputError(
                 f"{table}.{field.name} is {known.type} in the table and {dtype} in the new rows.",
-                mend=f"Cast it to {known.type} in the SQL that makes it, or give the new meaning a new column name.",
+                hint=f"Cast it to {known.type} in the SQL that makes it, or give the new meaning a new column name.",
             )
         fields.append(pa.field(field.name, dtype))
     return pa.schema(fields)
@@ -63,7 +63,7 @@ def cast(batch: pa.RecordBatch, schema: pa.Schema, *, table: str) -> pa.RecordBa
             except pa.ArrowException as error:
                 raise InputError(
                     f"{table}.{field.name}: a value of type {column.type} does not fit into {field.type} ({error}).",
-                    mend="Cast or clean the column in the SQL that makes it.",
+                    hint="Cast or clean the column in the SQL that makes it.",
                 ) from error
         columns.append(column)
     return pa.RecordBatch.from_arrays(columns, schema=schema)
@@ -98,7 +98,7 @@ def _refuse_duplicates(schema: pa.Schema, table: str) -> None:
         if (other := seen.setdefault(name.lower(), name)) is not name:
             raise InputError(
                 f"{table} would have the columns {other!r} and {name!r}; names are compared without regard to case.",
-                mend="Rename one of them in the SQL that makes them.",
+                hint="Rename one of them in the SQL that makes them.",
             )
 
 

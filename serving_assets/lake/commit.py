@@ -152,5 +152,5 @@ def _check_unchanged(change: Change, current: Snapshot) -> None:
 def _conflict(change: Change, why: str) -> ConflictError:
     return ConflictError(
         f"{change.name} was not written: {why} while this write ran.",
-        mend="Run it again; it then starts from what the other writer left.",
+        hint="Run it again; it then starts from what the other writer left.",
     )

@@ -70,7 +70,7 @@ def open_table(storage: Storage, version: int | None = None) -> DeltaTable | Non
         raise InputError(
             f"Version {version} of {storage.uri} cannot be read: old versions go with retention, and all of them go "
             f"when a person is erased ({error}).",
-            mend="Take a version that `history()` lists.",
+            hint="Take a version that `history()` lists.",
         ) from error
 
 
@@ -84,7 +84,7 @@ def snapshot(storage: Storage, table: DeltaTable) -> Snapshot:
     if unreadable := sorted(features & _UNREADABLE):
         raise InputError(
             f"{storage.uri} uses the Delta features {', '.join(unreadable)}, which are not supported here.",
-            mend="Write it without them (in Spark: set delta.enableDeletionVectors=false, then REORG ... PURGE).",
+            hint="Write it without them (in Spark: set delta.enableDeletionVectors=false, then REORG ... PURGE).",
         )
     partition_columns = tuple(table.metadata().partition_columns)
     actions = pa.table(table.get_add_actions())
@@ -171,7 +171,7 @@ def _data_file(
     if rows is None:
         raise InputError(
             f"The log of {storage.uri} does not say how many rows {path} has.",
-            mend="Rewrite the table with a writer that records statistics.",
+            hint="Rewrite the table with a writer that records statistics.",
         )
     uri = path if "://" in path else storage.absolute(path)
     return DataFile(uri=uri, partition=partition, rows=rows, bytes=size, path=path)

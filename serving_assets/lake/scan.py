@@ -64,7 +64,7 @@ class Scan:
         if twice := sorted(where.keys() & self.where.keys()):
             raise InputError(
                 f"The scan of {self.table.name} already has a condition on {twice[0]!r}.",
-                mend="Begin with a scan without it.",
+                hint="Begin with a scan without it.",
             )
         scan = self.table.scan({**self.where, **where}, version=self.version)
         return replace(scan, only=self.only)
@@ -93,7 +93,7 @@ class Scan:
                 state = f"has {found.bytes:,} bytes, not the {file.bytes:,} of the log" if found else "is missing"
                 raise InputError(
                     f"{self.table.name} at version {self.version}: the data file {file.uri} {state}.",
-                    mend="Restore it from a backup, or materialize the partition again. From old versions, retention "
+                    hint="Restore it from a backup, or materialize the partition again. From old versions, retention "
                     "removes files.",
                 )
 

@@ -30,10 +30,10 @@ class DayRange:
     def __post_init__(self) -> None:
         for value in (self.first, self.last):
             if type(value) is not date:
-                raise InputError(f"A day range is made of dates, got {value!r}.", mend="Pass datetime.date values.")
+                raise InputError(f"A day range is made of dates, got {value!r}.", hint="Pass datetime.date values.")
         if self.last < self.first:
             raise InputError(
-                f"The day range ends on {self.last}, before it begins on {self.first}.", mend="Swap the two days."
+                f"The day range ends on {self.last}, before it begins on {self.first}.", hint="Swap the two days."
             )
 
     def __contains__(self, day: object) -> bool:
@@ -63,7 +63,7 @@ class AnyOf:
 
     def __post_init__(self) -> None:
         if not self.values:
-            raise InputError("A condition names no value.", mend="Leave out what has nothing to select.")
+            raise InputError("A condition names no value.", hint="Leave out what has nothing to select.")
 
     def __str__(self) -> str:
         named = sorted(map(str, self.values))
@@ -108,7 +108,7 @@ def validate(where: Where, *, table: str, schema: pa.Schema, partition_columns: 
             known = ", ".join(partition_columns) or "none: it is not partitioned"
             raise InputError(
                 f"{table} cannot be selected by {column!r}; its partition columns are {known}.",
-                mend="Select by a partition column, and filter other columns in SQL.",
+                hint="Select by a partition column, and filter other columns in SQL.",
             )
         for one in condition.values if isinstance(condition, AnyOf) else (condition,):
             _check_value(table, column, schema.field(column).type, one)
@@ -119,7 +119,7 @@ def check_partition_type(table: str, field: pa.Field) -> None:
     if not (pa.types.is_date(field.type) or pa.types.is_string(field.type) or pa.types.is_integer(field.type)):
         raise InputError(
             f"{table} cannot be partitioned by {field.name!r} of type {field.type}.",
-            mend="Partition by a date, string or integer column.",
+            hint="Partition by a date, string or integer column.",
         )
 
 
@@ -138,5 +138,5 @@ def _check_value(table: str, column: str, dtype: pa.DataType, condition: Conditi
         right, expected = isinstance(condition, str) and condition != "", "a str that is not empty"
     if isinstance(condition, datetime) or not right:
         raise InputError(
-            f"{table}.{column} is of type {dtype} and cannot equal {condition!r}.", mend=f"Pass {expected}."
+            f"{table}.{column} is of type {dtype} and cannot equal {condition!r}.", hint=f"Pass {expected}."
         )

@@ -69,7 +69,7 @@ class Lake:
         if not _NAME.fullmatch(name):
             raise InputError(
                 f"{name!r} is not a table name.",
-                mend="Name it <layer>/<table>, both of lower-case letters, digits and underscores.",
+                hint="Name it <layer>/<table>, both of lower-case letters, digits and underscores.",
             )
         return self._tables.setdefault(name, LakeTable(name, self._storage.child(name)))
 
@@ -122,7 +122,7 @@ class LakeTable:
         if state is None:
             raise InputError(
                 f"The table {self.name} does not exist at {self.uri}.",
-                mend=f"Materialize the asset that writes {self.name} first.",
+                hint=f"Materialize the asset that writes {self.name} first.",
             )
         return state
 
@@ -148,7 +148,7 @@ class LakeTable:
         if column not in state.partition_columns:
             raise InputError(
                 f"{self.name} is not partitioned by {column!r}.",
-                mend=f"Its partition columns are: {', '.join(state.partition_columns) or 'none'}.",
+                hint=f"Its partition columns are: {', '.join(state.partition_columns) or 'none'}.",
             )
         values = {file.partition[column] for file in scan.files(check=False) if file.rows}
         return sorted(value for value in values if value is not None)
@@ -274,7 +274,7 @@ class LakeTable:
         if expected_version is not None and expected_version != found:
             raise ConflictError(
                 f"{self.name} was expected at version {expected_version} and is at {found} ({NO_TABLE}: no table).",
-                mend="Run it again; it then starts from what the other writer left.",
+                hint="Run it again; it then starts from what the other writer left.",
             )
 
     def _partition_columns(self, base: Snapshot | None, incoming: pa.Schema, asked: tuple[str, ...]) -> tuple[str, ...]:
@@ -282,15 +282,15 @@ class LakeTable:
         if asked and asked != by:
             raise InputError(
                 f"{self.name} is partitioned by {by or 'nothing'}, not by {asked}.",
-                mend="Keep its partitioning, or write a table of another name.",
+                hint="Keep its partitioning, or write a table of another name.",
             )
         for column in by:
             if column not in incoming.names:
                 raise InputError(
                     f"{self.name} is partitioned by {column!r}, which the new rows lack.",
-                    mend="Add the column in the SQL that makes them.",
+                    hint="Add the column in the SQL that makes them.",
                 )
             selection.check_partition_type(self.name, incoming.field(column))
         if by and len(by) == len(incoming):
-            raise InputError(f"{self.name} would have only partition columns.", mend="Add a column with data.")
+            raise InputError(f"{self.name} would have only partition columns.", hint="Add a column with data.")
         return by

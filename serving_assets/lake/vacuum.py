@@ -84,7 +84,7 @@ def forget_history(table: LakeTable, oldest: int) -> None:
         return
     opened.create_checkpoint()
     if f"{_LOG}{oldest:020d}.checkpoint.parquet" not in {file.path for file in table.storage.walk()}:
-        raise ConflictError(f"{table.name}: no checkpoint of version {oldest} was written.", mend="Run it again.")
+        raise ConflictError(f"{table.name}: no checkpoint of version {oldest} was written.", hint="Run it again.")
     remove_files(table, older)
 
 

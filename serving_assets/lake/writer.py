@@ -124,14 +124,14 @@ class PartitionedWriter:
         if empty:
             raise InputError(
                 f"{self._table}: {rows} rows have no value in the partition column {empty[0]!r}.",
-                mend="Fill it, or drop these rows, in the SQL that makes them.",
+                hint="Fill it, or drop these rows, in the SQL that makes them.",
             )
         if not matches(self._where, partition):
             found = describe({column: value for column, value in partition.items() if value is not None})
             raise InputError(
                 f"{self._table}: {rows} rows belong to {found}, but only {describe(self._where)} is being replaced. "
                 "Nothing was written.",
-                mend="Filter the rows, or replace the partitions they belong to.",
+                hint="Filter the rows, or replace the partitions they belong to.",
             )
 
     def _flush(self, partition: _Partition) -> None:

@@ -68,7 +68,7 @@ def find_files(source: Source, landing: Path, days: DayRange | None) -> list[tup
     if not landing.is_dir():
         raise InputError(
             f"raw/{source.name}: there is no landing zone {landing}. {KEPT}",
-            mend="Correct LANDING_URI, or attach the storage.",
+            hint="Correct LANDING_URI, or attach the storage.",
         )
     found: list[tuple[date | None, Path]] = []
     for day in days.days() if days else [None]:
@@ -77,7 +77,7 @@ def find_files(source: Source, landing: Path, days: DayRange | None) -> list[tup
         if not files:
             raise InputError(
                 f"raw/{source.name}: no {source.format} file has landed in {folder}. {KEPT}",
-                mend="Ask the upstream system for it; a day on which nothing happened delivers a file without rows.",
+                hint="Ask the upstream system for it; a day on which nothing happened delivers a file without rows.",
             )
         found += [(day, file) for file in files]
     return found
@@ -150,7 +150,7 @@ def _described(
             hint = f" It has {', '.join(unknown)}, which nobody declared: renamed?" if unknown else ""
             raise InputError(
                 f"raw/{source.name}: {path} lacks the column {', '.join(missing)}.{hint} {KEPT}",
-                mend="Ask the upstream system to deliver again, or change the declaration if the change is meant.",
+                hint="Ask the upstream system to deliver again, or change the declaration if the change is meant.",
             )
         files.append(LandedFile(path, day, columns))
     return files
@@ -165,7 +165,7 @@ def _refuse_empty(
     if empty := [path for day, path in paths if day not in filled]:
         raise InputError(
             f"raw/{source.name}: the landed files hold no row ({', '.join(map(str, empty[:3]))}). {KEPT}",
-            mend="Ask the upstream system to deliver again, or declare may_be_empty=True if that is normal.",
+            hint="Ask the upstream system to deliver again, or declare may_be_empty=True if that is normal.",
         )
 
 
@@ -254,5 +254,5 @@ def _readable(source: Source) -> Iterator[None]:
 def _unreadable(source: Source, error: Exception) -> InputError:
     return InputError(
         f"raw/{source.name}: the landed files cannot be read as {source.format}: {plain(error)} {KEPT}",
-        mend="Ask the upstream system to deliver the file named again.",
+        hint="Ask the upstream system to deliver the file named again.",
     )

@@ -100,7 +100,7 @@ def backfill_of(instance: dg.DagsterInstance, backfill_id: str) -> Backfill:
     """
     found = instance.daemon_cursor_storage.get_cursor_values({_key(backfill_id)})
     if _key(backfill_id) not in found:
-        raise InputError(f"There is no backfill {backfill_id!r}.", mend="serving-assets backfills lists them.")
+        raise InputError(f"There is no backfill {backfill_id!r}.", hint="serving-assets backfills lists them.")
     return Backfill(**json.loads(found[_key(backfill_id)]))
 
 
@@ -124,7 +124,7 @@ def pause(instance: dg.DagsterInstance, backfill_id: str) -> Backfill:
     """
     found = backfill_of(instance, backfill_id)
     if found.state != "running":
-        raise InputError(f"Backfill {backfill_id} is {found.state}.", mend="Only a running backfill can be paused.")
+        raise InputError(f"Backfill {backfill_id} is {found.state}.", hint="Only a running backfill can be paused.")
     instance.daemon_cursor_storage.set_cursor_values({_wish(backfill_id): "pause"})
     return found
 
@@ -162,7 +162,7 @@ def carry_out(
     instance, use_case = workspace.instance, workspace.catalog.use_case(ordered.use_case)
     at_work = dg.RunsFilter(tags={BACKFILL_TAG: ordered.id}, statuses=NOT_FINISHED_STATUSES)
     if ordered.state == "running" and ordered.process != this_process() and instance.get_runs(at_work, limit=1):
-        raise InputError(f"Backfill {ordered.id} is running in {ordered.process}.", mend="Wait, or pause it first.")
+        raise InputError(f"Backfill {ordered.id} is running in {ordered.process}.", hint="Wait, or pause it first.")
     instance.daemon_cursor_storage.set_cursor_values({_wish(ordered.id): ""})
     ordered = _enter(instance, replace(ordered, process=this_process(), ended=""))
     work = _work(workspace, use_case, ordered)

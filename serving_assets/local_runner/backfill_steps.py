@@ -63,7 +63,7 @@ def refuse_days_without_partition(partitions: dg.DailyPartitionsDefinition, days
     if first is None or newest is None or not first <= str(days.first) <= str(days.last) <= newest:
         raise InputError(
             f"There are partitions from {first} to {newest}; {days.first} to {days.last} is not among them.",
-            mend="Name days in between. A day gets its partition when it has ended; FIRST_DAY sets the first.",
+            hint="Name days in between. A day gets its partition when it has ended; FIRST_DAY sets the first.",
         )
 
 

@@ -18,6 +18,7 @@ from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PART
 
 from serving_assets.lake import DayRange
 from serving_assets.local_runner.sqlite_speedups import uncaptured_output, unhurried_sqlite
+from serving_assets.pipeline.dagster_instance.step_metadata import hint_of
 from serving_assets.pipeline.prices import COST
 
 PROCESS_TAG = "serving_assets/process"
@@ -161,10 +162,10 @@ def step_failure(event: dg.DagsterEvent) -> str:
     """Which step failed, why, and the mend where it is known."""
     data = event.step_failure_data
     said = (data.user_failure_data.description or "") if data.user_failure_data else ""
-    mend = data.user_failure_data.metadata.get("mend") if data.user_failure_data else None
+    hint = hint_of(data.user_failure_data.metadata) if data.user_failure_data else ""
     if not said and data.error is not None:
         cause = data.error.cause or data.error
         said = cause.message.strip()
     step = (event.step_key or "").replace("__", "/", 1)
     named = said if said.startswith(step) else f"{step}: {said}"
-    return named + (f" {mend.value}" if mend else "")
+    return named + (f" {hint}" if hint else "")

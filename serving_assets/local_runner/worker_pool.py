@@ -48,7 +48,7 @@ def run_side_by_side(
                 except BrokenProcessPool as error:
                     raise ServingAssetsError(
                         "A process that scores days was killed.",
-                        mend="If memory ran out, lower ENGINE_MEMORY or BACKFILL_PROCESSES. Then resume the backfill.",
+                        hint="If memory ran out, lower ENGINE_MEMORY or BACKFILL_PROCESSES. Then resume the backfill.",
                     ) from error
                 yield outcome
                 at_work |= {pool.submit(_run, keys, day, tags) for day in islice(left, 1)}

@@ -55,7 +55,7 @@ class Workspace:
         if not home.is_absolute() or not home.is_dir():
             raise InputError(
                 f"DAGSTER_HOME is {home}, which is no absolute path of a folder.",
-                mend=f"Create it with a copy of {PROJECT / 'dagster_home' / 'dagster.yaml'}, or unset DAGSTER_HOME.",
+                hint=f"Create it with a copy of {PROJECT / 'dagster_home' / 'dagster.yaml'}, or unset DAGSTER_HOME.",
             )
         logging.getLogger("dagster").setLevel(logging.ERROR)
         instance = dg.DagsterInstance.get()

@@ -198,7 +198,7 @@ def _manifest(path: Path) -> Manifest:
 
 
 def _damaged(path: Path, what: str) -> Damaged:
-    return Damaged(f"The model bundle {path} is damaged: {what}.", mend="Delete the folder; it is fetched again.")
+    return Damaged(f"The model bundle {path} is damaged: {what}.", hint="Delete the folder; it is fetched again.")
 
 
 def _digests(contents: Mapping[str, bytes]) -> dict[str, str]:

@@ -51,5 +51,5 @@ def champion_version(bundles_dir: Path, name: str) -> str | None:
     except (OSError, ValidationError) as error:
         raise InputError(
             f"{path} cannot be understood: {type(error).__name__}.",
-            mend=f"Delete it and materialize {name}/champion, which writes it anew.",
+            hint=f"Delete it and materialize {name}/champion, which writes it anew.",
         ) from error

@@ -33,13 +33,13 @@ def positive_class(estimator: Estimator) -> int:
     """
     if not hasattr(estimator, "predict_proba"):
         raise InputError(
-            f"{type(estimator).__name__} gives no probabilities.", mend="Return a classifier that has predict_proba."
+            f"{type(estimator).__name__} gives no probabilities.", hint="Return a classifier that has predict_proba."
         )
     classes = [float(label) for label in getattr(estimator, "classes_", ())]
     if sorted(classes) != [0.0, 1.0]:
         raise InputError(
             f"the estimator knows the labels {classes}, expected 0 and 1.",
-            mend="Fit it on labels of both kinds; check the labels' SQL when one kind is absent.",
+            hint="Fit it on labels of both kinds; check the labels' SQL when one kind is absent.",
         )
     return classes.index(1.0)
 

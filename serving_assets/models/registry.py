@@ -107,7 +107,7 @@ class Registry:
         if version is None:
             raise NoChampion(
                 f"{name} has no champion.",
-                mend=f"Train and promote first: materialize {name}/model, and read its verdict.",
+                hint=f"Train and promote first: materialize {name}/model, and read its verdict.",
             )
         return version
 
@@ -171,7 +171,7 @@ class Registry:
             if _is_absent(error):
                 raise InputError(
                     f"{name} has no version {version} in the registry at {self._shown_uri}.",
-                    mend="Name a version that the registry lists.",
+                    hint="Name a version that the registry lists.",
                 ) from error
             raise
 
@@ -182,7 +182,7 @@ class Registry:
             return str(client.create_experiment(name, artifact_location=local))
         if found.lifecycle_stage == "deleted":
             raise ConflictError(
-                f"the MLflow experiment {name!r} was deleted.", mend="Restore it: mlflow experiments restore."
+                f"the MLflow experiment {name!r} was deleted.", hint="Restore it: mlflow experiments restore."
             )
         return str(found.experiment_id)
 
@@ -202,7 +202,7 @@ class Registry:
             reason = str(error).strip().partition("\n")[0].replace(self.tracking_uri, self._shown_uri)
             raise RegistryUnavailable(
                 f"MLflow at {self._shown_uri} did not do what was asked: {reason[:300]}",
-                mend="Check MLFLOW_TRACKING_URI and that the server is up, then run again.",
+                hint="Check MLFLOW_TRACKING_URI and that the server is up, then run again.",
             ) from error
 
     @property

@@ -35,10 +35,10 @@ def prepare_database(path: Path) -> None:
     except OSError as error:
         raise RegistryDamaged(
             f"MLflow's database {path} cannot be opened: {error.strerror}.",
-            mend="Check that the folder exists and this user may write to it.",
+            hint="Check that the folder exists and this user may write to it.",
         ) from error
     if head and head != _SQLITE:
         raise RegistryDamaged(
             f"MLflow at sqlite:///{path}: the file is not a SQLite database.",
-            mend="Restore it from a backup, or move it away and train anew.",
+            hint="Restore it from a backup, or move it away and train anew.",
         )

@@ -78,7 +78,7 @@ class Signature(Spec):
             if dtype is None:
                 raise InputError(
                     f"column {field.name!r} is {field.type}, which cannot be a feature.",
-                    mend="Turn it into a number or a string in the features' SQL (a date into days before $as_of).",
+                    hint="Turn it into a number or a string in the features' SQL (a date into days before $as_of).",
                 )
             features.append(Feature(name=field.name, dtype=dtype))
         return cls(features=tuple(features), outputs=tuple(outputs))
@@ -120,7 +120,7 @@ class Signature(Spec):
         if problems:
             raise InputError(
                 f"The features do not fit the model: {'; '.join(problems)}.",
-                mend="Correct the features' SQL, or train and promote a model for the new columns.",
+                hint="Correct the features' SQL, or train and promote a model for the new columns.",
             )
 
     def check_rows(self, batch: pa.RecordBatch) -> None:
@@ -140,7 +140,7 @@ class Signature(Spec):
                 raise InputError(
                     f"feature {feature.name!r} is missing in {missing} of {batch.num_rows} rows, "
                     "and the model was trained on rows that all have it.",
-                    mend="Give it a default in the features' SQL, or train a model that takes missing values.",
+                    hint="Give it a default in the features' SQL, or train a model that takes missing values.",
                 )
 
     def arrow_schema(self) -> pa.Schema:

@@ -97,7 +97,7 @@ def split_days(days: Iterable[date], *, holdout: int, horizon_days: int) -> Spli
     if not train:
         raise InputError(
             f"{len(ordered)} as-of days are too few: {holdout} are held out and none remains to train on.",
-            mend="Materialize more days of features, or lower the model's holdout.",
+            hint="Materialize more days of features, or lower the model's holdout.",
         )
     return Split(tuple(train), tuple(earlier[len(train) :]), tuple(held_out))
 
@@ -186,7 +186,7 @@ def _both_labels(labels: pa.ChunkedArray, part: str) -> None:
     if {float(value) for value in found if value is not None} != {0.0, 1.0} or None in found:
         raise InputError(
             f"the {part} labels are {sorted(map(str, found))}, expected both 0 and 1.",
-            mend="Check the labels' SQL and that its inputs cover the days after each as-of day.",
+            hint="Check the labels' SQL and that its inputs cover the days after each as-of day.",
         )
 
 

@@ -41,7 +41,7 @@ def check_exposure(settings: Settings, host: str) -> bool:
     if public and not read_ring(settings.api_keys_file).keys:
         raise InputError(
             f"{host} can be reached from other machines, and there are no API keys.",
-            mend="Create one (serving-assets keys create CLIENT --use-case '*'), or serve on 127.0.0.1.",
+            hint="Create one (serving-assets keys create CLIENT --use-case '*'), or serve on 127.0.0.1.",
         )
     return public
 

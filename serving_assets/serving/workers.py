@@ -47,7 +47,7 @@ def run(config: Config, log: JsonLog) -> None:
             server.run([listening])
             started = server.started
     if not started:
-        raise NotStarted("The API did not start.", mend="The log lines above say why.")
+        raise NotStarted("The API did not start.", hint="The log lines above say why.")
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -65,7 +65,7 @@ def bind(host: str, port: int) -> socket.socket:
         bound.close()
         why = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
         raise InputError(
-            f"Nobody can listen on port {port} of {host}: {why}.", mend="Choose another with --port."
+            f"Nobody can listen on port {port} of {host}: {why}.", hint="Choose another with --port."
         ) from error
     bound.set_inheritable(True)
     return bound

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from serving_assets.errors import InputError
-from serving_assets.store.control_record import Activation, Control, Generation, Lease, Occasion, Pin
+from serving_assets.store.control_record import Activation, Cause, Control, Generation, Lease, Pin
 from serving_assets.store.digest import columns_digest, document_digest, total_digest
 from serving_assets.store.maintain import parity, release
 from serving_assets.store.protocol import OnlineStore
@@ -38,6 +38,7 @@ from serving_assets.store.sqlite import SqliteStore
 __all__ = [
     "Activation",
     "BareChange",
+    "Cause",
     "Change",
     "Control",
     "DisagreementError",
@@ -46,7 +47,6 @@ __all__ = [
     "Found",
     "Generation",
     "Lease",
-    "Occasion",
     "OnlineStore",
     "Parity",
     "Pin",
@@ -87,6 +87,6 @@ def open_store(uri: str, mongodb: Mapping[str, Any] | None = None) -> OnlineStor
     if not uri.startswith(SQLITE) or not path:
         raise InputError(
             f"No online store is known for the uri scheme {uri.partition(':')[0]!r}.",
-            mend="Use sqlite:///relative/path or sqlite:////absolute/path, or mongodb://host/ as MONGODB_URI.",
+            hint="Use sqlite:///relative/path or sqlite:////absolute/path, or mongodb://host/ as MONGODB_URI.",
         )
     return SqliteStore(Path(path))

@@ -73,7 +73,7 @@ class Pin:
 
 
 @dataclass(frozen=True, slots=True)
-class Occasion:
+class Cause:
     """Why the control record changes what readers get, or may get.
 
     Attributes:
@@ -92,8 +92,8 @@ class Occasion:
     pin: Pin | None = None
 
 
-PUBLISH = Occasion("publish")
-ROLLBACK = Occasion("rollback")
+PUBLISH = Cause("publish")
+ROLLBACK = Cause("rollback")
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,20 +157,20 @@ class Control:
             now = max(now, datetime.fromisoformat(self.activations[-1].at) + timedelta(microseconds=1))
         return now.isoformat(timespec="microseconds")
 
-    def noted(self, generation: Generation, occasion: Occasion, at: str) -> Control:
-        """This record with one more activation, pinned or not as `occasion` says."""
-        activation = Activation(generation, at, occasion.kind, occasion.by or generation.writer, occasion.reason)
+    def noted(self, generation: Generation, cause: Cause, at: str) -> Control:
+        """This record with one more activation, pinned or not as `cause` says."""
+        activation = Activation(generation, at, cause.kind, cause.by or generation.writer, cause.reason)
         kept = (*self.activations, activation)[-ACTIVATIONS_KEPT:]
-        return replace(self, activations=kept, pinned=occasion.pin)
+        return replace(self, activations=kept, pinned=cause.pin)
 
-    def beyond(self, spent: int) -> Control:
-        """This record, made fit to go on where a lost store had used the generation numbers up to `spent`.
+    def beyond(self, highest_known_generation: int) -> Control:
+        """This record, continued behind `highest_known_generation`, up to which a lost store had used numbers.
 
         Whatever took a number that this record does not know of is void.
         """
-        if spent <= self.taken:
+        if highest_known_generation <= self.taken:
             return self
-        last = spent + NUMBERS_LEFT_OUT
+        last = highest_known_generation + NUMBERS_LEFT_OUT
         return replace(self, taken=last, void=with_void(self.void, self.taken + 1, last))
 
     @classmethod

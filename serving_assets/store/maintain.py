@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from serving_assets.errors import ConflictError
-from serving_assets.store.control_record import Control, Lease, Occasion, with_void
+from serving_assets.store.control_record import Cause, Control, Lease, with_void
 from serving_assets.store.digest import count_and_digest
 from serving_assets.store.records import Parity, StoreError
 
@@ -27,7 +27,7 @@ def held_by(collection: str, lease: Lease) -> ConflictError:
     until = datetime.fromtimestamp(lease.expires_at, UTC).isoformat(timespec="seconds")
     return ConflictError(
         f"{collection}: {lease.writer} publishes generation {lease.generation} and holds the collection until {until}.",
-        mend="Wait for it to end; if it is dead, its lease runs out at that time and a retry takes over.",
+        hint="Wait for it to end; if it is dead, its lease runs out at that time and a retry takes over.",
     )
 
 
@@ -46,23 +46,23 @@ def release(store: OnlineStore, collection: str, lease: Lease) -> bool:
     )
 
 
-def rollback(store: OnlineStore, collection: str, occasion: Occasion, to: int | None) -> Control:
+def rollback(store: OnlineStore, collection: str, cause: Cause, to: int | None) -> Control:
     """Make the previous generation active again; see OnlineStore.rollback."""
     control = _unleased(store, collection)
     if not control.clean:
         raise StoreError(
             f"{collection}: a publish stopped half-way after generation {control.active}, and may have overwritten what"
             f" generation {control.previous} needs.",
-            mend=REPUBLISH,
+            hint=REPUBLISH,
         )
     if control.published is None or control.before is None:
         raise StoreError(
-            f"{collection}: generation {control.active} has no previous one to go back to.", mend=REPUBLISH
+            f"{collection}: generation {control.active} has no previous one to go back to.", hint=REPUBLISH
         )
     if to not in (None, control.previous):
         raise ConflictError(
             f"{collection}: one write leads from generation {control.active} to {control.previous}, not to {to}.",
-            mend="Somebody else may have changed the active generation first: look, then try again.",
+            hint="Somebody else may have changed the active generation first: look, then try again.",
         )
     now = control.next_moment()
     target = replace(
@@ -72,14 +72,14 @@ def rollback(store: OnlineStore, collection: str, occasion: Occasion, to: int | 
         since=now,
         void=with_void(control.void, control.published.number),
     )
-    return _swapped(store, collection, control, target.noted(control.before, occasion, now))
+    return _swapped(store, collection, control, target.noted(control.before, cause, now))
 
 
-def set_pin(store: OnlineStore, collection: str, occasion: Occasion) -> Control:
+def set_pin(store: OnlineStore, collection: str, cause: Cause) -> Control:
     """Pin the active generation, or unpin it; see OnlineStore.set_pin."""
     control = _unleased(store, collection)
     assert control.published is not None
-    return _swapped(store, collection, control, control.noted(control.published, occasion, control.next_moment()))
+    return _swapped(store, collection, control, control.noted(control.published, cause, control.next_moment()))
 
 
 def _unleased(store: OnlineStore, collection: str) -> Control:
@@ -96,7 +96,7 @@ def _swapped(store: OnlineStore, collection: str, control: Control, new: Control
     new = replace(new, revision=control.revision + 1)
     if not store.swap(collection, control.revision, new):
         raise ConflictError(
-            f"{collection}: somebody else changed the active generation first.", mend="Look, then try again."
+            f"{collection}: somebody else changed the active generation first.", hint="Look, then try again."
         )
     return new
 

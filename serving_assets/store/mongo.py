@@ -276,5 +276,5 @@ def _parts(items: Sequence[S], size: int) -> list[Sequence[S]]:
 def _restless(collection: str) -> StoreError:
     return StoreError(
         f"{collection}: documents were changed by others {ROUNDS} times in a row while they were being written.",
-        mend="Find out who else writes to this collection: only this project may.",
+        hint="Find out who else writes to this collection: only this project may.",
     )

@@ -80,7 +80,7 @@ class Deployment:
             quoted = "" if any(part in said for part in secret) else f": {said.rstrip('.')}"
             raise InputError(
                 f"MONGODB_URI cannot be used{quoted}.",
-                mend="It must look like mongodb://user:password@host:27017/?option=value, with user and password"
+                hint="It must look like mongodb://user:password@host:27017/?option=value, with user and password"
                 " percent-encoded.",
             ) from None
 

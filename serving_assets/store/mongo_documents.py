@@ -159,7 +159,7 @@ def from_document(collection: str, stored: Mapping[str, Any]) -> Document:
         )
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise StoreError(
-            f"{collection}: a document is not one that this project wrote: {type(error).__name__}.", mend=REWRITE
+            f"{collection}: a document is not one that this project wrote: {type(error).__name__}.", hint=REWRITE
         ) from error
 
 
@@ -263,7 +263,7 @@ def from_record(collection: str, record: Mapping[str, Any]) -> Control:
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise StoreError(
             f"{collection}: the control record cannot be understood: {type(error).__name__}.",
-            mend="It was damaged, or written by a newer version of this project: restore it or upgrade.",
+            hint="It was damaged, or written by a newer version of this project: restore it or upgrade.",
         ) from error
 
 
@@ -281,5 +281,5 @@ def check_name(collection: str) -> None:
     """
     if not collection or collection.startswith(("system.", "_")) or "$" in collection or "\0" in collection:
         raise InputError(
-            f"{collection!r} cannot be the name of a collection.", mend="Begin it with a letter, without $ or system."
+            f"{collection!r} cannot be the name of a collection.", hint="Begin it with a letter, without $ or system."
         )

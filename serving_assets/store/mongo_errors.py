@@ -34,7 +34,7 @@ DUPLICATE_KEY = 11000
 SAME = "Readers still see what they saw before; run again when it is mended."
 TLS = re.compile(r"\bSSL\b|\bTLS\b|certificate", re.IGNORECASE)
 
-MENDS: dict[int, tuple[str, str]] = {
+HINTS: dict[int, tuple[str, str]] = {
     13: ("this user may not do that", "Give the user of MONGODB_URI the role readWrite on the database."),
     18: ("the login failed", "Check user, password, authSource and authMechanism in MONGODB_URI."),
     8000: ("the login failed", "Check user, password, authSource and authMechanism in MONGODB_URI."),
@@ -60,14 +60,14 @@ def explain(error: Exception, where: str) -> ServingAssetsError:
     if isinstance(error, ConfigurationError):
         return InputError(
             f"MongoDB at {where}: {_short(error)}.",
-            mend="Correct MONGODB_URI, MONGODB_WRITE_CONCERN or MONGODB_READ_PREFERENCE.",
+            hint="Correct MONGODB_URI, MONGODB_WRITE_CONCERN or MONGODB_READ_PREFERENCE.",
         )
     if isinstance(error, OperationFailure):
         code, said = _refusal(error)
-        found, mend = MENDS.get(code, ("the server refused", "Look the code up in MongoDB's manual."))
-        return StoreError(f"MongoDB at {where}: {found} (code {code}: {said}).", mend=f"{mend} {SAME}")
-    found, mend = _kind(error)
-    return StoreError(f"MongoDB at {where} {found}: {_short(error)}.", mend=f"{mend} {SAME}")
+        found, hint = HINTS.get(code, ("the server refused", "Look the code up in MongoDB's manual."))
+        return StoreError(f"MongoDB at {where}: {found} (code {code}: {said}).", hint=f"{hint} {SAME}")
+    found, hint = _kind(error)
+    return StoreError(f"MongoDB at {where} {found}: {_short(error)}.", hint=f"{hint} {SAME}")
 
 
 def may_pass(error: Exception) -> bool:

@@ -17,7 +17,7 @@ from typing import Self
 
 from serving_assets.store import maintain
 from serving_assets.store import read as reading
-from serving_assets.store.control_record import ROLLBACK, Control, Occasion, Ranges
+from serving_assets.store.control_record import ROLLBACK, Cause, Control, Ranges
 from serving_assets.store.records import BareChange, Document, Entity, Reading
 
 
@@ -118,17 +118,17 @@ class OnlineStore(ABC):
         """
         return reading.scan(self, collection)
 
-    def rollback(self, collection: str, *, occasion: Occasion = ROLLBACK, to: int | None = None) -> Control:
-        """Make the previous generation active again, in one write, pinned or not as `occasion` says.
+    def rollback(self, collection: str, *, cause: Cause = ROLLBACK, to: int | None = None) -> Control:
+        """Make the previous generation active again, in one write, pinned or not as `cause` says.
 
         Raises:
             ConflictError: somebody publishes at this moment, or the previous generation is not number `to`.
             StoreError: a publish was killed since, or there is no previous generation: republish the older snapshot
                 instead.
         """
-        return maintain.rollback(self, collection, occasion, to)
+        return maintain.rollback(self, collection, cause, to)
 
-    def set_pin(self, collection: str, occasion: Occasion) -> Control:
+    def set_pin(self, collection: str, cause: Cause) -> Control:
         """Pin the active generation with `occasion.pin`, or with None unpin it, in one write.
 
         A pinned collection refuses what is new; another rollback, or a restore, may still replace the generation.
@@ -137,7 +137,7 @@ class OnlineStore(ABC):
             ConflictError: somebody publishes at this moment.
             StoreError: nothing has been published.
         """
-        return maintain.set_pin(self, collection, occasion)
+        return maintain.set_pin(self, collection, cause)
 
     def remove_tombstones(self, collection: str, *, grace_seconds: float = reading.TOMBSTONE_GRACE_SECONDS) -> int:
         """Delete the tombstones that neither the active nor the previous generation needs; returns how many.

@@ -24,7 +24,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from serving_assets.errors import ConflictError
-from serving_assets.store.control_record import PUBLISH, Control, Generation, Lease, Occasion, with_void
+from serving_assets.store.control_record import PUBLISH, Cause, Control, Generation, Lease, with_void
 from serving_assets.store.digest import MODULUS, columns_digest
 from serving_assets.store.maintain import held_by
 from serving_assets.store.protocol import OnlineStore
@@ -59,14 +59,14 @@ class Publication:
         store: OnlineStore,
         collection: str,
         control: Control,
-        occasion: Occasion,
+        cause: Cause,
         lease_seconds: float,
         rewrite: bool,
     ) -> None:
         self.store = store
         self.collection = collection
         self.control = control
-        self.occasion = occasion
+        self.cause = cause
         self.generation = control.taken
         self.base = control.active
         self.changed = self.removed = self.repaired = 0
@@ -86,20 +86,20 @@ class Publication:
         writer: str,
         lease_seconds: float = LEASE_SECONDS,
         rewrite: bool = False,
-        occasion: Occasion = PUBLISH,
-        spent: int = 0,
+        cause: Cause = PUBLISH,
+        highest_known_generation: int = 0,
     ) -> Publication:
         """Take the next generation number and the lease, in one write.
 
-        A lease that has run out, or is held under the same name, is taken over. `spent` is the highest generation
-        known to have been active: a store that was lost, or came back older, goes on behind it.
+        A lease that has run out, or is held under the same name, is taken over. `highest_known_generation` is the
+        highest generation known to have been active: a store that was lost, or came back older, goes on behind it.
 
         Raises:
-            PinnedError: the collection is pinned, and `occasion` would bring something new.
+            PinnedError: the collection is pinned, and `cause` would bring something new.
             ConflictError: somebody else publishes, or was faster; names the holder.
         """
-        control = (store.control(collection) or Control()).beyond(spent)
-        refuse_pinned(collection, control, occasion)
+        control = (store.control(collection) or Control()).beyond(highest_known_generation)
+        refuse_pinned(collection, control, cause)
         if control.lease and control.lease.writer != writer and control.lease.expires_at > time.time():
             raise held_by(collection, control.lease)
         number = control.taken + 1
@@ -115,8 +115,8 @@ class Publication:
             rival = store.control(collection)
             if rival and rival.lease:
                 raise held_by(collection, rival.lease)
-            raise ConflictError(f"{collection}: somebody else changed the control record first.", mend="Try again.")
-        return cls(store, collection, taken, occasion, lease_seconds, rewrite)
+            raise ConflictError(f"{collection}: somebody else changed the control record first.", hint="Try again.")
+        return cls(store, collection, taken, cause, lease_seconds, rewrite)
 
     def write(self, batch: Sequence[BareChange]) -> int:
         """Write those documents of `batch` that differ, and keep a few of all for `verify`; returns how many."""
@@ -185,13 +185,13 @@ class Publication:
             run_id=target.run_id,
             writer=self._lease().writer,
             published_at=now,
-            repeats=self.occasion.repeats,
+            repeats=self.cause.repeats,
             form=target.form,
         )
         flipped = replace(
             self.control, published=published, before=self.control.published, clean=True, since=now, lease=None
         )
-        self._swap(flipped.noted(published, self.occasion, now))
+        self._swap(flipped.noted(published, self.cause, now))
         return self.control
 
     def abandon(self) -> None:
@@ -221,7 +221,7 @@ class Publication:
         if self.control.lease is None:
             raise ConflictError(
                 f"{self.collection}: generation {self.generation} has been flipped or abandoned already.",
-                mend="Begin another publication.",
+                hint="Begin another publication.",
             )
         return self.control.lease
 
@@ -245,27 +245,27 @@ class Publication:
             return StoreError(
                 f"{self.collection}: the store has lost its control record while generation {self.generation} was"
                 f" published; readers are told that nothing is available.",
-                mend="Find out why it is empty, then publish again: everything in it comes from the lake.",
+                hint="Find out why it is empty, then publish again: everything in it comes from the lake.",
             )
         if control.lease:
             return held_by(self.collection, control.lease)
         return ConflictError(
             f"{self.collection}: another writer took over from generation {self.generation};"
             f" active is now {control.active}.",
-            mend="Nothing of this publish is visible. Publish again if what is active is not what you want.",
+            hint="Nothing of this publish is visible. Publish again if what is active is not what you want.",
         )
 
-    def _refusal(self, found: str, mend: str) -> DisagreementError:
+    def _refusal(self, found: str, hint: str) -> DisagreementError:
         return DisagreementError(
             f"{self.collection}: generation {self.generation} is refused: {found}. Readers still see"
             f" generation {self.base}.",
-            mend=mend,
+            hint=hint,
         )
 
 
-def refuse_pinned(collection: str, control: Control, occasion: Occasion) -> None:
+def refuse_pinned(collection: str, control: Control, cause: Cause) -> None:
     """Let nothing new replace what a rollback has brought back, until somebody resumes."""
-    if control.pinned and occasion.kind == "publish":
+    if control.pinned and cause.kind == "publish":
         raise PinnedError(collection, control.active, control.pinned)
 
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 from itertools import islice
 
 from serving_assets.failpoints import failpoint
-from serving_assets.store.control_record import PUBLISH, Control, Occasion
+from serving_assets.store.control_record import PUBLISH, Cause, Control
 from serving_assets.store.protocol import OnlineStore
 from serving_assets.store.publication import LEASE_SECONDS, Publication, refuse_pinned
 from serving_assets.store.records import BareChange, PublishReport, Target
@@ -30,8 +30,8 @@ def publish(
     *,
     writer: str,
     rewrite: bool = False,
-    occasion: Occasion = PUBLISH,
-    spent: int = 0,
+    cause: Cause = PUBLISH,
+    highest_known_generation: int = 0,
     batch_rows: int = BATCH_ROWS,
     lease_seconds: float = LEASE_SECONDS,
     progress: Callable[[int], None] | None = None,
@@ -50,11 +50,10 @@ def publish(
             the first.
         rewrite: trust nothing that the store holds: `changes` names every entity of the published snapshot and of the
             target; all are written, and all others removed.
-        occasion: why, for the log of activations; only a rollback or a restore may replace a pinned generation.
-        spent: the highest generation number known to have been active, which a lost store does not know any more.
-        batch_rows: changes per write; memory grows with it.
-        lease_seconds: after how long without a batch others may take over.
-        progress: called after each batch with the number of changes handled so far.
+        cause: why, for the log of activations; only a rollback or a restore may replace a pinned generation.
+        highest_known_generation: the highest generation number known to have been active, which a lost store does not
+        know any more. batch_rows: changes per write; memory grows with it. lease_seconds: after how long without a
+        batch others may take over. progress: called after each batch with the number of changes handled so far.
 
     Raises:
         ConflictError: another writer publishes, or has taken over.
@@ -66,8 +65,8 @@ def publish(
     started = time.monotonic()
     control = store.control(collection)
     if control:
-        refuse_pinned(collection, control, occasion)
-    if control and occasion.kind == "publish" and not rewrite and _holds(store, collection, control, target):
+        refuse_pinned(collection, control, cause)
+    if control and cause.kind == "publish" and not rewrite and _holds(store, collection, control, target):
         return PublishReport(
             control.active or 0, 0, 0, target.rows, 0, target.rows, target.digest, time.monotonic() - started
         )
@@ -77,8 +76,8 @@ def publish(
         writer=writer,
         lease_seconds=lease_seconds,
         rewrite=rewrite,
-        occasion=occasion,
-        spent=spent,
+        cause=cause,
+        highest_known_generation=highest_known_generation,
     )
     try:
         failpoint("store.publish.after_begin")

@@ -87,7 +87,7 @@ def restless(collection: str) -> StoreError:
     """The error of a reader that asked again and again."""
     return StoreError(
         f"{collection}: {ATTEMPTS} reads in a row met documents that belong to no generation known to be active.",
-        mend=f"If this repeats while nobody publishes, the store is damaged. {REWRITE}",
+        hint=f"If this repeats while nobody publishes, the store is damaged. {REWRITE}",
     )
 
 
@@ -142,7 +142,7 @@ def scan(store: OnlineStore, collection: str) -> Iterator[tuple[Entity, str]]:
     except Stale:
         raise ConflictError(
             f"{collection}: while generation {active} was scanned, others were published and it is gone.",
-            mend="Scan again.",
+            hint="Scan again.",
         ) from None
 
 
@@ -157,6 +157,6 @@ def _found(collection: str, published: Generation, entity: Entity, text: str) ->
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise StoreError(
             f"{collection}: a document of generation {published.number} is damaged: {type(error).__name__}.",
-            mend=REWRITE,
+            hint=REWRITE,
         ) from error
     return Found(entity, value, as_of, model_version, published.number)

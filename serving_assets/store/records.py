@@ -35,7 +35,7 @@ class PinnedError(ServingAssetsError):
         why = f": {pin.reason}" if pin.reason else ", without a reason given"
         super().__init__(
             f"{collection} is pinned at generation {active} since {pin.at} by {pin.by}{why}.",
-            mend="Once what is wrong is mended: serving-assets resume.",
+            hint="Once what is wrong is mended: serving-assets resume.",
         )
 
 
@@ -174,7 +174,7 @@ def check_entities(entities: Sequence[Entity]) -> None:
             raise InputError(
                 "An entity id must be an integer of 64 bits or valid Unicode text;"
                 f" at least one {kind.__name__} among {len(entities)} is neither.",
-                mend="Cast the entity's key in the SQL of the use case, or correct the request.",
+                hint="Cast the entity's key in the SQL of the use case, or correct the request.",
             )
 
 

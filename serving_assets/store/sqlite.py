@@ -175,5 +175,5 @@ def _parse(collection: str, revision: int, body: str) -> Control:
     except (ValueError, TypeError, KeyError) as error:
         raise StoreError(
             f"{collection}: the control record (revision {revision}) cannot be understood: {error!r}.",
-            mend="It was damaged, or written by a newer version of this project: restore the file or upgrade.",
+            hint="It was damaged, or written by a newer version of this project: restore the file or upgrade.",
         ) from error

@@ -104,7 +104,7 @@ class SqliteFile:
             if layout > LAYOUT:
                 raise InputError(
                     f"{self.path} has layout {layout} of the online store, this version of the project knows {LAYOUT}.",
-                    mend="Upgrade the project, or point the store's uri elsewhere.",
+                    hint="Upgrade the project, or point the store's uri elsewhere.",
                 )
             if layout < LAYOUT:
                 self._create(connection)
@@ -118,7 +118,7 @@ class SqliteFile:
         if tables and connection.execute("PRAGMA user_version").fetchone()[0] == 0:
             raise InputError(
                 f"{self.path} is a SQLite database of something else: it has the table {tables[0][0]}.",
-                mend="Point the store's uri at a file of its own.",
+                hint="Point the store's uri at a file of its own.",
             )
         self._to_wal(connection)
         connection.execute("BEGIN IMMEDIATE")
@@ -151,30 +151,30 @@ class SqliteFile:
         if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             return ConflictError(
                 f"{self.path} was locked by another process for more than {self._timeout_seconds:g} seconds.",
-                mend="Find the process that holds it (`fuser` names it), or try again.",
+                hint="Find the process that holds it (`fuser` names it), or try again.",
             )
         if code == sqlite3.SQLITE_NOTADB:
             return InputError(
                 f"{self.path} is not a SQLite database.",
-                mend="Point the store's uri at another file, or move this one away.",
+                hint="Point the store's uri at another file, or move this one away.",
             )
         if code == sqlite3.SQLITE_FULL:
             return StoreError(
                 f"The disk of {self.path} is full.",
-                mend="Free space; nothing visible has changed, so simply run again.",
+                hint="Free space; nothing visible has changed, so simply run again.",
             )
         if code == sqlite3.SQLITE_CORRUPT:
             return StoreError(
                 f"{self.path} is damaged: {error}.",
-                mend="Move the file away and publish again: everything in it comes from the lake.",
+                hint="Move the file away and publish again: everything in it comes from the lake.",
             )
         if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM) or isinstance(
             error, OSError
         ):
             return StoreError(
                 f"{self.path} cannot be opened for writing: {error}.",
-                mend="Check that the folder exists and this user may write to it.",
+                hint="Check that the folder exists and this user may write to it.",
             )
         return StoreError(
-            f"{self.path}: {error}.", mend="See SQLite's documentation of this error, and the state of the disk."
+            f"{self.path}: {error}.", hint="See SQLite's documentation of this error, and the state of the disk."
         )

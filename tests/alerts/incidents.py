@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from serving_assets.alerts.book import AlertBook
+from serving_assets.alerts.book import IncidentStore
 from serving_assets.alerts.config import AlertConfig, parse_config
 from serving_assets.alerts.delivery import Outcome, deliver
 from serving_assets.alerts.file import AlertsFile
@@ -42,7 +42,7 @@ class Desk:
     """A book, a configuration and a clock: what a look does, without the sources."""
 
     def __init__(self, folder: Path, config: str = "") -> None:
-        self.book = AlertBook(AlertsFile(folder / "alerts.db"))
+        self.book = IncidentStore(AlertsFile(folder / "alerts.db"))
         self.config: AlertConfig = parse_config(config, "alerts.yaml", {})
         self.now = START
 

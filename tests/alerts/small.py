@@ -15,10 +15,10 @@ from typing import Any
 import dagster as dg
 from dagster._core.events import AssetMaterializationPlannedData
 
-from serving_assets.alerts.book import AlertBook
+from serving_assets.alerts.book import IncidentStore
 from serving_assets.alerts.file import AlertsFile
 from serving_assets.catalog.discovery import Catalog
-from serving_assets.pipeline.observing.alert_sensor import Look, look
+from serving_assets.pipeline.observing.alert_sensor import Evaluation, look
 from serving_assets.pipeline.platform import Platform
 from serving_assets.settings import Settings
 from tests.pipeline.slice import QUIET_INSTANCE
@@ -84,9 +84,9 @@ class World:
         return dg.Definitions(assets=self.assets, jobs=[housekeeping])
 
     @property
-    def book(self) -> AlertBook:
+    def book(self) -> IncidentStore:
         """What alerts know."""
-        return AlertBook(AlertsFile(self.settings.alerts_file))
+        return IncidentStore(AlertsFile(self.settings.alerts_file))
 
     def _asset(
         self, path: list[str], days: dg.PartitionsDefinition[str] | None, *, blocking: bool = False
@@ -133,7 +133,7 @@ class World:
         """Let its check pass again."""
         del self.verdicts[asset]
 
-    def look(self, ahead: timedelta | None = None) -> Look:
+    def look(self, ahead: timedelta | None = None) -> Evaluation:
         """One look, a little in the future, so that nothing is too young for it."""
         graph = self.defs.resolve_asset_graph()
         done = look(self.instance, self.platform, graph, datetime.now(UTC) + (ahead or self.ahead))

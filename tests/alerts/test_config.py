@@ -79,7 +79,7 @@ def test_a_fault_is_told_with_file_key_and_mend(text: str, told: str) -> None:
         parse_config(text, "alerts.yaml", {})
     assert told in caught.value.message
     assert caught.value.message.startswith("alerts.yaml")
-    assert caught.value.mend
+    assert caught.value.hint
     assert "hush" not in str(caught.value)
 
 

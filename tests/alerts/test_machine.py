@@ -12,7 +12,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from serving_assets.alerts.book import AlertBook
+from serving_assets.alerts.book import IncidentStore
 from serving_assets.alerts.file import AlertsFile
 from serving_assets.alerts.life import Rules
 from serving_assets.alerts.records import Finding, Incident, Key
@@ -40,7 +40,7 @@ class Incidents(RuleBasedStateMachine):
         self.restart()
 
     def restart(self) -> None:
-        self.book = AlertBook(AlertsFile(self.folder / "alerts.db"))
+        self.book = IncidentStore(AlertsFile(self.folder / "alerts.db"))
 
     @rule(key=st.sampled_from(KEYS), severity=st.sampled_from([OK, WARN, ERROR]))
     def happens(self, key: Key, severity: int) -> None:

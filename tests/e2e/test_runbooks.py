@@ -19,7 +19,7 @@ from string import Template
 import pytest
 from typer.testing import CliRunner
 
-from serving_assets.alerts.book import AlertBook
+from serving_assets.alerts.book import IncidentStore
 from serving_assets.alerts.config import AlertConfig
 from serving_assets.alerts.file import AlertsFile
 from serving_assets.alerts.records import Finding, Key, Severity
@@ -56,7 +56,7 @@ def values(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Generator[dict[str,
     get_settings.cache_clear()
     settings, level = get_settings(), logging.getLogger("dagster").level
     failing = Finding(Key(NAME, f"{NAME}/features", "feature_drift"), Severity.WARN, datetime.now(UTC))
-    AlertBook(AlertsFile(settings.alerts_file)).observe([failing], AlertConfig().rules(), datetime.now(UTC))
+    IncidentStore(AlertsFile(settings.alerts_file)).observe([failing], AlertConfig().rules(), datetime.now(UTC))
     entity = str(bench.rows("latest", "household_id")[0]["household_id"])
     yield {
         "USE_CASE": NAME,

@@ -16,8 +16,8 @@ import pytest
 
 from serving_assets.errors import ConflictError
 from serving_assets.store import (
+    Cause,
     Control,
-    Occasion,
     OnlineStore,
     Pin,
     PinnedError,
@@ -111,22 +111,22 @@ class Night:
         else:
             self.publish()
         pin = Pin("somebody", "now", "the dice") if pinned else None
-        occasion = Occasion("rollback", by="somebody", pin=pin)
+        cause = Cause("rollback", by="somebody", pin=pin)
         control = self._control()
         assert control.published
         if control.lease:
             release(self.store, C, control.lease)
         if half_way:
             with pytest.raises(StoreError, match="half-way"):
-                self.store.rollback(C, occasion=occasion)
+                self.store.rollback(C, cause=cause)
             earlier = max(control.published.snapshot_version - 1, 1)
-            publish_version(self.uri, earlier, "somebody", IDS, occasion=occasion)
+            publish_version(self.uri, earlier, "somebody", IDS, cause=cause)
         else:
-            self.store.rollback(C, occasion=occasion)
+            self.store.rollback(C, cause=cause)
         if pinned:
             with pytest.raises(PinnedError):
                 self.publish()
-            self.store.set_pin(C, Occasion("resume", by="somebody"))
+            self.store.set_pin(C, Cause("resume", by="somebody"))
 
     def assert_sound(self) -> None:
         """Every document is the lake's."""

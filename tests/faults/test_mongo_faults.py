@@ -119,7 +119,7 @@ def test_writes_that_keep_failing(
     proxy.rule = _writes_of_documents(command, disturbance)
     with pytest.raises(StoreError, match=cause) as caught:
         _publish(store)
-    assert caught.value.mend
+    assert caught.value.hint
     assert f"127.0.0.1:{proxy.port}" in str(caught.value)
     assert dict(reader.scan(C)) == OLD
     proxy.rule = once("", None)

@@ -24,8 +24,8 @@ from serving_assets.pipeline.publishing.published_documents import (
 )
 from serving_assets.pipeline.publishing.publisher import Publisher, parity_with
 from serving_assets.pipeline.publishing.restore import restore
-from serving_assets.pipeline.publishing.rollback import RolledBack, Wish, resume, roll_back
-from serving_assets.store import Control, Entity, Occasion
+from serving_assets.pipeline.publishing.rollback import RollbackRequest, RolledBack, resume, roll_back
+from serving_assets.store import Cause, Control, Entity
 from tests.pipeline.slice import Bench, small_catalog
 
 PATIENCE = 120
@@ -88,13 +88,15 @@ class Generations:
         """Publish `latest`; returns its generation."""
         p = self.bench.platform
         snapshot = newest_snapshot(self.collection, p.engine, p.lake)
-        Publisher(p, self.collection, "a run", "a run").publish(snapshot, Occasion("publish", "a run"))
+        Publisher(p, self.collection, "a run", "a run").publish(snapshot, Cause("publish", "a run"))
         self.documents[self.active] = dict(snapshot.documents(p.engine))
         return self.active
 
     def roll_back(self, to: int | None = None, reason: str = "") -> RolledBack:
         """Go back, as a person does."""
-        told = roll_back(self.bench.platform, self.collection, Wish("somebody", to, None, reason), self.bench.runs)
+        told = roll_back(
+            self.bench.platform, self.collection, RollbackRequest("somebody", to, None, reason), self.bench.runs
+        )
         self.documents.setdefault(told.generation, self.documents[told.documents_of])
         return told
 
@@ -133,8 +135,8 @@ def now() -> datetime:
 
 ACTS: Mapping[str, Callable[[Generations], object]] = {
     "publish": lambda g: g.publish_newest(),
-    "roll back one": lambda g: roll_back(g.bench.platform, g.collection, Wish("somebody"), g.bench.runs),
-    "roll back to 1": lambda g: roll_back(g.bench.platform, g.collection, Wish("somebody", 1), g.bench.runs),
+    "roll back one": lambda g: roll_back(g.bench.platform, g.collection, RollbackRequest("somebody"), g.bench.runs),
+    "roll back to 1": lambda g: roll_back(g.bench.platform, g.collection, RollbackRequest("somebody", 1), g.bench.runs),
     "resume": lambda g: g.resume(),
     "restore": lambda g: restore(g.bench.platform, g.collection, "somebody", g.bench.runs),
 }

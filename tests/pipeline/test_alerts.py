@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 import pytest
 
-from serving_assets.alerts.book import AlertBook
+from serving_assets.alerts.book import IncidentStore
 from serving_assets.alerts.file import AlertsFile
 from serving_assets.alerts.records import Incident
 from serving_assets.local_runner.run_assets import run_assets
@@ -23,7 +23,7 @@ def looked(bench: Bench, now: datetime | None = None) -> dict[str, Incident]:
     """Open incidents after one look, by asset and kind."""
     soon = now or datetime.now(UTC) + timedelta(seconds=10)
     assert look(bench.instance, bench.platform, bench.defs.resolve_asset_graph(), soon)
-    book = AlertBook(AlertsFile(bench.settings.alerts_file))
+    book = IncidentStore(AlertsFile(bench.settings.alerts_file))
     return {str(incident.key): incident for incident in book.incidents()}
 
 

@@ -17,7 +17,7 @@ from dagster._core.test_utils import create_run_for_test
 from serving_assets.lake import DayRange
 from serving_assets.local_runner.backfill import BACKFILL_TAG, _enter, order
 from serving_assets.local_runner.run_assets import this_process
-from serving_assets.pipeline.automation.gaps import given_up, newest_due, survey
+from serving_assets.pipeline.automation.gaps import find_gaps, given_up, newest_due
 from tests.pipeline.slice import DAY, NAME, Bench
 from tests.pipeline.ticks import at, carried_out, entered, made, schedule_tick, sensor_tick
 
@@ -76,7 +76,7 @@ def test_the_newest_day_is_missing_from_its_deadline_on(bench: Bench) -> None:
 def test_a_day_without_files_waits_for_them(bench: Bench) -> None:
     """Nothing is requested for a day whose files have not landed, nor for one whose window has a gap: it says which."""
     later = DUE + timedelta(days=2)
-    found = {lack.day: lack for lack in survey(bench.instance, bench.platform, bench.use_case, later)}
+    found = {gap.day: gap for gap in find_gaps(bench.instance, bench.platform, bench.use_case, later)}
     newest, gap = DAY + timedelta(days=2), DAY + timedelta(days=1)
     assert {found[day].state for day in (newest, gap)} == {"waiting"}
     assert "no file of transactions, coupon_redemptions has landed" in found[newest].why
@@ -84,7 +84,7 @@ def test_a_day_without_files_waits_for_them(bench: Bench) -> None:
         folder = bench.settings.landing / source / f"dt={newest}"
         folder.mkdir()
         shutil.copy(bench.landed(source), folder)
-    lacks = survey(bench.instance, bench.platform, bench.use_case, later)
+    lacks = find_gaps(bench.instance, bench.platform, bench.use_case, later)
     assert f"mapped/household_days lacks {gap}" in lacks[0].why
 
 
@@ -153,17 +153,17 @@ def test_what_nobody_published_is_published_once_it_rests(bench: Bench) -> None:
     """Predictions that were added without a publication are published ten minutes after the last of them."""
     made(bench.instance, bench.asset("historic"), before(1))
     soon = datetime.now(UTC) + timedelta(minutes=9)
-    (lack,) = (lack for lack in survey(bench.instance, bench.platform, bench.use_case, soon) if lack.day is None)
-    assert lack.state == "waiting"
-    (lack,) = (
-        lack
-        for lack in survey(bench.instance, bench.platform, bench.use_case, soon + timedelta(minutes=2))
-        if lack.day is None
+    (gap,) = (gap for gap in find_gaps(bench.instance, bench.platform, bench.use_case, soon) if gap.day is None)
+    assert gap.state == "waiting"
+    (gap,) = (
+        gap
+        for gap in find_gaps(bench.instance, bench.platform, bench.use_case, soon + timedelta(minutes=2))
+        if gap.day is None
     )
-    assert (lack.state, lack.mends) == ("due", f"{NAME}/publication")
-    for key in lack.keys:
+    assert (gap.state, gap.fixes) == ("due", f"{NAME}/publication")
+    for key in gap.keys:
         made(bench.instance, key, None)
-    later = survey(bench.instance, bench.platform, bench.use_case, soon + timedelta(hours=1))
+    later = find_gaps(bench.instance, bench.platform, bench.use_case, soon + timedelta(hours=1))
     assert [each for each in later if each.day is None] == []
 
 

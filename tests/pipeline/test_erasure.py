@@ -21,7 +21,7 @@ from serving_assets.pipeline.privacy.erase_person import SWEPT_AGAIN, due, erase
 from serving_assets.pipeline.privacy.retention import retain
 from serving_assets.pipeline.publishing.published_documents import collections_of, snapshot_of
 from serving_assets.pipeline.publishing.publisher import parity_with
-from serving_assets.pipeline.publishing.rollback import Wish, roll_back
+from serving_assets.pipeline.publishing.rollback import RollbackRequest, roll_back
 from serving_assets.settings import get_settings
 from tests.pipeline.persons import KEY, Erased, deliver_twice, forget, left, others, person_of
 from tests.pipeline.slice import DAY, NAME, Bench, copy_of
@@ -120,7 +120,7 @@ def test_a_rollback_says_why_it_cannot(after: Erased) -> None:
     """What was served before is given up: every way back is refused with the reason, and the person stays away."""
     collection = collections_of(after.bench.use_case)[0]
     with pytest.raises(InputError, match="when a person is erased"):
-        roll_back(after.bench.platform, collection, Wish("a test", to=1), after.bench.runs)
+        roll_back(after.bench.platform, collection, RollbackRequest("a test", to=1), after.bench.runs)
     with pytest.raises(ServingAssetsError, match="no previous one"):
         after.bench.platform.store.rollback(NAME)
     assert after.person not in after.bench.documents()
@@ -218,7 +218,7 @@ def test_a_pinned_generation_stays_pinned(bench: Bench) -> None:
     first = bench.documents()
     delete_rows(bench.platform.engine, latest, "household_id % 20 = 8", {})
     publish(bench.platform, collection)
-    roll_back(bench.platform, collection, Wish("on call", reason="looks wrong"), bench.runs)
+    roll_back(bench.platform, collection, RollbackRequest("on call", reason="looks wrong"), bench.runs)
     assert bench.documents() == first
     request = forget(bench, person)
     control = bench.platform.store.control(NAME)
@@ -248,7 +248,7 @@ def test_a_file_that_nobody_finished_is_not_passed_over(after: Erased) -> None:
     Path(table.uri, "part-killed.parquet").write_bytes(b"PAR1 some pages and no footer")
     (found,) = left(after.bench.platform, after.request)
     assert (found.what, found.where, found.count) == ("data files", "mapped/baskets", 1)
-    assert "after 24 hours it is nobody's" in found.mend
+    assert "after 24 hours it is nobody's" in found.hint
     with pytest.raises(ServingAssetsError, match="1 data files of mapped/baskets"):
         erase(after.bench.platform, [after.request])
     later = datetime.now(UTC) + timedelta(days=2)

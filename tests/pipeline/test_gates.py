@@ -45,7 +45,7 @@ class Fault:
     measured: float
     threshold: float
     stopped: str | None
-    mend: Callable[[Bench, Bench], None] = lambda bench, built: None
+    hint: Callable[[Bench, Bench], None] = lambda bench, built: None
 
     @property
     def key(self) -> dg.AssetKey:
@@ -166,7 +166,7 @@ def test_a_fault_stops_the_line_until_it_is_mended(bench: Bench, built: Bench, f
         assert fault.stopped not in made
         _refused_alone(spoiled, fault)
         assert spoiled.platform.store.control(NAME) == published
-    fault.mend(bench, built)
+    fault.hint(bench, built)
     mended = fault.run(bench)
     assert mended.success, mended.failures
     assert bench.verdict(fault.key, fault.check).passed

@@ -23,7 +23,7 @@ from serving_assets.pipeline.publishing.published_documents import (
     snapshot_of,
 )
 from serving_assets.pipeline.publishing.publisher import Publisher
-from serving_assets.pipeline.publishing.rollback import Wish, roll_back
+from serving_assets.pipeline.publishing.rollback import RollbackRequest, roll_back
 from serving_assets.store.control_record import PUBLISH
 from tests.pipeline.slice import Bench
 
@@ -73,7 +73,9 @@ def test_every_rollback_inside_the_window_still_works(bench: Bench, served: Coll
         snapshot = snapshot_of(served, entry.generation, bench.platform.lake)
         total = snapshot.total(bench.platform.engine)
         assert (total.rows, total.digest) == (entry.generation.rows, entry.generation.digest)
-        rolled_back = roll_back(bench.platform, served, Wish("a test", to=entry.generation.number), bench.runs)
+        rolled_back = roll_back(
+            bench.platform, served, RollbackRequest("a test", to=entry.generation.number), bench.runs
+        )
         assert rolled_back.equal
         assert len(bench.documents()) == entry.generation.rows
         retain(bench.platform)
@@ -90,8 +92,8 @@ def test_beyond_the_window_only_what_the_store_builds_on_stays(bench: Bench, ser
     kept = {control.published.snapshot_version, control.before.snapshot_version}
     assert versions(bench.platform, served.table) == kept
     with pytest.raises(InputError, match=r"generation 1 cannot be brought back.*"):
-        roll_back(bench.platform, served, Wish("a test", to=1), bench.runs)
-    assert roll_back(bench.platform, served, Wish("a test"), bench.runs).equal
+        roll_back(bench.platform, served, RollbackRequest("a test", to=1), bench.runs)
+    assert roll_back(bench.platform, served, RollbackRequest("a test"), bench.runs).equal
 
 
 def test_the_pipeline_goes_on_after_retention(bench: Bench, served: Collection) -> None:

@@ -10,8 +10,8 @@ import pytest
 
 from serving_assets.errors import ConflictError, InputError
 from serving_assets.failpoints import FAILPOINTS
-from serving_assets.pipeline.publishing.rollback import Wish, roll_back
-from serving_assets.store import Change, Occasion, Publication
+from serving_assets.pipeline.publishing.rollback import RollbackRequest, roll_back
+from serving_assets.store import Cause, Change, Publication
 from tests.pipeline.generations import ACTS, Generations, done_by_a_process, now, published
 from tests.pipeline.slice import DAY, NAME, Bench
 
@@ -87,10 +87,10 @@ def test_a_day_means_what_readers_got_at_its_end(bench: Bench) -> None:
     """A rollback to a day leads to what was active when the day ended, and refuses days before the first publish."""
     g = published(bench, 1)
     today = now().date()
-    wish = Wish("somebody", to_date=today + timedelta(days=1))
-    assert roll_back(bench.platform, g.collection, wish, bench.runs).how == "pinned as it is"
+    request = RollbackRequest("somebody", to_date=today + timedelta(days=1))
+    assert roll_back(bench.platform, g.collection, request, bench.runs).how == "pinned as it is"
     with pytest.raises(InputError, match="Nothing of purchase_propensity was published by the end of 2017-01-01"):
-        roll_back(bench.platform, g.collection, Wish("somebody", to_date=date(2017, 1, 1)), bench.runs)
+        roll_back(bench.platform, g.collection, RollbackRequest("somebody", to_date=date(2017, 1, 1)), bench.runs)
 
 
 @pytest.mark.parametrize(
@@ -135,9 +135,9 @@ def test_a_dead_run_is_not_waited_for(bench: Bench, act: str) -> None:
     if act == "restore":
         g.lose_the_store()
     dead, living = _run(bench, dg.DagsterRunStatus.FAILURE), _run(bench, dg.DagsterRunStatus.STARTED)
-    occasion = Occasion("restore", pin=g.control.pinned if act == "resume" else None)
+    cause = Cause("restore", pin=g.control.pinned if act == "resume" else None)
     for run in (living, dead):
-        held = Publication.begin(bench.platform.store, NAME, writer=run, occasion=occasion)
+        held = Publication.begin(bench.platform.store, NAME, writer=run, cause=cause)
         if run == living:
             with pytest.raises(ConflictError, match=living):
                 ACTS[act](g)
@@ -230,7 +230,7 @@ def test_backfills_out_of_order_with_a_rollback_between(bench: Bench) -> None:
         assert bench.publish().success
         assert bench.verdict(bench.asset("online"), "store_parity").passed
         if wanted:
-            roll_back(bench.platform, g.collection, Wish("somebody", wanted), bench.runs)
+            roll_back(bench.platform, g.collection, RollbackRequest("somebody", wanted), bench.runs)
             assert bench.run("online", day=None).success
             assert bench.verdict(bench.asset("online"), "store_parity").passed
             g.resume()
@@ -240,7 +240,7 @@ def test_backfills_out_of_order_with_a_rollback_between(bench: Bench) -> None:
 
 
 def _run_job(bench: Bench, name: str, config: dict[str, object]) -> None:
-    wish = {"ops": {f"{name}_predictions": {"config": {"use_case": NAME, **config}}}}
+    request = {"ops": {f"{name}_predictions": {"config": {"use_case": NAME, **config}}}}
     job: dg.JobDefinition = bench.defs.resolve_job_def(name)
-    result = job.execute_in_process(instance=bench.instance, run_config=wish, raise_on_error=False)
+    result = job.execute_in_process(instance=bench.instance, run_config=request, raise_on_error=False)
     assert result.success

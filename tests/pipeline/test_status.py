@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from typer.testing import CliRunner, Result
 
-from serving_assets.alerts.book import AlertBook
+from serving_assets.alerts.book import IncidentStore
 from serving_assets.alerts.config import AlertConfig
 from serving_assets.alerts.file import AlertsFile
 from serving_assets.alerts.records import Finding, Key, Severity
@@ -41,7 +41,7 @@ def test_what_is_open_comes_first(bench: Bench, status: Status) -> None:
     now = datetime.now(UTC)
     places = [(NAME, "latest", "freshness"), (DOMAIN, "raw/transactions", "volume"), (PLATFORM, "queue", "run_stuck")]
     found = [Finding(Key(*place), Severity.ERROR, now) for place in (*places, ("other", "other/latest", "freshness"))]
-    book = AlertBook(AlertsFile(bench.settings.alerts_file))
+    book = IncidentStore(AlertsFile(bench.settings.alerts_file))
     book.observe(found, AlertConfig().rules(), now)
     lines = status().output.splitlines()
     for number, (line, (_, asset, kind)) in enumerate(zip(lines[1:4], places, strict=True), start=1):

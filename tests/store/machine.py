@@ -21,11 +21,11 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multip
 
 from serving_assets.errors import ConflictError
 from serving_assets.store import (
+    Cause,
     Change,
     Control,
     Document,
     Entity,
-    Occasion,
     OnlineStore,
     Pin,
     PinnedError,
@@ -40,7 +40,7 @@ C = "collection"
 ENTITIES: tuple[Entity, ...] = (1, 2, "1")
 SNAPSHOTS = st.dictionaries(st.sampled_from(ENTITIES), st.integers(0, 2), max_size=len(ENTITIES)).map(snapshot)
 DAYS = st.sampled_from(["day 1", "day 2"])
-PINNING = Occasion("rollback", pin=Pin("somebody", "now", "because"))
+PINNING = Cause("rollback", pin=Pin("somebody", "now", "because"))
 
 
 @dataclass
@@ -173,19 +173,19 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(pin=st.booleans())
     def rollback(self, pin: bool) -> None:
         """A rollback is granted exactly when nothing was touched since the flip and there is a previous generation."""
-        occasion = PINNING if pin else Occasion("rollback")
+        cause = PINNING if pin else Cause("rollback")
         if self.clean and self.previous is not None:
-            self.store.rollback(C, occasion=occasion)
+            self.store.rollback(C, cause=cause)
             self.rolled_back.add(self.active)
             self.active, self.previous, self.pinned = self.previous, None, pin
         else:
             with pytest.raises((ConflictError, StoreError)):
-                self.store.rollback(C, occasion=occasion)
+                self.store.rollback(C, cause=cause)
 
     @rule(new=SNAPSHOTS)
     def roll_back_further(self, new: dict[Entity, str]) -> None:
         """A rollback that republishes passes a pin, and pins anew."""
-        put = partial(publish, self.store, C, changes(self.now, new), target(new), writer="rollback", occasion=PINNING)
+        put = partial(publish, self.store, C, changes(self.now, new), target(new), writer="rollback", cause=PINNING)
         if self.exclusive:
             with pytest.raises(ConflictError):
                 put()
@@ -197,12 +197,12 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(pin=st.booleans())
     def set_pin(self, pin: bool) -> None:
         """A pin or its removal is one write that fences out whoever lost the lease, and waits for a living holder."""
-        occasion = PINNING if pin else Occasion("resume")
+        cause = PINNING if pin else Cause("resume")
         if self.exclusive:
             with pytest.raises(ConflictError):
-                self.store.set_pin(C, occasion)
+                self.store.set_pin(C, cause)
             return
-        self.store.set_pin(C, occasion)
+        self.store.set_pin(C, cause)
         self.pinned, self.holder = pin, None
 
     @rule()

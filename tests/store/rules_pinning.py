@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from serving_assets.errors import ConflictError
-from serving_assets.store import Change, Occasion, OnlineStore, Pin, PinnedError, Publication, StoreError
+from serving_assets.store import Cause, Change, OnlineStore, Pin, PinnedError, Publication, StoreError
 from tests.store.rules import ALL, ONE, TWO, C, Rules, StoreFactory
 from tests.store.snapshots import changes, published, seen, snapshot, target
 
 PIN = Pin("somebody@night", "2017-06-01T03:00:00+00:00", "scores are all one")
-ROLLBACK = Occasion("rollback", PIN.by, PIN.reason, pin=PIN)
+ROLLBACK = Cause("rollback", PIN.by, PIN.reason, pin=PIN)
 THREE = snapshot({1: 0.5})
 
 
@@ -26,7 +26,7 @@ class PinningRules(Rules):
         """Two generations, rolled back to the first and pinned there."""
         published(store, C, {}, ONE)
         published(store, C, ONE, TWO)
-        store.rollback(C, occasion=ROLLBACK)
+        store.rollback(C, cause=ROLLBACK)
         return store
 
     @pytest.mark.parametrize("new", [ONE, TWO])
@@ -42,7 +42,7 @@ class PinningRules(Rules):
     def test_a_rollback_may_replace_what_is_pinned(self, pinned: OnlineStore) -> None:
         """A rollback that republishes an older snapshot passes a pin and sets its own, in the write that flips."""
         later = replace(PIN, reason="further back")
-        published(pinned, C, ONE, THREE, occasion=Occasion("rollback", PIN.by, pin=later, repeats=1))
+        published(pinned, C, ONE, THREE, cause=Cause("rollback", PIN.by, pin=later, repeats=1))
         control = pinned.control(C)
         assert control and control.published and control.pinned == later
         assert (control.active, control.published.repeats) == (3, 1)
@@ -51,14 +51,14 @@ class PinningRules(Rules):
     def test_a_failed_rollback_pins_nothing(self, store: OnlineStore) -> None:
         """Whoever sees a pin sees the generation that it is about: before the flip there is none."""
         published(store, C, {}, ONE)
-        running = Publication.begin(store, C, writer="w", occasion=ROLLBACK)
+        running = Publication.begin(store, C, writer="w", cause=ROLLBACK)
         running.write(changes(ONE, TWO))
         running.abandon()
         assert (control := store.control(C)) and control.pinned is None
 
     def test_resume_lets_publishing_go_on(self, pinned: OnlineStore) -> None:
         """Unpinning changes nothing that readers see; the next publish then replaces it."""
-        control = pinned.set_pin(C, Occasion("resume", "somebody"))
+        control = pinned.set_pin(C, Cause("resume", "somebody"))
         assert (control.active, control.pinned) == (1, None)
         assert dict(pinned.scan(C)) == ONE
         assert published(pinned, C, ONE, TWO).generation == 3
@@ -89,7 +89,7 @@ class PinningRules(Rules):
 
     def test_the_control_record_remembers_the_newest_activations(self, pinned: OnlineStore) -> None:
         """Each change of what readers get is remembered with its kind, author and moment, in the order it happened."""
-        pinned.set_pin(C, Occasion("resume", "somebody else", "mended"))
+        pinned.set_pin(C, Cause("resume", "somebody else", "mended"))
         control = pinned.control(C)
         assert control
         assert [(a.generation.number, a.kind, a.by, a.reason) for a in control.activations] == [
@@ -120,19 +120,19 @@ class PinningRules(Rules):
         published(lost, C, {}, ONE)
         published(lost, C, ONE, TWO)
         zombies = [Publication.begin(lost, C, writer="zombie", lease_seconds=0) for _ in range(3)]
-        report = published(store, C, {}, ONE, spent=2)
+        report = published(store, C, {}, ONE, highest_known_generation=2)
         assert report.generation > 2 + len(zombies)
         for zombie in zombies:
             store.upsert(C, zombie.generation, zombie.base, (), [Change(1, ONE[1], "{}"), Change(9, None, "{}")])
         store.upsert(C, 1, None, (), [Change(8, None, "{}")])
         assert seen(store, C, [*ALL, 8, 9]) == {1: 0.1, 2: 0.2, 3: 0.3}
-        assert published(store, C, ONE, TWO, spent=2).generation == report.generation + 1
+        assert published(store, C, ONE, TWO, highest_known_generation=2).generation == report.generation + 1
         assert dict(store.scan(C)) == TWO
 
     def test_a_store_that_came_back_older(self, store: OnlineStore) -> None:
         """A store restored from a backup shows its old generation, and the next publish leaves out what it forgot."""
         published(store, C, {}, ONE)
-        report = published(store, C, ONE, TWO, spent=7)
+        report = published(store, C, ONE, TWO, highest_known_generation=7)
         assert report.generation > 8
         store.upsert(C, 7, 1, (), [Change(9, None, "{}")])
         assert dict(store.scan(C)) == TWO
@@ -142,6 +142,6 @@ class PinningRules(Rules):
     def test_documents_without_their_control_record(self, store: OnlineStore) -> None:
         """Documents that are left when only the control record was lost are overwritten or removed, never shown."""
         store.upsert(C, 5, 4, (), [Change(1, None, "{}"), Change(7, None, "{}")])
-        published(store, C, {}, ONE, spent=4)
+        published(store, C, {}, ONE, highest_known_generation=4)
         assert seen(store, C, [*ALL, 7]) == {1: 0.1, 2: 0.2, 3: 0.3}
         assert target(ONE).rows == store.count(C, 10_000, ())

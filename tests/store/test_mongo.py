@@ -155,7 +155,7 @@ def test_a_lost_control_record(store: MongoStore, stored: Any) -> None:
     published(store, C, ONE, {**TWO, 7: ONE[1]})
     stored["_control"].delete_many({})
     assert not store.read(C, [1]).available
-    published(store, C, {}, TWO, spent=2)
+    published(store, C, {}, TWO, highest_known_generation=2)
     assert dict(store.scan(C)) == TWO
 
 

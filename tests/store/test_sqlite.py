@@ -103,7 +103,7 @@ def test_a_file_that_is_no_store(
     with pytest.raises(kind, match=message) as caught, SqliteStore(path) as store:
         store.control(C)
     assert str(path) in str(caught.value)
-    assert caught.value.mend
+    assert caught.value.hint
     assert (path.read_bytes() if path.is_file() else None) == before
 
 

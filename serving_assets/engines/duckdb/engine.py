@@ -92,7 +92,7 @@ class DuckDBEngine:
         self.close()
         return ServingAssetsError(
             f"The query over {', '.join(query.inputs)} failed: {plain(error)}",
-            mend=f"With an out-of-memory error, raise ENGINE_MEMORY (now {self.memory}); otherwise correct the SQL.",
+            hint=f"With an out-of-memory error, raise ENGINE_MEMORY (now {self.memory}); otherwise correct the SQL.",
         )
 
     @contextmanager

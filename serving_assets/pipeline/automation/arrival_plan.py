@@ -17,7 +17,7 @@ from serving_assets.catalog.discovery import Table
 from serving_assets.lake import DayRange
 from serving_assets.local_runner.backfill_steps import CHUNK_DAYS
 from serving_assets.pipeline.automation.jobs import Priority
-from serving_assets.pipeline.automation.runs_in_flight import UnderWay
+from serving_assets.pipeline.automation.runs_in_flight import RunsInFlight
 
 MOST_REQUESTS = 8
 """Runs that one tick requests; creating one costs the daemon up to half a second."""
@@ -54,7 +54,7 @@ class _Known:
 
 
 def plan_requests(
-    instance: dg.DagsterInstance, tables: Sequence[Table], changes: Sequence[Change], under_way: UnderWay, job: str
+    instance: dg.DagsterInstance, tables: Sequence[Table], changes: Sequence[Change], in_flight: RunsInFlight, job: str
 ) -> Plan:
     """The runs that `changes` ask for, newest day first, days in a row that need the same tables in one run.
 
@@ -64,7 +64,7 @@ def plan_requests(
     plan, known = Plan(), _known(instance, tables) if changes else _Known({}, set())
     if snapshots := [change for change in changes if change.day is None]:
         keys = _keys(_following(tables, {c.table.name for c in snapshots}, None, known))
-        if under_way.holds(keys, None):
+        if in_flight.holds(keys, None):
             plan.waiting.append("a run is making snapshots")
         else:
             plan.requests.append(_request(job, keys, None, snapshots))
@@ -80,7 +80,7 @@ def plan_requests(
         keys = _keys(_following(tables, names, day, known))
         if unmade:
             plan.waiting.append(f"{day} waits for {', '.join(unmade)}")
-        elif under_way.holds(keys, day):
+        elif in_flight.holds(keys, day):
             plan.waiting.append(f"{day} is being made")
         else:
             wanted[day] = keys

@@ -21,7 +21,7 @@ from serving_assets.catalog.spec import Source
 from serving_assets.landing.zone import SNAPSHOT, UNREAD, LandingZone
 from serving_assets.pipeline.automation.arrival_plan import Change, Plan, plan_requests
 from serving_assets.pipeline.automation.jobs import tables_job_name
-from serving_assets.pipeline.automation.runs_in_flight import UnderWay
+from serving_assets.pipeline.automation.runs_in_flight import RunsInFlight
 from serving_assets.pipeline.platform import Platform
 
 EVERY_SECONDS = 60
@@ -90,7 +90,7 @@ def evaluate(
                 memory.first = table.name
                 break
         _learn(zone, table, memory.seen[table.name], until)
-    plan = plan_requests(instance, tables, changes, UnderWay.on(instance, platform), tables_job_name(domain))
+    plan = plan_requests(instance, tables, changes, RunsInFlight.on(instance, platform), tables_job_name(domain))
     for change in plan.taken:
         memory.seen[change.table.name][change.folder] = change.entry
     return plan

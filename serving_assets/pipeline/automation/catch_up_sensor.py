@@ -11,7 +11,7 @@ from dagster._time import get_current_datetime
 
 from serving_assets.catalog.discovery import BoundUseCase
 from serving_assets.local_runner.backfill import running_backfill
-from serving_assets.pipeline.automation.gaps import INPUTS_TAG, MENDS_TAG, Lack, survey
+from serving_assets.pipeline.automation.gaps import FIXES_TAG, INPUTS_TAG, Gap, find_gaps
 from serving_assets.pipeline.automation.jobs import DAYS_TAG, Priority
 from serving_assets.pipeline.platform import Platform
 
@@ -34,32 +34,32 @@ def catch_up_sensor(
     def catch_up(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         if backfill := running_backfill(context.instance, use_case.name):
             return dg.SensorResult(skip_reason=dg.SkipReason(f"Backfill {backfill} is at work."))
-        found = survey(context.instance, platform, use_case, get_current_datetime())
-        requests = [request(lack, Priority.CATCH_UP) for lack in chosen(found, use_case.spec.catch_up.runs_at_once)]
-        told = "\n".join(f"{lack.state}: {lack.why}" for lack in found) or "Nothing is lacking."
+        found = find_gaps(context.instance, platform, use_case, get_current_datetime())
+        requests = [request(gap, Priority.CATCH_UP) for gap in chosen(found, use_case.spec.catch_up.runs_at_once)]
+        told = "\n".join(f"{gap.state}: {gap.why}" for gap in found) or "Nothing is lacking."
         why = None if requests else dg.SkipReason(told)
         return dg.SensorResult(run_requests=requests, skip_reason=why)
 
     return catch_up
 
 
-def chosen(found: list[Lack], most: int) -> list[Lack]:
+def chosen(found: list[Gap], most: int) -> list[Gap]:
     """What one tick requests: the newest that are due, as many as may be under way at once."""
-    busy = sum(lack.state == "waiting" and bool(lack.keys) for lack in found)
-    due = [lack for lack in found if lack.state == "due"]
+    busy = sum(gap.state == "waiting" and bool(gap.keys) for gap in found)
+    due = [gap for gap in found if gap.state == "due"]
     return due[: max(0, most - busy)]
 
 
-def request(lack: Lack, priority: Priority) -> dg.RunRequest:
+def request(gap: Gap, priority: Priority) -> dg.RunRequest:
     """The run that mends it; its key tells the attempt, so a tick that is repeated launches nothing twice."""
     return dg.RunRequest(
-        run_key=f"{lack.day or 'publication'}:{lack.inputs}:{lack.attempts}",
-        partition_key=str(lack.day) if lack.day else None,
-        asset_selection=list(lack.keys),
+        run_key=f"{gap.day or 'publication'}:{gap.inputs}:{gap.attempts}",
+        partition_key=str(gap.day) if gap.day else None,
+        asset_selection=list(gap.keys),
         tags={
-            MENDS_TAG: lack.mends,
-            INPUTS_TAG: str(lack.inputs),
-            DAYS_TAG: lack.use_case,
+            FIXES_TAG: gap.fixes,
+            INPUTS_TAG: str(gap.inputs),
+            DAYS_TAG: gap.use_case,
             PRIORITY_TAG: str(priority.value),
         },
     )

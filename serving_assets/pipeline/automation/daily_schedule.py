@@ -21,7 +21,7 @@ from serving_assets.catalog.discovery import BoundUseCase
 from serving_assets.catalog.timing import minutes_after, minutes_from
 from serving_assets.local_runner.backfill_steps import upstream_tables
 from serving_assets.pipeline.automation.jobs import daily_keys
-from serving_assets.pipeline.automation.runs_in_flight import UnderWay
+from serving_assets.pipeline.automation.runs_in_flight import RunsInFlight
 from serving_assets.pipeline.platform import Platform
 
 EVERY_MINUTES = 10
@@ -52,7 +52,7 @@ def daily_schedule(
         runs = context.instance.get_run_records(asked)
         if not runs:
             return request(context.instance, platform, use_case, day, patient=not past_cut_off(use_case, tick))
-        if not was_mended(context.instance, platform, use_case, day, runs[0]):
+        if not was_fixed(context.instance, platform, use_case, day, runs[0]):
             return dg.SkipReason(f"{day} is requested already.")
         return request(context.instance, platform, use_case, day, patient=True, attempt=len(runs))
 
@@ -89,7 +89,7 @@ def past_cut_off(use_case: BoundUseCase, tick: datetime) -> bool:
     return minutes_from(at.at, local) >= minutes_from(at.at, at.cut_off)
 
 
-def was_mended(
+def was_fixed(
     instance: dg.DagsterInstance, platform: Platform, use_case: BoundUseCase, day: date, run: dg.RunRecord
 ) -> bool:
     """Whether the newest run of `day` has ended without scoring it, and what it is made of was made since.
@@ -120,7 +120,7 @@ def request(
 ) -> dg.RunRequest | dg.SkipReason:
     """The run of `day`: all stages, and the tables that are not there; a patient one waits for those instead."""
     tables = upstream_tables(platform.catalog, use_case)
-    if UnderWay.on(instance, platform).holds(tables, day):
+    if RunsInFlight.on(instance, platform).holds(tables, day):
         return dg.SkipReason(f"The tables of {day} are being made.")
     missing = missing_tables(instance, platform, tables, day)
     if missing and patient:

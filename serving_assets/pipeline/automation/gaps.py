@@ -25,11 +25,11 @@ from serving_assets.landing.zone import SNAPSHOT, LandingZone
 from serving_assets.local_runner.backfill_steps import upstream_tables
 from serving_assets.pipeline.automation.daily_schedule import day_of, missing_tables
 from serving_assets.pipeline.automation.jobs import daily_keys, online_features_keys, stage_keys
-from serving_assets.pipeline.automation.runs_in_flight import UnderWay
+from serving_assets.pipeline.automation.runs_in_flight import RunsInFlight
 from serving_assets.pipeline.days import last_days
 from serving_assets.pipeline.platform import Platform
 
-MENDS_TAG, INPUTS_TAG = "serving_assets/mends", "serving_assets/inputs"
+FIXES_TAG, INPUTS_TAG = "serving_assets/mends", "serving_assets/inputs"
 """On a run that mends: what (`<use_case>/<day or publication>`), and the state of its inputs when it was requested."""
 PUBLICATION = "publication"
 QUIET = timedelta(minutes=10)
@@ -40,7 +40,7 @@ State = Literal["due", "waiting", "given up"]
 
 
 @dataclass(frozen=True)
-class Lack:
+class Gap:
     """One thing that is missing.
 
     Attributes:
@@ -61,26 +61,26 @@ class Lack:
     attempts: int = 0
 
     @property
-    def mends(self) -> str:
+    def fixes(self) -> str:
         """What a run that mends it carries as `MENDS_TAG`."""
         return f"{self.use_case}/{self.day or PUBLICATION}"
 
 
-def survey(instance: dg.DagsterInstance, platform: Platform, use_case: BoundUseCase, now: datetime) -> list[Lack]:
+def find_gaps(instance: dg.DagsterInstance, platform: Platform, use_case: BoundUseCase, now: datetime) -> list[Gap]:
     """All that is lacking among the newest days, newest first; a publication comes last."""
-    look = _Look(instance, platform, use_case, now)
+    look = _Survey(instance, platform, use_case, now)
     scored = instance.get_materialized_partitions(look.historic)
     found = [look.missing(day) for day in look.days() if str(day) not in scored]
     for newest, inputs in stale_days(instance, platform, use_case, {max(scored, default="")} - {""}).items():
         found.append(look.outdated(newest, inputs))
     if unpublished := look.unpublished():
         found.append(unpublished)
-    return sorted(found, key=lambda lack: lack.day or date.min, reverse=True)
+    return sorted(found, key=lambda gap: gap.day or date.min, reverse=True)
 
 
-def given_up(instance: dg.DagsterInstance, platform: Platform, use_case: BoundUseCase, now: datetime) -> list[Lack]:
+def given_up(instance: dg.DagsterInstance, platform: Platform, use_case: BoundUseCase, now: datetime) -> list[Gap]:
     """What nobody will try again until a person mends it, or an input changes."""
-    return [lack for lack in survey(instance, platform, use_case, now) if lack.state == "given up"]
+    return [gap for gap in find_gaps(instance, platform, use_case, now) if gap.state == "given up"]
 
 
 def stale_days(
@@ -112,14 +112,14 @@ def _newest(instance: dg.DagsterInstance, key: dg.AssetKey, days: Iterable[str])
     return dict(instance.event_log_storage.get_latest_storage_id_by_partition(key, kind, set(days)))
 
 
-class _Look:
+class _Survey:
     """One look at one use case."""
 
     def __init__(self, instance: dg.DagsterInstance, platform: Platform, use_case: BoundUseCase, now: datetime) -> None:
         self.instance, self.platform, self.use_case, self.now = instance, platform, use_case, now
         self.tables = upstream_tables(platform.catalog, use_case)
         self.historic = dg.AssetKey([use_case.name, "historic"])
-        self.under_way = UnderWay.on(instance, platform)
+        self.in_flight = RunsInFlight.on(instance, platform)
         self.limit = use_case.spec.catch_up.attempts
 
     def days(self) -> list[date]:
@@ -129,14 +129,14 @@ class _Look:
         looked_at = (newest - timedelta(days=back) for back in range(self.use_case.spec.catch_up.days))
         return [day for day in looked_at if day >= first]
 
-    def missing(self, day: date) -> Lack:
+    def missing(self, day: date) -> Gap:
         """A day that has no predictions."""
         lacking = missing_tables(self.instance, self.platform, self.tables, day)
         newest = day == newest_due(self.use_case, self.now)
         keys = (*lacking, *(daily_keys(self.use_case) if newest else stage_keys(self.use_case, SCORING)))
         why = f"{day} has no predictions"
         if waits_for := self._not_landed(lacking, day) or self._gaps(day):
-            return Lack(self.use_case.name, day, f"{why}: {waits_for}", "waiting")
+            return Gap(self.use_case.name, day, f"{why}: {waits_for}", "waiting")
         return self._tried(day, why, keys, self._inputs(day))
 
     def _inputs(self, day: date) -> int:
@@ -148,11 +148,11 @@ class _Look:
         events = (record.asset_entry.last_materialization_record for record in records)
         return max([*made, *(event.storage_id for event in events if event)], default=0)
 
-    def outdated(self, day: date, inputs: int) -> Lack:
+    def outdated(self, day: date, inputs: int) -> Gap:
         """The newest day, that late data changed after it was scored."""
         return self._tried(day, f"{day} was scored before late data came", (*daily_keys(self.use_case),), inputs)
 
-    def unpublished(self) -> Lack | None:
+    def unpublished(self) -> Gap | None:
         """Predictions in the history that nobody has published, once no more are being added."""
         history = self.instance.get_latest_materialization_event(self.historic)
         published = stage_keys(self.use_case, ("latest", "online"))
@@ -163,20 +163,20 @@ class _Look:
         keys = (*published, *online_features_keys(self.use_case))
         why = f"predictions of {since.isoformat(timespec='seconds')} are not published"
         if self.now - since < QUIET:
-            return Lack(self.use_case.name, None, f"{why}: more may follow", "waiting")
+            return Gap(self.use_case.name, None, f"{why}: more may follow", "waiting")
         return self._tried(None, why, keys, int(history.timestamp))
 
-    def _tried(self, day: date | None, why: str, keys: tuple[dg.AssetKey, ...], inputs: int) -> Lack:
+    def _tried(self, day: date | None, why: str, keys: tuple[dg.AssetKey, ...], inputs: int) -> Gap:
         """Due, unless a run or a backfill is at it, or too many have ended without mending it."""
-        lack = Lack(self.use_case.name, day, why, "due", keys, inputs)
-        tags = {MENDS_TAG: lack.mends, INPUTS_TAG: str(inputs)}
+        gap = Gap(self.use_case.name, day, why, "due", keys, inputs)
+        tags = {FIXES_TAG: gap.fixes, INPUTS_TAG: str(inputs)}
         ended = self.instance.get_runs(dg.RunsFilter(tags=tags, statuses=FINISHED_STATUSES))
-        if self.under_way.holds(keys, day) or self.under_way.backfilled & set(keys):
-            return _as(lack, "waiting", f"{why}: a run is at it", len(ended))
+        if self.in_flight.holds(keys, day) or self.in_flight.backfilled & set(keys):
+            return _as(gap, "waiting", f"{why}: a run is at it", len(ended))
         if len(ended) >= self.limit:
             last = max(ended, key=lambda run: run.run_id).run_id
-            return _as(lack, "given up", f"{why}: {len(ended)} runs have failed, such as {last}", len(ended))
-        return _as(lack, "due", why, len(ended))
+            return _as(gap, "given up", f"{why}: {len(ended)} runs have failed, such as {last}", len(ended))
+        return _as(gap, "due", why, len(ended))
 
     def _not_landed(self, lacking: Sequence[dg.AssetKey], day: date) -> str:
         """Which files a missing raw table waits for."""
@@ -210,5 +210,5 @@ def newest_due(use_case: BoundUseCase, now: datetime) -> date:
     return day_of(use_case, deadline if deadline <= local else deadline - timedelta(days=1))
 
 
-def _as(lack: Lack, state: State, why: str, attempts: int) -> Lack:
-    return Lack(lack.use_case, lack.day, why, state, lack.keys, lack.inputs, attempts)
+def _as(gap: Gap, state: State, why: str, attempts: int) -> Gap:
+    return Gap(gap.use_case, gap.day, why, state, gap.keys, gap.inputs, attempts)

@@ -16,7 +16,7 @@ from serving_assets.catalog.discovery import BoundUseCase
 from serving_assets.catalog.timing import minutes_after
 from serving_assets.pipeline.automation.catch_up_sensor import request
 from serving_assets.pipeline.automation.daily_schedule import day_of
-from serving_assets.pipeline.automation.gaps import SCORING, Lack, stale_days
+from serving_assets.pipeline.automation.gaps import SCORING, Gap, stale_days
 from serving_assets.pipeline.automation.jobs import Priority, stage_keys
 from serving_assets.pipeline.platform import Platform
 
@@ -45,7 +45,7 @@ def rescoring_schedule(
         scored = context.instance.get_materialized_partitions(dg.AssetKey([use_case.name, "historic"]))
         stale = stale_days(context.instance, platform, use_case, [day for day in trailing if day in scored])
         keys = tuple(stage_keys(use_case, SCORING))
-        lacks = [Lack(use_case.name, day, "", "due", keys, stale[day]) for day in sorted(stale, reverse=True)]
+        lacks = [Gap(use_case.name, day, "", "due", keys, stale[day]) for day in sorted(stale, reverse=True)]
         if not lacks:
             return dg.SkipReason(f"No late data has changed the {days} days before {newest}.")
         return [request(lack, Priority.RESCORING) for lack in lacks]

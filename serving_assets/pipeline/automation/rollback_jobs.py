@@ -18,7 +18,7 @@ from serving_assets.pipeline.dagster_instance.step_metadata import permanent_err
 from serving_assets.pipeline.platform import Platform
 from serving_assets.pipeline.publishing.published_documents import Collection, collections_of, predictions_of
 from serving_assets.pipeline.publishing.restore import restore_all
-from serving_assets.pipeline.publishing.rollback import Wish, resume, roll_back
+from serving_assets.pipeline.publishing.rollback import RollbackRequest, resume, roll_back
 
 BY = "by"
 WHO = {
@@ -67,7 +67,7 @@ def _roll_back(context: dg.OpExecutionContext) -> None:
     told = roll_back(
         context.resources.platform,
         collection,
-        Wish(_who(context), config.get("to"), _day(config.get("to_date")), _reason(context)),
+        RollbackRequest(_who(context), config.get("to"), _day(config.get("to_date")), _reason(context)),
         lambda: context.instance,
     )
     _tell(context, collection, asdict(told))
@@ -106,7 +106,7 @@ def _day(text: str | None) -> date | None:
     try:
         return date.fromisoformat(text) if text else None
     except ValueError as error:
-        raise InputError(f"to_date is {text!r}.", mend="Write a day as YYYY-MM-DD.") from error
+        raise InputError(f"to_date is {text!r}.", hint="Write a day as YYYY-MM-DD.") from error
 
 
 def _tell(context: dg.OpExecutionContext, collection: Collection, told: dict[str, Any]) -> None:

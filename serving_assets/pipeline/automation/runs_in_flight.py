@@ -25,7 +25,7 @@ from serving_assets.pipeline.platform import Platform
 
 
 @dataclass(frozen=True)
-class UnderWay:
+class RunsInFlight:
     """Assets that queued or running runs make, with the days of each run; None: a run without partitions."""
 
     runs: tuple[tuple[frozenset[dg.AssetKey], DayRange | None], ...]
@@ -33,7 +33,7 @@ class UnderWay:
     """Assets of backfills that the daemon has not finished: runs may follow that nobody can see yet."""
 
     @classmethod
-    def on(cls, instance: dg.DagsterInstance, platform: Platform) -> UnderWay:
+    def on(cls, instance: dg.DagsterInstance, platform: Platform) -> RunsInFlight:
         """As the instance knows it now."""
         whole = _keys_of_jobs(platform)
         unfinished = instance.get_runs(dg.RunsFilter(statuses=NOT_FINISHED_STATUSES))

@@ -109,7 +109,7 @@ def _query(use_case: BoundUseCase, platform: Platform, matured: date) -> Query:
     return Query(
         f"""
         SELECT p."{score}" AS score__, p.model_version,
-               CAST(coalesce(l."{spec.labels.column}", {spec.labels.otherwise}) AS DOUBLE) AS label__{segments}
+               CAST(coalesce(l."{spec.labels.column}", {spec.labels.default_label}) AS DOUBLE) AS label__{segments}
         FROM (
             SELECT * FROM predictions__
             QUALIFY row_number() OVER (PARTITION BY "{key}" ORDER BY scored_at DESC, run_id DESC) = 1

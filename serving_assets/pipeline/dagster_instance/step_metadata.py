@@ -26,6 +26,8 @@ from serving_assets.errors import DeclarationError, InputError
 from serving_assets.lake import DayRange, LakeTable, Written
 
 LINEAGE = "dagster/column_lineage"
+HINT, HINT_BEFORE_0_2 = "hint", "mend"
+"""Metadata key of a failure that says how to fix it, and the one in event logs of releases before 0.2."""
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -162,6 +164,12 @@ def picture(png: bytes, title: str) -> dg.MarkdownMetadataValue:
     return dg.MetadataValue.md(f"![{title}](data:image/png;base64,{base64.b64encode(png).decode('ascii')})")
 
 
+def hint_of(metadata: Mapping[str, dg.MetadataValue[Any]]) -> str:
+    """The hint that a failure carries; empty where there is none."""
+    found = metadata.get(HINT) or metadata.get(HINT_BEFORE_0_2)
+    return str(found.value) if found else ""
+
+
 def permanent_errors(step: Callable[P, R]) -> Callable[P, R]:
     """Fail at once, without the retries, where a retry would meet the same input or declaration."""
 
@@ -170,7 +178,7 @@ def permanent_errors(step: Callable[P, R]) -> Callable[P, R]:
         try:
             return step(*args, **kwargs)
         except (InputError, DeclarationError) as error:
-            raise dg.Failure(error.message, metadata={"mend": error.mend or "-"}, allow_retries=False) from error
+            raise dg.Failure(error.message, metadata={HINT: error.hint or "-"}, allow_retries=False) from error
 
     return run
 

@@ -19,7 +19,7 @@ from typing import Any
 import dagster as dg
 from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 
-from serving_assets.alerts.book import AlertBook
+from serving_assets.alerts.book import IncidentStore
 from serving_assets.alerts.config import AlertConfig, parse_config
 from serving_assets.alerts.delivery import SECONDS_OF_AN_ATTEMPT, Outcome, deliver
 from serving_assets.alerts.file import AlertsFile
@@ -45,7 +45,7 @@ LAST_VALID = "configuration"
 
 
 @dataclass(frozen=True)
-class Look:
+class Evaluation:
     """What one look has done."""
 
     open: int
@@ -75,14 +75,14 @@ def alert_sensor(platform: Platform) -> dg.SensorDefinition:
     return alerts
 
 
-def look(instance: dg.DagsterInstance, platform: Platform, graph: AssetGraph, now: datetime) -> Look | None:
+def look(instance: dg.DagsterInstance, platform: Platform, graph: AssetGraph, now: datetime) -> Evaluation | None:
     """Look at everything since the last look, and tell what is due; None while another process does.
 
     The configuration is read anew each time. When it is broken, alerts go where its last valid version sent them, and
     that is an incident too.
     """
     settings, subjects = platform.settings, Subjects(graph, platform.catalog)
-    book = AlertBook(AlertsFile(settings.alerts_file))
+    book = IncidentStore(AlertsFile(settings.alerts_file))
     with book.file.alone() as alone:
         if not alone:
             return None
@@ -97,7 +97,7 @@ def look(instance: dg.DagsterInstance, platform: Platform, graph: AssetGraph, no
         outcomes = deliver(book, config, links(settings), now=now)
         refused = [outcome for outcome in outcomes if outcome.error]
         _beat(config)
-        return Look(len(book.incidents()), len(outcomes) - len(refused), refused)
+        return Evaluation(len(book.incidents()), len(outcomes) - len(refused), refused)
 
 
 def links(settings: Settings) -> Links:
@@ -106,7 +106,7 @@ def links(settings: Settings) -> Links:
 
 
 def _events(
-    instance: dg.DagsterInstance, subjects: Subjects, book: AlertBook, now: datetime
+    instance: dg.DagsterInstance, subjects: Subjects, book: IncidentStore, now: datetime
 ) -> tuple[list[Finding], Cursor]:
     """What happened since the last look; at the first, only what fails now: nobody is called for last year."""
     known = book.cursor()
@@ -116,7 +116,7 @@ def _events(
     return list(failing_now(instance, subjects)), cursor
 
 
-def _config(book: AlertBook, settings: Settings, now: datetime) -> tuple[AlertConfig, Finding]:
+def _config(book: IncidentStore, settings: Settings, now: datetime) -> tuple[AlertConfig, Finding]:
     """The configuration, or its last valid version, and the finding about it."""
     path = settings.alerts_configuration
     what = path.name if path else "alerts.yaml"
@@ -131,7 +131,7 @@ def _config(book: AlertBook, settings: Settings, now: datetime) -> tuple[AlertCo
     return config, platform_finding(what, CONFIGURATION_BROKEN, Severity.OK, now)
 
 
-def _last_valid(book: AlertBook, file: str) -> AlertConfig:
+def _last_valid(book: IncidentStore, file: str) -> AlertConfig:
     try:
         return parse_config(book.fact(LAST_VALID) or "", file)
     except AlertsError:  # a variable that it names is gone
@@ -142,7 +142,7 @@ def _changed(path: Path | None, now: datetime) -> datetime:
     return datetime.fromtimestamp(path.stat().st_mtime, UTC) if path and path.exists() else now
 
 
-def _undelivered(book: AlertBook, config: AlertConfig, now: datetime) -> list[Finding]:
+def _undelivered(book: IncidentStore, config: AlertConfig, now: datetime) -> list[Finding]:
     """Channels that keep refusing, and those that do not: told to whom nobody in particular is told to."""
     failing = {one.channel: one for one in book.outbox.undelivered(FAILED_ATTEMPTS) if one.state == "pending"}
     found = [
@@ -170,7 +170,7 @@ def _beat(config: AlertConfig) -> None:
 
 def summary(settings: Settings, scopes: Collection[str], now: datetime) -> dict[str, Any]:
     """What `serving-assets status` tells of alerts: open incidents of `scopes`, refused notices, the newest look."""
-    book = AlertBook(AlertsFile(settings.alerts_file))
+    book = IncidentStore(AlertsFile(settings.alerts_file))
     looked_at = book.looked_at()
     return {
         "incidents": [_shown(one, links(settings)) for one in book.incidents() if one.key.scope in scopes],

@@ -28,6 +28,7 @@ from dagster._core.storage.tags import (
 
 from serving_assets.alerts.records import ALL, Days, Finding, Severity
 from serving_assets.local_runner.run_assets import is_check_failure, step_failure
+from serving_assets.pipeline.dagster_instance.step_metadata import hint_of
 from serving_assets.pipeline.observing.finding_builder import (
     BLOCKED,
     NOT_BLOCKED,
@@ -190,9 +191,9 @@ def _failures(
             yield subjects.job_finding(run.job_name, RUN_FAILED, Severity.ERROR, ended_at, said=step_failure(event))
         elif not is_check_failure(event):
             data = event.step_failure_data.user_failure_data
-            mend = str(data.metadata["mend"].value) if data and "mend" in data.metadata else ""
+            hint = hint_of(data.metadata) if data else ""
             yield subjects.asset_finding(
-                asset, STEP_FAILED, Severity.ERROR, ended_at, days, said=step_failure(event), first_step=mend, page=page
+                asset, STEP_FAILED, Severity.ERROR, ended_at, days, said=step_failure(event), first_step=hint, page=page
             )
     if failed:
         return

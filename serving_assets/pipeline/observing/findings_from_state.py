@@ -142,14 +142,14 @@ def days_given_up(
         if not (lacks := given_up(instance, platform, use_case, now)):
             continue
         asset = dg.AssetKey([use_case.name, "online"])
-        days = sorted(str(lack.day) for lack in lacks if lack.day)
+        days = sorted(str(gap.day) for gap in lacks if gap.day)
         found = subjects.asset_finding(
             asset,
             GIVEN_UP,
             Severity.ERROR,
             now,
             Days(days[0], days[-1]) if days else ALL,
-            said=" ".join(lack.why for lack in lacks),
+            said=" ".join(gap.why for gap in lacks),
         )
         failing.add(found.key)
         if found.key not in set(open_keys):

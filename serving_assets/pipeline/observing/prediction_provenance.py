@@ -73,7 +73,7 @@ def trace(platform: Platform, use_case: BoundUseCase, entity: Entity, at: dateti
         InputError: `at` lies in the future.
     """
     if at > datetime.now(UTC):
-        raise InputError(f"{at.isoformat()} lies in the future.", mend="Ask for a moment that has passed.")
+        raise InputError(f"{at.isoformat()} lies in the future.", hint="Ask for a moment that has passed.")
     collection = predictions_of(use_case)
     log = Publications(platform, collection).entries(platform.store.control(collection.name))
     index = active_at(log, at)

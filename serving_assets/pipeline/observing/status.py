@@ -16,7 +16,7 @@ from serving_assets.catalog.discovery import BoundUseCase
 from serving_assets.errors import ServingAssetsError
 from serving_assets.local_runner.backfill_steps import upstream_tables
 from serving_assets.local_runner.workspace import Workspace
-from serving_assets.pipeline.automation.gaps import survey
+from serving_assets.pipeline.automation.gaps import find_gaps
 from serving_assets.pipeline.automation.jobs import TRAINING_STAGES, daily_keys, stage_keys
 from serving_assets.pipeline.observing.alert_sensor import links, summary
 from serving_assets.pipeline.observing.finding_builder import PLATFORM
@@ -48,8 +48,8 @@ def gather(workspace: Workspace, use_case: BoundUseCase) -> dict[str, Any]:
         "alerts": summary(workspace.platform.settings, (use_case.name, use_case.domain.name, PLATFORM), now),
         "timeliness": [asdict(found) for found in timeliness(workspace, use_case, now)],
         "lacks": [
-            {"day": lack.day, "state": lack.state, "why": lack.why}
-            for lack in survey(workspace.instance, workspace.platform, use_case, now)
+            {"day": gap.day, "state": gap.state, "why": gap.why}
+            for gap in find_gaps(workspace.instance, workspace.platform, use_case, now)
         ],
         "failing_checks": _failing(workspace, set(keys)),
     }

@@ -17,10 +17,10 @@ from serving_assets.pipeline.privacy.find_person import documents_naming
 from serving_assets.pipeline.publishing.activation_log import Publications, origin, refuse_lost
 from serving_assets.pipeline.publishing.published_documents import Collection, snapshot_of
 from serving_assets.store import (
+    Cause,
     Change,
     Control,
     Generation,
-    Occasion,
     OnlineStore,
     Target,
     publish,
@@ -78,9 +78,9 @@ def _publish_without(
         digest=digest,
         run_id=f"{WRITER}-{uuid4()}",
     )
-    occasion = Occasion("restore", by=WRITER, reason=REASON, repeats=origin(active), pin=control.pinned)
+    cause = Cause("restore", by=WRITER, reason=REASON, repeats=origin(active), pin=control.pinned)
     changes = [Change(entity, text, None) for entity, text in theirs]
-    publish(store, collection.name, changes, target, writer=WRITER, occasion=occasion)
+    publish(store, collection.name, changes, target, writer=WRITER, cause=cause)
     Publications(platform, collection).record(store.control(collection.name))
 
 
@@ -104,9 +104,9 @@ def _without_way_back(store: OnlineStore, name: str) -> Control:
     assert control is not None
     if control.lease and control.lease.expires_at > time.time():
         raise ConflictError(
-            f"{name}: {control.lease.writer} publishes at this moment.", mend="Run it again afterwards."
+            f"{name}: {control.lease.writer} publishes at this moment.", hint="Run it again afterwards."
         )
     changed = replace(control, revision=control.revision + 1, before=None)
     if not store.swap(name, control.revision, changed):
-        raise ConflictError(f"{name}: somebody else changed the control record first.", mend="Run it again.")
+        raise ConflictError(f"{name}: somebody else changed the control record first.", hint="Run it again.")
     return changed

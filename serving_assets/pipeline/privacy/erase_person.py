@@ -134,7 +134,7 @@ def _prove(platform: Platform, key: str, subjects: Subjects, now: datetime) -> N
         told = "; ".join(f"{found.count} {found.what} of {found.where}" for found in left)
         raise ServingAssetsError(
             f"The erasure is not complete: {told}.",
-            mend=next((found.mend for found in left if found.mend), "Run it again: it goes on from here."),
+            hint=next((found.hint for found in left if found.hint), "Run it again: it goes on from here."),
         )
     failpoint("erasure.before_receipt")
     for request in erasure_register.requests(platform):

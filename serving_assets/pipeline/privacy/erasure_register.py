@@ -80,7 +80,7 @@ def entity_of(platform: Platform, key: str) -> Entity:
     """
     entities = {use_case.spec.entity.key: use_case.spec.entity for use_case in platform.catalog.use_cases.values()}
     if key not in entities:
-        raise InputError(f"No use case has an entity key {key!r}.", mend=f"Known keys: {', '.join(sorted(entities))}.")
+        raise InputError(f"No use case has an entity key {key!r}.", hint=f"Known keys: {', '.join(sorted(entities))}.")
     return entities[key]
 
 
@@ -176,7 +176,7 @@ def _secret(platform: Platform, *, create: bool) -> str:
     if not path.exists():
         raise ServingAssetsError(
             f"The secret of the register of erasures is not in {path}, so erased persons cannot be recognised.",
-            mend="Restore the file, or set ERASURE_SECRET to what it held.",
+            hint="Restore the file, or set ERASURE_SECRET to what it held.",
         )
     return path.read_text(encoding="ascii").strip()
 
@@ -203,5 +203,5 @@ def _check_secret(platform: Platform, request: Request) -> None:
         raise ServingAssetsError(
             f"The erasure requested at {request.requested_at.isoformat(timespec='seconds')} was entered with another "
             "secret than the present one, so this person cannot be recognised.",
-            mend=f"Set ERASURE_SECRET, or restore {SECRET_FILE}, to the secret of that time.",
+            hint=f"Set ERASURE_SECRET, or restore {SECRET_FILE}, to the secret of that time.",
         )

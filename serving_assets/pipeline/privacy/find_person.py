@@ -44,7 +44,7 @@ class Left:
     what: str
     where: str
     count: int
-    mend: str = ""
+    hint: str = ""
 
 
 def holders(platform: Platform, key: str) -> list[Holder]:
@@ -145,7 +145,7 @@ def _search(platform: Platform, holder: Holder, subjects: Subjects, paths: list[
     except (pa.ArrowException, OSError) as error:
         raise ServingAssetsError(
             f"{holder.table.name}: a data file cannot be read, so nobody can tell whom it names ({error}).",
-            mend="Restore it from a backup, or materialize its partition again.",
+            hint="Restore it from a backup, or materialize its partition again.",
         ) from error
     return set(found.column(0).to_pylist())
 

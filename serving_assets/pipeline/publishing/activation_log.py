@@ -133,12 +133,12 @@ def refuse_lost(collection: Collection, control: Control | None, log: Sequence[A
         raise StoreError(
             f"{collection.name} is unavailable: the store has lost generation {lost.generation.number}, active since "
             f"{lost.at}.",
-            mend=f"Bring it back from the lake: serving-assets restore {collection.use_case}.",
+            hint=f"Bring it back from the lake: serving-assets restore {collection.use_case}.",
         )
     if control is None or control.published is None:
         raise InputError(
             f"Nothing of {collection.name} has been published yet.",
-            mend="Materialize its online asset: make demo, or serving-assets backfill.",
+            hint="Materialize its online asset: make demo, or serving-assets backfill.",
         )
     return control
 

@@ -206,7 +206,7 @@ def newest_snapshot(collection: Collection, engine: Engine, lake: Lake) -> Snaps
     if scan is None or not scan.rows():
         raise InputError(
             f"{collection.table} is empty, so there is nothing to publish.",
-            mend=f"Materialize {collection.table} first.",
+            hint=f"Materialize {collection.table} first.",
         )
     day, model_version = f'"{collection.day}"', "''"
     if collection.model_version:

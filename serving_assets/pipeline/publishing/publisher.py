@@ -30,10 +30,10 @@ from serving_assets.pipeline.publishing.published_documents import (
 )
 from serving_assets.store import (
     BareChange,
+    Cause,
     Control,
     DisagreementError,
     Generation,
-    Occasion,
     Parity,
     PublishReport,
     Target,
@@ -77,29 +77,29 @@ class Publisher:
         """The log in which each activation is entered."""
         return Publications(self.platform, self.collection)
 
-    def publish(self, snapshot: Snapshot, occasion: Occasion, *, distrust: str | None = None) -> Published:
+    def publish(self, snapshot: Snapshot, cause: Cause, *, rewrite_reason: str | None = None) -> Published:
         """Make `snapshot` what readers get.
 
         Only the differences to the published snapshot are written, found in the lake alone. When the lake no longer
         knows what the store holds (a column or a precision was declared anew, an old version is gone, documents were
-        lost), or with `distrust`, which says why, everything is.
+        lost), or with `rewrite_reason`, which says why, everything is.
 
         Raises:
             PinnedError, ConflictError, StoreError: see store.publish.
         """
         with spared_collector():
-            return self._publish(snapshot, occasion, distrust)
+            return self._publish(snapshot, cause, rewrite_reason)
 
-    def _publish(self, snapshot: Snapshot, occasion: Occasion, distrust: str | None) -> Published:
+    def _publish(self, snapshot: Snapshot, cause: Cause, rewrite_reason: str | None) -> Published:
         control = self.platform.store.control(self.collection.name)
         known = self.log.record(control)
-        spent = max((entry.generation.number for entry in known), default=0)
-        put = partial(self._put, snapshot, occasion, spent)
-        known_total = None if distrust else _known_total(snapshot, control)
+        highest_known_generation = max((entry.generation.number for entry in known), default=0)
+        put = partial(self._put, snapshot, cause, highest_known_generation)
+        known_total = None if rewrite_reason else _known_total(snapshot, control)
         try:
-            published = put(known_total or snapshot.total(self.platform.engine), distrust)
+            published = put(known_total or snapshot.total(self.platform.engine), rewrite_reason)
         except DisagreementError as error:
-            if distrust is not None:
+            if rewrite_reason is not None:
                 raise
             if self.warned:
                 self.warned(f"{error} Every document is written anew.")
@@ -108,22 +108,24 @@ class Publisher:
         self.log.record(self.platform.store.control(self.collection.name))
         return published
 
-    def bring_back(self, earlier: Generation, occasion: Occasion, *, distrust: str | None = None) -> Published:
+    def bring_back(self, earlier: Generation, cause: Cause, *, rewrite_reason: str | None = None) -> Published:
         """Make the documents of an earlier generation what readers get again, as a new one.
 
         Raises:
             InputError: the lake no longer has its snapshot.
         """
         snapshot = snapshot_of(self.collection, earlier, self.platform.lake)
-        return self.publish(snapshot, replace(occasion, repeats=origin(earlier)), distrust=distrust)
+        return self.publish(snapshot, replace(cause, repeats=origin(earlier)), rewrite_reason=rewrite_reason)
 
-    def _put(self, snapshot: Snapshot, occasion: Occasion, spent: int, total: Total, distrust: str | None) -> Published:
+    def _put(
+        self, snapshot: Snapshot, cause: Cause, highest_known_generation: int, total: Total, rewrite_reason: str | None
+    ) -> Published:
         store = self.platform.store
         size = 0
 
         def counted(control: Control) -> Iterator[BareChange]:
             nonlocal size
-            if distrust is not None:
+            if rewrite_reason is not None:
                 size = total.bytes
                 yield from self._everything(snapshot)
                 return
@@ -146,12 +148,12 @@ class Publisher:
             counted,
             target,
             writer=self.writer,
-            rewrite=distrust is not None,
-            occasion=occasion,
-            spent=spent,
+            rewrite=rewrite_reason is not None,
+            cause=cause,
+            highest_known_generation=highest_known_generation,
             progress=self.told,
         )
-        return Published(report, total, size, distrust)
+        return Published(report, total, size, rewrite_reason)
 
     def _differences(
         self, snapshot: Snapshot, total: Total, control: Control
@@ -164,7 +166,7 @@ class Publisher:
             except InputError as error:
                 raise DisagreementError(
                     f"{self.collection.name}: the lake no longer knows generation {control.active}: {error.message}",
-                    mend="Publish again with rewrite.",
+                    hint="Publish again with rewrite.",
                 ) from error
             inputs["published"], old = Input(published.scan), published.documents_sql("published")
         stride = max(total.rows // VERIFIED_UNCHANGED, 1)

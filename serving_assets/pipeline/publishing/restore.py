@@ -21,7 +21,7 @@ from serving_assets.pipeline.publishing.published_documents import (
     snapshot_of,
 )
 from serving_assets.pipeline.publishing.publisher import Publisher, parity_with
-from serving_assets.store import Activation, Control, Generation, Occasion, Parity
+from serving_assets.store import Activation, Cause, Control, Generation, Parity
 
 DAMAGED = "the store did not hold what the lake says was published"
 
@@ -66,13 +66,13 @@ def restore(platform: Platform, collection: Collection, by: str, runs: Runs, rea
     if not log:
         raise InputError(
             f"Nothing of {name} was ever published, so there is nothing to restore.",
-            mend="Materialize its online asset: make demo, or serving-assets backfill.",
+            hint="Materialize its online asset: make demo, or serving-assets backfill.",
         )
     why, active = _loss(platform, collection, control, log)
     if why:
         writer = f"restore by {by}"
-        occasion = Occasion("restore", by, "; ".join(filter(None, (why, reason))), pin=pin_of(log))
-        Publisher(platform, collection, writer, writer).bring_back(active, occasion, distrust=why)
+        cause = Cause("restore", by, "; ".join(filter(None, (why, reason))), pin=pin_of(log))
+        Publisher(platform, collection, writer, writer).bring_back(active, cause, rewrite_reason=why)
     after = store.control(name)
     assert after is not None
     assert after.published is not None
@@ -98,7 +98,7 @@ def _loss(
     except InputError as error:
         raise InputError(
             f"{collection.name}: generation {active.number} cannot be restored: {error.message}",
-            mend=f"Publish the newest instead: materialize {collection.use_case}/{collection.asset}.",
+            hint=f"Publish the newest instead: materialize {collection.use_case}/{collection.asset}.",
         ) from error
     if lost:
         return loss(log), active

@@ -27,14 +27,14 @@ from serving_assets.pipeline.publishing.activation_log import (
 from serving_assets.pipeline.publishing.dead_leases import Runs, release_dead_lease
 from serving_assets.pipeline.publishing.published_documents import Collection, snapshot_of
 from serving_assets.pipeline.publishing.publisher import Publisher, parity_with
-from serving_assets.store import Activation, Control, Generation, Occasion, Pin
+from serving_assets.store import Activation, Cause, Control, Generation, Pin
 
 SHOWN = 5
 How = Literal["one write", "republished", "pinned as it is", "nothing to do"]
 
 
 @dataclass(frozen=True)
-class Wish:
+class RollbackRequest:
     """What `by` asks for: a generation, or what readers got at the end of a day; with neither, the one before."""
 
     by: str
@@ -77,7 +77,7 @@ class RolledBack:
     seconds: float
 
 
-def roll_back(platform: Platform, collection: Collection, wish: Wish, runs: Runs) -> RolledBack:
+def roll_back(platform: Platform, collection: Collection, request: RollbackRequest, runs: Runs) -> RolledBack:
     """Give readers an older generation again, and pin it: no publish replaces it until `resume`.
 
     One write where the older generation is the previous one and no document was touched since; otherwise its snapshot
@@ -93,12 +93,12 @@ def roll_back(platform: Platform, collection: Collection, wish: Wish, runs: Runs
     log = Publications(platform, collection).record(store.control(name))
     control = refuse_lost(collection, store.control(name), log)
     assert control.published is not None
-    if control.pinned and wish.to is None and wish.to_date is None:
+    if control.pinned and request.to is None and request.to_date is None:
         why = "it is rolled back already; to go further back, name a generation or a day"
         return _told(platform, collection, control, control, ("nothing to do", why), began)
-    earlier = of_origin(log, _wanted(collection, log, wish))
+    earlier = of_origin(log, _wanted(collection, log, request))
     failpoint("rollback.before_write")
-    way = _go_back(platform, collection, wish, control, log, earlier)
+    way = _go_back(platform, collection, request, control, log, earlier)
     failpoint("rollback.after_write")
     after = store.control(name)
     Publications(platform, collection).record(after)
@@ -119,7 +119,7 @@ def resume(platform: Platform, collection: Collection, by: str, runs: Runs, reas
     release_dead_lease(runs, store, collection.name)
     control = refuse_lost(collection, store.control(collection.name), log.record(store.control(collection.name)))
     if control.pinned:
-        resumed = store.set_pin(collection.name, Occasion("resume", by, reason))
+        resumed = store.set_pin(collection.name, Cause("resume", by, reason))
         failpoint("resume.after_write")
         log.record(resumed)
     return control.pinned
@@ -135,31 +135,31 @@ def one_write_to(control: Control) -> int | None:
 def _go_back(
     platform: Platform,
     collection: Collection,
-    wish: Wish,
+    request: RollbackRequest,
     control: Control,
     log: Sequence[Activation],
     earlier: Generation,
 ) -> tuple[How, str]:
     """Do it; returns how, and why in this way."""
     store, name, previous = platform.store, collection.name, one_write_to(control)
-    pin = Pin(wish.by, datetime.now(UTC).isoformat(timespec="microseconds"), wish.reason)
-    occasion = Occasion("rollback", wish.by, wish.reason, pin=pin)
+    pin = Pin(request.by, datetime.now(UTC).isoformat(timespec="microseconds"), request.reason)
+    cause = Cause("rollback", request.by, request.reason, pin=pin)
     if control.published and origin(control.published) == origin(earlier):
         if control.pinned:
             return "nothing to do", "readers get these documents already, and they are pinned"
-        store.set_pin(name, occasion)
+        store.set_pin(name, cause)
         return "pinned as it is", "readers get these documents already"
     if previous and control.before and origin(control.before) == origin(earlier):
-        store.rollback(name, occasion=occasion, to=previous)
+        store.rollback(name, cause=cause, to=previous)
         return "one write", f"generation {previous} is the previous one, and no document was touched since"
     try:
         snapshot_of(collection, earlier, platform.lake)
     except InputError as error:
         raise InputError(
             f"{name}: generation {origin(earlier)} cannot be brought back: {error.message}",
-            mend=f"These can: {_reachable(platform, collection, log)}.",
+            hint=f"These can: {_reachable(platform, collection, log)}.",
         ) from error
-    Publisher(platform, collection, wish.writer, wish.writer).bring_back(earlier, occasion)
+    Publisher(platform, collection, request.writer, request.writer).bring_back(earlier, cause)
     if not control.clean:
         return "republished", "a publish stopped half-way, and may have overwritten what one write would lead back to"
     if previous is None:
@@ -167,30 +167,30 @@ def _go_back(
     return "republished", f"one write leads back to generation {previous} only"
 
 
-def _wanted(collection: Collection, log: Sequence[Activation], wish: Wish) -> int:
+def _wanted(collection: Collection, log: Sequence[Activation], request: RollbackRequest) -> int:
     """The origin of the generation asked for."""
-    if wish.to is not None:
-        found = [origin(entry.generation) for entry in log if entry.generation.number == wish.to]
+    if request.to is not None:
+        found = [origin(entry.generation) for entry in log if entry.generation.number == request.to]
         if not found:
             numbers = sorted({entry.generation.number for entry in log}, reverse=True)
             raise InputError(
-                f"{collection.name} has no generation {wish.to}.",
-                mend=f"It has, newest first: {', '.join(map(str, numbers[:20]))}{' ...' if numbers[20:] else ''}.",
+                f"{collection.name} has no generation {request.to}.",
+                hint=f"It has, newest first: {', '.join(map(str, numbers[:20]))}{' ...' if numbers[20:] else ''}.",
             )
         return found[0]
-    if wish.to_date is not None:
-        end = as_of(wish.to_date, collection.timezone) - timedelta(microseconds=1)
+    if request.to_date is not None:
+        end = as_of(request.to_date, collection.timezone) - timedelta(microseconds=1)
         if (index := active_at(log, end)) is None:
             raise InputError(
-                f"Nothing of {collection.name} was published by the end of {wish.to_date}.",
-                mend=f"The first generation was published at {log[0].at}.",
+                f"Nothing of {collection.name} was published by the end of {request.to_date}.",
+                hint=f"The first generation was published at {log[0].at}.",
             )
         return origin(log[index].generation)
     counting = standing(log)
     if len(counting) < 2:
         raise InputError(
             f"{collection.name} has nothing before generation {log[-1].generation.number}.",
-            mend="Mend what is wrong, materialize the predictions again and publish them.",
+            hint="Mend what is wrong, materialize the predictions again and publish them.",
         )
     return counting[-2]
 

@@ -75,7 +75,7 @@ def _append(use_case: BoundUseCase, step: Step) -> dg.MaterializeResult[Any]:
     step.refuse_failed("predictions", CHECKS, step.days)
     predictions = p.lake.table(use_case.lake_name("predictions")).scan({DAY: day})
     if not predictions.rows():
-        raise InputError(f"{use_case.name} has no predictions for {day}.", mend="Materialize predictions for it first.")
+        raise InputError(f"{use_case.name} has no predictions for {day}.", hint="Materialize predictions for it first.")
     columns = ", ".join((spec.entity.key, *spec.predictions.columns))
     query = Query(
         f"SELECT {columns}, model_version, {DAY} AS scored_for, CAST($scored_at AS TIMESTAMPTZ) AS scored_at, "

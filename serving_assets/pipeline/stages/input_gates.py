@@ -59,7 +59,7 @@ def _refuse_gaps(
     if missing:
         raise InputError(
             f"{reader} reads {asset.to_user_string()} from {days.first} to {days.last}; it lacks {_listed(missing)}.",
-            mend=f"Materialize them first: serving-assets backfill --from {missing[0]} --to {missing[-1]}.",
+            hint=f"Materialize them first: serving-assets backfill --from {missing[0]} --to {missing[-1]}.",
         )
 
 
@@ -78,7 +78,7 @@ def refuse_failed(
             where = f" of {_listed(sorted(day for day in unfit if day))}" if days else ""
             raise InputError(
                 f"{reader} does not read {asset.to_user_string()}{where}: it failed its check {gate.name}.",
-                mend="Mend what the check shows and materialize it again; if it is meant, change the threshold.",
+                hint="Mend what the check shows and materialize it again; if it is meant, change the threshold.",
             )
 
 

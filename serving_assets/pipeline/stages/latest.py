@@ -65,7 +65,7 @@ def plan_merge(historic: LakeTable, latest: LakeTable, columns: Sequence[str], e
     days = historic.partitions("scored_for")
     if not days:
         raise InputError(
-            f"{historic.name} holds no prediction.", mend="Materialize predictions and historic for a day first."
+            f"{historic.name} holds no prediction.", hint="Materialize predictions and historic for a day first."
         )
     everything = historic.scan()
     expired = max(days) - timedelta(days=expire_after_days)

@@ -35,7 +35,7 @@ from serving_assets.pipeline.publishing.published_documents import (
 from serving_assets.pipeline.publishing.publisher import Published, Publisher, parity_with
 from serving_assets.pipeline.stages.latest import CHECKS
 from serving_assets.pipeline.stages.step import Step, stage_asset
-from serving_assets.store import Control, Occasion, PinnedError
+from serving_assets.store import Cause, Control, PinnedError
 
 if TYPE_CHECKING:
     from serving_assets.catalog.compute import Stage
@@ -98,9 +98,9 @@ def _publish(
     publisher = Publisher(p, collection, step.run_id, step.run_id, told=told, warned=step.context.log.warning)
     published = None
     with measured() as cost:
-        occasion = Occasion("publish", step.run_id, _recover(publisher, step))
+        cause = Cause("publish", step.run_id, _recover(publisher, step))
         try:
-            published = publisher.publish(snapshot, occasion, distrust=_distrust(step))
+            published = publisher.publish(snapshot, cause, rewrite_reason=_rewrite_reason(step))
         except PinnedError as error:
             step.context.log.warning(str(error))
     control = p.store.control(collection.name)
@@ -117,11 +117,11 @@ def _recover(publisher: Publisher, step: Step) -> str:
         return ""
     step.context.log.warning(f"{publisher.collection.name}: {loss(log)}.")
     if pin := pin_of(log):
-        publisher.bring_back(log[-1].generation, Occasion("restore", step.run_id, loss(log), pin=pin))
+        publisher.bring_back(log[-1].generation, Cause("restore", step.run_id, loss(log), pin=pin))
     return loss(log)
 
 
-def _distrust(step: Step) -> str | None:
+def _rewrite_reason(step: Step) -> str | None:
     return "the last publish left the store other than the lake" if step.failed(STORE_PARITY) else None
 
 

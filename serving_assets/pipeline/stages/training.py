@@ -69,7 +69,7 @@ def as_of_days(use_case: BoundUseCase, first: date, through: date) -> list[date]
         raise InputError(
             f"{use_case.name}: from {first} to {through} there are {len(whole)} as-of days with a whole window of "
             f"{features.window_days} days before and a known label after; {model.holdout} are held out.",
-            mend=f"Backfill {model.holdout + 2} or more as-of days, {model.every_days} apart, or lower model.holdout.",
+            hint=f"Backfill {model.holdout + 2} or more as-of days, {model.every_days} apart, or lower model.holdout.",
         )
     return whole
 
@@ -85,7 +85,7 @@ def training_query(use_case: BoundUseCase, platform: Platform, day: date) -> Que
     return Query(
         f"""
         SELECT CAST('{day}' AS DATE) AS {DAY}, f.*,
-               CAST(coalesce(l.found, {spec.labels.otherwise}) AS DOUBLE) AS "{label}"{baselines}
+               CAST(coalesce(l.found, {spec.labels.default_label}) AS DOUBLE) AS "{label}"{baselines}
         FROM ({_scoped(use_case.features.text, "features", features)}) AS f
         LEFT JOIN (
             SELECT "{key}" AS entity, "{label}" AS found
@@ -162,7 +162,7 @@ def _newest_day(instance: dg.DagsterInstance, tables: list[Table], name: str) ->
     """The newest day that all daily inputs have."""
     found = [instance.get_materialized_partitions(dg.AssetKey([table.layer, table.name])) for table in tables]
     if not all(found):
-        raise InputError(f"{name}: the daily inputs are empty.", mend="Backfill them: serving-assets backfill.")
+        raise InputError(f"{name}: the daily inputs are empty.", hint="Backfill them: serving-assets backfill.")
     return date.fromisoformat(min(max(days) for days in found))
 
 
@@ -235,14 +235,14 @@ def _promote(use_case: BoundUseCase, step: Step) -> dg.MaterializeResult[Any]:
     registry, name = step.platform.registry, use_case.name
     candidate, current = registry.alias(name, CANDIDATE), registry.champion(name)
     if candidate is None:
-        raise InputError(f"{name} has no candidate.", mend=f"Materialize {name}/model first.")
+        raise InputError(f"{name} has no candidate.", hint=f"Materialize {name}/model first.")
     tags = registry.tags(name, candidate)
     verdict = Verdict.model_validate_json(tags[VERDICT])
     if candidate != current and tags[COMPARED_WITH] != (current or ""):
         raise InputError(
             f"{name}: version {candidate} was compared with champion {tags[COMPARED_WITH] or 'none'}, and the champion "
             f"is {current or 'none'} now.",
-            mend=f"Materialize {name}/model again, so that it is compared with the present one.",
+            hint=f"Materialize {name}/model again, so that it is compared with the present one.",
         )
     if verdict.promote and candidate != current:
         registry.set_alias(name, CHAMPION, candidate)

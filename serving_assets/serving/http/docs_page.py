@@ -83,7 +83,7 @@ class Docs:
     async def problems(self, request: Request) -> Answer:
         """What each `type` of a problem means, and what to do about it."""
         rows = "".join(
-            f'<h2 id="{code}">{code}</h2><p>{kind.status}. {escape(kind.mend)}</p>' for code, kind in PROBLEMS.items()
+            f'<h2 id="{code}">{code}</h2><p>{kind.status}. {escape(kind.hint)}</p>' for code, kind in PROBLEMS.items()
         )
         page = f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Problems</title></head>{rows}</html>'
         return Answer(200, page.encode(), (_HTML, _POLICY, _KEEP))

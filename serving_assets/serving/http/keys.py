@@ -67,7 +67,7 @@ def read_ring(path: Path) -> Ring:
     except (OSError, ValidationError) as error:
         raise InputError(
             f"The API keys in {path} cannot be read: {type(error).__name__}.",
-            mend="Restore the file; or move it away and create new keys for every client.",
+            hint="Restore the file; or move it away and create new keys for every client.",
         ) from error
 
 
@@ -98,7 +98,7 @@ def create_key(
         if len(valid) >= VALID_AT_ONCE:
             raise ConflictError(
                 f"{client} has {len(valid)} valid keys already: {', '.join(valid)}.",
-                mend="Revoke the one that is no longer used: serving-assets keys revoke KEY_ID.",
+                hint="Revoke the one that is no longer used: serving-assets keys revoke KEY_ID.",
             )
         name, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
         key = Key(
@@ -124,7 +124,7 @@ def revoke_key(path: Path, name: str) -> Key:
         ring = read_ring(path)
         found = next((key for key in ring.keys if key.id == name), None)
         if found is None:
-            raise InputError(f"No key has the id {name}.", mend="serving-assets keys list names them.")
+            raise InputError(f"No key has the id {name}.", hint="serving-assets keys list names them.")
         revoked = found.model_copy(update={"revoked": found.revoked or datetime.now(UTC)})
         _write(path, Ring(keys=tuple(revoked if key.id == name else key for key in ring.keys)))
     return revoked

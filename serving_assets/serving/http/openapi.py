@@ -72,9 +72,9 @@ def _problems(codes: Iterable[str]) -> dict[str, Any]:
     """One response per status; its examples are the kinds of problem that have it."""
     responses: dict[str, Any] = {}
     for code in dict.fromkeys(codes):
-        status, mend = PROBLEMS[code]
+        status, hint = PROBLEMS[code]
         one = responses.setdefault(str(status), {"description": "", "content": {"application/problem+json": {}}})
-        one["description"] = f"{one['description']} {code}: {mend}".strip()
+        one["description"] = f"{one['description']} {code}: {hint}".strip()
         content = one["content"]["application/problem+json"]
         content["schema"] = {"$ref": "#/components/schemas/Problem"}
         example = {"type": f"/docs/problems#{code}", "title": code, "status": status, "request_id": "5f2a-1"}

@@ -12,7 +12,7 @@ class Kind(NamedTuple):
     """One kind: its HTTP status, and what the caller does about it."""
 
     status: int
-    mend: str
+    hint: str
 
 
 PROBLEMS = {

@@ -45,7 +45,7 @@ class Spans:
         except ImportError as error:
             raise InputError(
                 f"A receiver of traces is configured, but {error.name} is not installed.",
-                mend=f"pip install 'serving-assets[otel]', or unset {' and '.join(RECEIVERS)}.",
+                hint=f"pip install 'serving-assets[otel]', or unset {' and '.join(RECEIVERS)}.",
             ) from error
         version = metadata.version("serving-assets")
         named = {} if environment.get("OTEL_SERVICE_NAME") else {SERVICE_NAME: SERVICE}
@@ -108,6 +108,6 @@ def open_spans(environment: Mapping[str, str]) -> Spans | None:
     if wanted != "otlp" or protocol != HTTP:
         raise InputError(
             f"Traces are sent as OTLP over {HTTP}, and not as OTEL_TRACES_EXPORTER or {PROTOCOLS[1]} say.",
-            mend=f"Set {PROTOCOLS[0]}={HTTP} and the receiver's port for it, or OTEL_TRACES_EXPORTER=none.",
+            hint=f"Set {PROTOCOLS[0]}={HTTP} and the receiver's port for it, or OTEL_TRACES_EXPORTER=none.",
         )
     return Spans(environment)

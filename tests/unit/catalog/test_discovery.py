@@ -102,7 +102,7 @@ def test_what_does_not_fit_is_told(tmp_path: Path, file: str, old: str, new: str
     root = write_catalog(tmp_path, {file: FILES[file].replace(old, new, 1)})
     with pytest.raises(DeclarationError, match=told) as raised:
         load_catalog(root)
-    assert raised.value.mend
+    assert raised.value.hint
     assert str(root) in raised.value.message
 
 
@@ -148,7 +148,7 @@ def test_what_does_not_fit_together_is_told(tmp_path: Path, changes: dict[str, s
     """Files that are right by themselves and wrong together stop the loading in the same way."""
     with pytest.raises(DeclarationError, match=told) as raised:
         load_catalog(write_catalog(tmp_path, changes))
-    assert raised.value.mend
+    assert raised.value.hint
 
 
 def test_a_folder_without_a_catalog_is_told(tmp_path: Path) -> None:

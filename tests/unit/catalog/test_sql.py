@@ -71,7 +71,7 @@ def test_a_bad_query_is_told(tmp_path: Path, text: str, told: str) -> None:
     with pytest.raises(DeclarationError, match=told) as raised:
         read(tmp_path, text).bind(INPUTS)
     assert raised.value.message.startswith(f"{tmp_path / 'query.sql'}: ")
-    assert raised.value.mend
+    assert raised.value.hint
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """Python files of a catalog: load one as a module of its own, and say where in it something is wrong.
 
-Here: importing by path. Not here: what is expected in a file (discovery.py, use_cases.py).
+Here: importing by path. Not here: what is expected in a file (discovery.py, spec.py).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Which columns of which tables say whom a row is about.
 
-Here: reading it off names and lineage. Not here: rows, or their erasure (pipeline/operations/).
+Here: reading it off names and lineage. Not here: rows, or their erasure (pipeline/privacy/).
 """
 
 from __future__ import annotations

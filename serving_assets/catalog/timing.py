@@ -1,7 +1,7 @@
 """The words in which a team declares when: schedules, until when a run waits, and how late days are mended.
 
 Here: times of day in a time zone, and what is derived from them. Not here: the rest of a use case (spec.py), or
-anything that ticks (pipeline/operations/).
+anything that ticks (pipeline/automation/).
 """
 
 from __future__ import annotations

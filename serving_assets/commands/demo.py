@@ -1,7 +1,7 @@
 """`demo`: a year of real data through every stage, and the screen that explains it.
 
-Here: the order of the demo's parts and its last screen. Not here: the runs themselves (pipeline/operations/), or the
-data (demo/).
+Here: the order of the demo's parts and its last screen. Not here: the runs themselves (local_runner/), or the data
+(demo/).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The commands of whoever is called at night: rollback, resume, restore, trace, and those that only look.
 
-Here: their options and exit codes; cli.py adds them to its own. Not here: what they do (pipeline/operations/).
+Here: their options and exit codes; cli.py adds them to its own. Not here: what they do (pipeline/).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Deleting rows from a table of the lake: the partitions that hold one are rewritten without it.
 
-Here: which partitions that is, and the rewriting. Not here: which rows, and why (pipeline/operations/), or the removal
-of the versions that still hold them (lake/vacuum.py).
+Here: which partitions that is, and the rewriting. Not here: which rows, and why (pipeline/privacy/), or the removal of
+the versions that still hold them (lake/vacuum.py).
 """
 
 from __future__ import annotations

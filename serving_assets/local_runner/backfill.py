@@ -1,7 +1,7 @@
 """A backfill as something with a name: it can be looked at, paused and resumed, and gives way to daily runs.
 
 Here: its record, its progress, and carrying it out in this process. Not here: the runs that it consists of
-(backfill_steps.py), its screens (commands/), or backfills from the UI (docs/backfills.md).
+(backfill_steps.py), its screens (commands/), or backfills from the UI (docs/schedules_and_backfills.md).
 
 The record and the wish to pause stand in the instance; what is done is read off the tags of its runs, so a killed
 process loses nothing but the run it was in.

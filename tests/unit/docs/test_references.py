@@ -1,6 +1,6 @@
 """Every file that a docstring, a comment, a message or a page names exists.
 
-Not here: links between pages, which the site's strict build resolves (test_site.py), and their code (test_code_blocks.py).
+Not here: links between pages, which the site's strict build resolves, or the code blocks of pages.
 """
 
 from __future__ import annotations

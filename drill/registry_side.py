@@ -13,7 +13,7 @@ import numpy as np
 from drill.world import NAME
 from serving_assets.models.bundle import write_bundle
 from serving_assets.models.estimator import pickled
-from serving_assets.models.registry import CHAMPION, Registry
+from serving_assets.models.lifecycle.registry import CHAMPION, Registry
 
 FIRST = "1"
 

@@ -51,7 +51,7 @@ def champion(
     Scores that are published stay until the next run; the API follows within seconds.
     """
     from serving_assets.local_runner.workspace import Workspace
-    from serving_assets.models.registry import CHAMPION
+    from serving_assets.models.lifecycle.registry import CHAMPION
 
     with told_errors():
         workspace = Workspace()

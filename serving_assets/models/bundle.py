@@ -1,7 +1,7 @@
 """The model bundle: a folder that can be scored with, without MLflow and without the code that trained it.
 
 Here: the folder's files, their digests, and reading them back. Not here: making their contents (packaging.py), or
-fetching a bundle (registry.py).
+fetching a bundle (models/lifecycle/registry.py).
 """
 
 from __future__ import annotations

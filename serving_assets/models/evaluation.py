@@ -1,6 +1,7 @@
 """How good scores are against labels: ranking, calibration, and the uncertainty of a comparison.
 
-Here: pure functions of arrays. Not here: models, tables, or what follows from the numbers (promotion.py).
+Here: pure functions of arrays. Not here: models, tables, or what follows from the numbers
+(models/lifecycle/promotion.py).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """From a point-in-time training set to a measured candidate.
 
-Here: which days are held out, fitting, and measuring. Not here: the SQL that made the set, the registry (registry.py),
-or the decision about the candidate (promotion.py).
+Here: which days are held out, fitting, and measuring. Not here: the SQL that made the set, the registry, or the
+decision about the candidate (models/lifecycle/).
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from serving_assets.pipeline.days import daily_partitions
 from serving_assets.settings import Settings
 
 if TYPE_CHECKING:
-    from serving_assets.models.registry import Registry
+    from serving_assets.models.lifecycle.registry import Registry
     from serving_assets.store import OnlineStore
 
 
@@ -51,7 +51,7 @@ class Platform:
     @cached_property
     def registry(self) -> Registry:
         """The model registry."""
-        from serving_assets.models.registry import Registry
+        from serving_assets.models.lifecycle.registry import Registry
 
         s = self.settings
         return Registry(s.tracking_uri, s.mlflow_dir / "artifacts", s.bundles_dir)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from serving_assets.models.bundle import load_bundle
-from serving_assets.models.champion import POINTER, champion_version
+from serving_assets.models.lifecycle.champion import POINTER, champion_version
 from serving_assets.models.scorer import Scorer
 from serving_assets.models.signature import Value
 from serving_assets.serving.reading.collection import Unavailable

@@ -13,9 +13,9 @@ import pytest
 
 from serving_assets.failpoints import VARIABLE
 from serving_assets.models.bundle import Damaged, load_bundle
+from serving_assets.models.lifecycle.registry import NoChampion, Registry
+from serving_assets.models.lifecycle.registry_database import RegistryUnavailable
 from serving_assets.models.packaging import package
-from serving_assets.models.registry import NoChampion, Registry
-from serving_assets.models.registry_database import RegistryUnavailable
 from serving_assets.models.training import Candidate, train_candidate
 from tests.unit.models import samples
 

@@ -20,7 +20,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from serving_assets.models.champion import point_to_champion
+from serving_assets.models.lifecycle.champion import point_to_champion
 from serving_assets.store import Change, Entity, Target, open_store, publish, total_digest
 from tests.unit.catalog.small_catalog import FILES, USE_CASE, write_catalog
 

@@ -15,7 +15,7 @@ from serving_assets.catalog.checks import Checks
 from serving_assets.catalog.columns import identifier
 from serving_assets.engines.protocol import Engine, Input, Query
 from serving_assets.models.bundle import Bundle
-from serving_assets.models.champion import champion_version
+from serving_assets.models.lifecycle.champion import champion_version
 from serving_assets.models.plots import drift_plot
 from serving_assets.models.profile import Categories, Numbers
 from serving_assets.monitoring.distributions import Distribution, count_batch

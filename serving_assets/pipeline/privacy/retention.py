@@ -153,7 +153,7 @@ def _bundles(platform: Platform, horizon: Horizon, dry_run: bool) -> Iterator[Re
 
 
 def _models_in_use(platform: Platform, use_case: BoundUseCase, since: datetime) -> set[str]:
-    from serving_assets.models.registry import CANDIDATE, CHAMPION
+    from serving_assets.models.lifecycle.registry import CANDIDATE, CHAMPION
 
     versions = {platform.registry.alias(use_case.name, alias) for alias in (CHAMPION, CANDIDATE)}
     collection = predictions_of(use_case)

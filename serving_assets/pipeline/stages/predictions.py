@@ -15,7 +15,7 @@ from serving_assets.catalog.discovery import BoundUseCase
 from serving_assets.catalog.spec import DAY
 from serving_assets.engines.protocol import Engine, Input, Query, Target
 from serving_assets.models.bundle import Bundle
-from serving_assets.models.champion import point_to_champion
+from serving_assets.models.lifecycle.champion import point_to_champion
 from serving_assets.models.plots import score_histogram
 from serving_assets.pipeline.checks.contract import check_contract
 from serving_assets.pipeline.checks.coverage import COVERAGE, check_coverage

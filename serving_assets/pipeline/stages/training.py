@@ -21,10 +21,10 @@ from serving_assets.engines.protocol import Input, Query, Target
 from serving_assets.errors import InputError
 from serving_assets.lake import DayRange
 from serving_assets.models.bundle import Bundle
+from serving_assets.models.lifecycle.promotion import Verdict, against_champion, gate
+from serving_assets.models.lifecycle.registry import CANDIDATE, CHAMPION
 from serving_assets.models.packaging import package
 from serving_assets.models.plots import calibration_plot, roc_plot
-from serving_assets.models.promotion import Verdict, against_champion, gate
-from serving_assets.models.registry import CANDIDATE, CHAMPION
 from serving_assets.models.training import BASELINE, Candidate, train_candidate
 from serving_assets.pipeline.dagster_instance.step_metadata import (
     described,

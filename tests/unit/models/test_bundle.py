@@ -13,7 +13,7 @@ import pytest
 from serving_assets.catalog.spec import UseCase
 from serving_assets.errors import InputError
 from serving_assets.models.bundle import EXPECTED, FILES, SAMPLE, Damaged, appearing, load_bundle
-from serving_assets.models.champion import champion_version, point_to_champion
+from serving_assets.models.lifecycle.champion import champion_version, point_to_champion
 from serving_assets.models.packaging import package
 from serving_assets.models.profile import quantile_bins
 from serving_assets.models.training import Candidate, train_candidate

@@ -17,8 +17,8 @@ from serving_assets.catalog.spec import Promotion, UseCase
 from serving_assets.errors import InputError
 from serving_assets.models.bundle import Bundle
 from serving_assets.models.evaluation import Difference
+from serving_assets.models.lifecycle.promotion import Verdict, against_champion, gate
 from serving_assets.models.packaging import package
-from serving_assets.models.promotion import Verdict, against_champion, gate
 from serving_assets.models.training import Candidate, split_days, train_candidate
 from tests.unit.models import samples
 

@@ -1,7 +1,7 @@
 """The model registry: runs, versions and aliases in MLflow, bundles on this machine.
 
-Here: everything that talks to MLflow. Not here: what a bundle holds (bundle.py), or which version deserves an alias
-(promotion.py).
+Here: everything that talks to MLflow. Not here: what a bundle holds (models/bundle.py), or which version deserves an
+alias (promotion.py).
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from typing import Any
 from serving_assets.errors import ConflictError, InputError
 from serving_assets.failpoints import failpoint
 from serving_assets.models.bundle import Bundle, Damaged, appearing, load_bundle, stamp
-from serving_assets.models.champion import point_to_champion
 from serving_assets.models.estimator import frame
-from serving_assets.models.registry_database import RegistryUnavailable, prepare_database
+from serving_assets.models.lifecycle.champion import point_to_champion
+from serving_assets.models.lifecycle.registry_database import RegistryUnavailable, prepare_database
 from serving_assets.models.training import Candidate
 
 CHAMPION, CANDIDATE = "champion", "candidate"

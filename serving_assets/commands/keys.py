@@ -14,7 +14,7 @@ from serving_assets.catalog.discovery import load_catalog
 from serving_assets.commands.screen import console
 from serving_assets.errors import InputError
 from serving_assets.serving.health import METRICS_SCOPE
-from serving_assets.serving.http.keys import EVERYTHING, Key, create_key, read_ring, revoke_key
+from serving_assets.serving.http.keys import EVERYTHING, ApiKey, create_key, read_ring, revoke_key
 from serving_assets.settings import get_settings
 
 
@@ -67,6 +67,6 @@ def print_keys(keys: list[dict[str, Any]]) -> None:
     console.print(table)
 
 
-def _record(key: Key) -> dict[str, Any]:
+def _record(key: ApiKey) -> dict[str, Any]:
     state = "valid" if key.valid(datetime.now(UTC)) else "revoked" if key.revoked else "expired"
     return {**key.model_dump(mode="json", exclude={"hash"}), "state": state}

@@ -22,13 +22,13 @@ from serving_assets.serving.http.guard import Guard
 from serving_assets.serving.http.routes import Route
 from serving_assets.serving.live_model import LiveModel
 from serving_assets.serving.lookup import Lookup, fragment
-from serving_assets.serving.reading.collection import Collection
+from serving_assets.serving.reading.collection import FollowedCollection
 from serving_assets.serving.reading.features import keep_features
 from serving_assets.serving.reading.reader import Reader, open_reader
-from serving_assets.serving.scoring import Model, Scoring
-from serving_assets.serving.service import Served, Service
+from serving_assets.serving.scoring import ModelWithDefaults, Scoring
+from serving_assets.serving.service import ServedUseCase, Service
 from serving_assets.serving.telemetry.logs import JsonLog
-from serving_assets.serving.telemetry.metrics import Metrics
+from serving_assets.serving.telemetry.metrics import ApiMetrics
 from serving_assets.serving.telemetry.prediction_log import PredictionLog
 from serving_assets.serving.telemetry.spans import open_spans
 from serving_assets.settings import Settings
@@ -46,7 +46,7 @@ def build_api(settings: Settings, catalog: Catalog, *, public: bool, workers: in
     Raises:
         InputError: the store's uri, the file of the keys or OpenTelemetry's variables cannot be understood.
     """
-    reader, metrics = open_reader(settings.store, settings.mongodb), Metrics()
+    reader, metrics = open_reader(settings.store, settings.mongodb), ApiMetrics()
     specs = {name: bound.spec for name, bound in catalog.use_cases.items()}
     models = {name: LiveModel(name, settings.bundles_dir, log.write) for name in _scored(specs.values())}
     parts = Parts(settings, reader, metrics, models, specs)
@@ -103,22 +103,22 @@ class Parts:
 
     settings: Settings
     reader: Reader
-    metrics: Metrics
+    metrics: ApiMetrics
     models: Mapping[str, LiveModel]
     specs: Mapping[str, UseCase]
 
-    def served(self, spec: UseCase) -> Served:
+    def served(self, spec: UseCase) -> ServedUseCase:
         """One use case with all that it declares to serve."""
         lookup = Lookup(spec, self._collection(spec.name, fragment), most_ids=self.settings.api_batch_ids)
         serve = spec.serve
         if serve.on_the_fly is None and serve.fallback is None:
-            return Served(spec, lookup)
+            return ServedUseCase(spec, lookup)
         stored = None
         if serve.on_the_fly is not None and serve.on_the_fly.stored_features:
             stored = self._collection(features_collection(spec.name), keep_features)
         champion = self._model(spec.name) if serve.on_the_fly else None
         fallback = self._model(serve.fallback.use_case) if serve.fallback else None
-        return Served(spec, lookup, Scoring(spec, lookup, stored, champion, fallback))
+        return ServedUseCase(spec, lookup, Scoring(spec, lookup, stored, champion, fallback))
 
     @property
     def _cache_bytes(self) -> int:
@@ -128,12 +128,12 @@ class Parts:
         followed = sum(serve.published for serve in serves) + features
         return self.settings.api_cache_mb * MEGABYTE // max(followed, 1)
 
-    def _model(self, name: str) -> Model:
+    def _model(self, name: str) -> ModelWithDefaults:
         declared = self.specs[name].serve.on_the_fly
-        return Model(self.models[name], declared.defaults if declared else {})
+        return ModelWithDefaults(self.models[name], declared.defaults if declared else {})
 
-    def _collection(self, name: str, keep: Callable[[Found], tuple[T, int]]) -> Collection[T]:
-        return Collection(
+    def _collection(self, name: str, keep: Callable[[Found], tuple[T, int]]) -> FollowedCollection[T]:
+        return FollowedCollection(
             name,
             self.reader,
             keep,
@@ -152,7 +152,7 @@ def _scored(specs: Iterable[UseCase]) -> set[str]:
 @asynccontextmanager
 async def _background(
     reader: Reader,
-    use_cases: Mapping[str, Served],
+    use_cases: Mapping[str, ServedUseCase],
     models: Iterable[LiveModel],
     watched: Sequence[Callable[[], Coroutine[Any, Any, None]]],
     answers: PredictionLog,

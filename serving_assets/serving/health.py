@@ -13,9 +13,9 @@ from typing import Any
 
 import orjson
 
-from serving_assets.serving.http.messages import JSON, NO_STORE, Answer, Problem, Request
-from serving_assets.serving.service import Served
-from serving_assets.serving.telemetry.metrics import Metrics
+from serving_assets.serving.http.messages import JSON, NO_STORE, Answer, HttpRequest, Problem
+from serving_assets.serving.service import ServedUseCase
+from serving_assets.serving.telemetry.metrics import ApiMetrics
 
 PULSE_SECONDS = 1.0
 METRICS_SCOPE = "metrics"
@@ -26,15 +26,15 @@ class Health:
 
     in_flight: Callable[[], int] = staticmethod(lambda: 0)
 
-    def __init__(self, use_cases: Mapping[str, Served], metrics: Metrics) -> None:
+    def __init__(self, use_cases: Mapping[str, ServedUseCase], metrics: ApiMetrics) -> None:
         self._use_cases, self._metrics = use_cases, metrics
         self._versions: dict[str, str] = {}
 
-    async def live(self, request: Request) -> Answer:
+    async def live(self, request: HttpRequest) -> Answer:
         """The process answers; whoever restarts it needs to know no more."""
         return Answer(200, b'{"status":"ok"}', (JSON, NO_STORE))
 
-    async def ready(self, request: Request) -> Answer:
+    async def ready(self, request: HttpRequest) -> Answer:
         """Whether requests should come here: every model is loaded, every collection in reach or held in part.
 
         A store that is down takes no warm process out of rotation: all would leave at once, with what they hold. Which
@@ -46,7 +46,7 @@ class Health:
         body = {"status": "ok" if usable else "unavailable", "use_cases": shown}
         return Answer(200 if usable else 503, orjson.dumps(body), (JSON, NO_STORE))
 
-    async def metrics(self, request: Request) -> Answer:
+    async def metrics(self, request: HttpRequest) -> Answer:
         """The metrics in Prometheus' format."""
         if not request.allows(METRICS_SCOPE):
             raise Problem(403, "forbidden", "The key does not cover metrics")
@@ -61,7 +61,7 @@ class Health:
             self._metrics.in_flight.set(self.in_flight())
             await asyncio.sleep(PULSE_SECONDS)
 
-    def _gauge(self, name: str, served: Served) -> None:
+    def _gauge(self, name: str, served: ServedUseCase) -> None:
         metrics = self._metrics
         metrics.up.labels(name).set(all(collection.down is None for collection in served.collections))
         metrics.cache_bytes.labels(name).set(sum(collection.cached_bytes for collection in served.collections))
@@ -79,7 +79,7 @@ class Health:
         self._metrics.model.labels(name, version).set(1)
         self._versions[name] = version
 
-    def _state(self, served: Served) -> dict[str, Any]:
+    def _state(self, served: ServedUseCase) -> dict[str, Any]:
         for model in served.scoring.models if served.scoring else ():
             if model.current is None:
                 return {"status": "unavailable", "reason": model.fault}

@@ -22,7 +22,7 @@ RETRY_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
-class Loaded:
+class LoadedModel:
     """A model in memory that has given its sample's scores."""
 
     scorer: Scorer
@@ -54,12 +54,12 @@ class LiveModel:
 
     def __init__(self, name: str, bundles_dir: Path, told: Callable[..., None]) -> None:
         self.name = name
-        self.current: Loaded | None = None
+        self.current: LoadedModel | None = None
         self.fault: str | None = "The model has not been loaded yet."
         self._bundles_dir, self._told = bundles_dir, told
         self._seen: tuple[int, int] | None = None
 
-    def loaded(self) -> Loaded:
+    def loaded(self) -> LoadedModel:
         """The model at hand.
 
         Raises:
@@ -94,9 +94,9 @@ class LiveModel:
         self._told("model_loaded", model=self.name, version=loaded.version)
         return True
 
-    def _load(self) -> Loaded:
+    def _load(self) -> LoadedModel:
         version = champion_version(self._bundles_dir, self.name)
         bundle = load_bundle(self._bundles_dir / self.name / str(version))
         scorer = bundle.scorer()
         bundle.prove(scorer)
-        return Loaded(scorer, bundle.version, bundle.form == "onnx")
+        return LoadedModel(scorer, bundle.version, bundle.form == "onnx")

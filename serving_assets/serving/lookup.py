@@ -15,9 +15,9 @@ import orjson
 
 from serving_assets.catalog.spec import UseCase
 from serving_assets.serving.http.ids import expected, parser
-from serving_assets.serving.http.messages import JSON, NO_STORE, Answer, Problem, Request, bad_request, unavailable
+from serving_assets.serving.http.messages import JSON, NO_STORE, Answer, HttpRequest, Problem, bad_request, unavailable
 from serving_assets.serving.reading.cache import Entry, Version
-from serving_assets.serving.reading.collection import Collection, Unavailable
+from serving_assets.serving.reading.collection import FollowedCollection, Unavailable
 from serving_assets.serving.reading.freshness import STALE, Freshness
 from serving_assets.store import Entity, Found
 
@@ -40,7 +40,7 @@ def fragment(found: Found) -> tuple[bytes, int]:
 class Lookup:
     """The look-ups of one use case in its published collection."""
 
-    def __init__(self, spec: UseCase, collection: Collection[bytes], *, most_ids: int) -> None:
+    def __init__(self, spec: UseCase, collection: FollowedCollection[bytes], *, most_ids: int) -> None:
         self.spec, self.collection = spec, collection
         self.parse = parser(spec.entity)
         self._most_ids = most_ids
@@ -50,7 +50,7 @@ class Lookup:
         self._head = b'{"use_case":"%b","source":"batch",' % spec.name.encode()
         self._of_version: tuple[Version | None, bytes, bytes] = (None, b"", b"")
 
-    async def one(self, request: Request, text: str) -> Answer:
+    async def one(self, request: HttpRequest, text: str) -> Answer:
         """The prediction of the entity whose id is `text`.
 
         Raises:
@@ -151,6 +151,6 @@ class Lookup:
         return etag, tail
 
     @staticmethod
-    def _matches(request: Request, etag: bytes) -> bool:
+    def _matches(request: HttpRequest, etag: bytes) -> bool:
         given = [one.strip() for one in request.headers[b"if-none-match"].split(b",")]
         return b"*" in given or etag in given or etag.removeprefix(b"W/") in given

@@ -29,7 +29,7 @@ from serving_assets.serving.http.messages import JSON, NO_STORE, Answer, Problem
 from serving_assets.serving.live_model import LiveModel
 from serving_assets.serving.lookup import BATCH, DAY_SECONDS, Lookup
 from serving_assets.serving.reading.cache import Entry
-from serving_assets.serving.reading.collection import Collection, Unavailable
+from serving_assets.serving.reading.collection import FollowedCollection, Unavailable
 from serving_assets.serving.reading.features import Values, gather, given_features
 from serving_assets.store import Entity
 
@@ -57,7 +57,7 @@ class Stored(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Model:
+class ModelWithDefaults:
     """A model that may answer, with what its use case declares for features that nobody brings."""
 
     live: LiveModel
@@ -79,9 +79,9 @@ class Scoring:
         self,
         spec: UseCase,
         lookup: Lookup,
-        features: Collection[Values] | None,
-        champion: Model | None,
-        fallback: Model | None,
+        features: FollowedCollection[Values] | None,
+        champion: ModelWithDefaults | None,
+        fallback: ModelWithDefaults | None,
     ) -> None:
         self.spec, self._lookup, self.features = spec, lookup, features
         self._champion, self._fallback = champion, fallback
@@ -120,7 +120,7 @@ class Scoring:
             return self._champion is not None
         return not given.keys().isdisjoint(self._champion.live.loaded().scorer.signature.names)
 
-    async def _scored(self, model: Model, asked: Asked) -> Answer:
+    async def _scored(self, model: ModelWithDefaults, asked: Asked) -> Answer:
         stored = Stored()
         if self.features is not None and asked.entity is not None:
             try:
@@ -140,7 +140,7 @@ class Scoring:
         declared = self.spec.serve.fallback or self.spec.serve.on_the_fly
         return declared is not None and declared.when_store_is_down == "unavailable"
 
-    async def _stored(self, features: Collection[Values], entity: Entity) -> Stored:
+    async def _stored(self, features: FollowedCollection[Values], entity: Entity) -> Stored:
         entry, stale = await features.get(entity)
         if entry.content is None or time.time() - entry.as_of > self._expires_after:
             return Stored()
@@ -178,7 +178,9 @@ class Scoring:
             more += b',"features":{}'
         return Answer(200, self._lookup.body(entry, stale, more), (JSON, NO_STORE), BATCH)
 
-    async def _respond(self, model: Model, asked: Asked, stored: Stored, source: str, reason: str) -> Answer:
+    async def _respond(
+        self, model: ModelWithDefaults, asked: Asked, stored: Stored, source: str, reason: str
+    ) -> Answer:
         loaded = model.live.loaded()
         signature = loaded.scorer.signature
         known = frozenset(signature.names)

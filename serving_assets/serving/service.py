@@ -13,11 +13,11 @@ from typing import Any
 import orjson
 
 from serving_assets.catalog.spec import UseCase
-from serving_assets.serving.http.messages import JSON, NO_STORE, Answer, Problem, Request, bad_request
+from serving_assets.serving.http.messages import JSON, NO_STORE, Answer, HttpRequest, Problem, bad_request
 from serving_assets.serving.lookup import Lookup
-from serving_assets.serving.reading.collection import Collection
+from serving_assets.serving.reading.collection import FollowedCollection
 from serving_assets.serving.scoring import MEMBERS, Scoring
-from serving_assets.serving.telemetry.metrics import Metrics
+from serving_assets.serving.telemetry.metrics import ApiMetrics
 from serving_assets.serving.telemetry.prediction_log import PredictionLog
 
 BODY_SECONDS = 10.0
@@ -25,7 +25,7 @@ _BATCH_MEMBERS = frozenset({"ids"})
 
 
 @dataclass(frozen=True)
-class Served:
+class ServedUseCase:
     """One use case as the API serves it."""
 
     spec: UseCase
@@ -33,7 +33,7 @@ class Served:
     scoring: Scoring | None = None
 
     @property
-    def collections(self) -> list[Collection[Any]]:
+    def collections(self) -> list[FollowedCollection[Any]]:
         """What it follows in the store."""
         features = self.scoring.features if self.scoring else None
         return [*([self.lookup.collection] if self.spec.serve.published else []), *([features] if features else [])]
@@ -61,26 +61,26 @@ class Service:
     """The handlers of /v1 over the served use cases."""
 
     def __init__(
-        self, use_cases: Mapping[str, Served], metrics: Metrics, log: PredictionLog, *, body_bytes: int
+        self, use_cases: Mapping[str, ServedUseCase], metrics: ApiMetrics, log: PredictionLog, *, body_bytes: int
     ) -> None:
         self._use_cases, self._metrics, self._log, self._body_bytes = use_cases, metrics, log, body_bytes
 
-    async def list_use_cases(self, request: Request) -> Answer:
+    async def list_use_cases(self, request: HttpRequest) -> Answer:
         """Every use case that the caller's key covers."""
         covered = [self._use_cases[name] for name in sorted(self._use_cases) if request.allows(name)]
         return Answer(200, orjson.dumps({"use_cases": [served.facts() for served in covered]}), (JSON, NO_STORE))
 
-    async def describe(self, request: Request) -> Answer:
+    async def describe(self, request: HttpRequest) -> Answer:
         """One use case."""
         return Answer(200, orjson.dumps(self._served(request).facts()), (JSON, NO_STORE))
 
-    async def lookup(self, request: Request) -> Answer:
+    async def lookup(self, request: HttpRequest) -> Answer:
         """The published prediction of one entity."""
         served = self._looked_up(request)
         answer = await served.lookup.one(request, request.params[1])
         return self._noted(request, served, answer, 1)
 
-    async def batch_get(self, request: Request) -> Answer:
+    async def batch_get(self, request: HttpRequest) -> Answer:
         """The published predictions of many entities."""
         served = self._looked_up(request)
         body = await request.json_object(self._body_bytes, BODY_SECONDS, _BATCH_MEMBERS)
@@ -91,7 +91,7 @@ class Service:
         request.facts["ids"] = len(ids)
         return self._noted(request, served, answer, len(ids))
 
-    async def score(self, request: Request) -> Answer:
+    async def score(self, request: HttpRequest) -> Answer:
         """A prediction for what the request brings."""
         served = self._served(request)
         if served.scoring is None:
@@ -100,13 +100,13 @@ class Service:
         answer = await served.scoring.answer(body)
         return self._noted(request, served, answer, 1)
 
-    def _noted(self, request: Request, served: Served, answer: Answer, predictions: int) -> Answer:
+    def _noted(self, request: HttpRequest, served: ServedUseCase, answer: Answer, predictions: int) -> Answer:
         self._metrics.counted(served.spec.name, answer.source)(predictions)
         if answer.status == 200:
             self._log.note(request, served.spec.name, answer)
         return answer
 
-    def _served(self, request: Request) -> Served:
+    def _served(self, request: HttpRequest) -> ServedUseCase:
         """The use case that the path names; a key that does not cover it does not learn whether it exists."""
         name = request.params[0]
         if not request.allows(name):
@@ -117,7 +117,7 @@ class Service:
         request.facts["use_case"] = name
         return served
 
-    def _looked_up(self, request: Request) -> Served:
+    def _looked_up(self, request: HttpRequest) -> ServedUseCase:
         served = self._served(request)
         if not served.spec.serve.lookup:
             raise Problem(404, "not-offered", "The use case does not offer look-ups")

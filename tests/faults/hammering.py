@@ -24,7 +24,7 @@ from typing import Any
 
 from serving_assets.errors import ConflictError
 from serving_assets.failpoints import VARIABLE
-from serving_assets.serving.reading.collection import LAG_SECONDS, Collection
+from serving_assets.serving.reading.collection import LAG_SECONDS, FollowedCollection
 from serving_assets.serving.reading.reader import open_reader
 from serving_assets.store import Found, OnlineStore, PinnedError, open_store
 from tests.store.children import C, day, held, publish_version
@@ -138,7 +138,7 @@ async def _read_as_the_api(uri: str, board: Board, reader: int) -> Report:
         return found.value["score"], 8
 
     report, order, store = Report(lag=LAG_SECONDS), _order(reader), open_reader(uri)
-    collection = Collection(C, store, keep, cache_bytes=1 << 20, seconds=PATIENCE)
+    collection = FollowedCollection(C, store, keep, cache_bytes=1 << 20, seconds=PATIENCE)
     watching = asyncio.create_task(collection.watch())
     while collection.version is None:
         await asyncio.sleep(0.01)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from serving_assets.serving.reading import collection as module
-from serving_assets.serving.reading.collection import Collection, Unavailable
+from serving_assets.serving.reading.collection import FollowedCollection, Unavailable
 from serving_assets.store import Control, Entity, Found, Generation, Reading, StoreError
 
 
@@ -57,7 +57,9 @@ def generation(number: int, revision: int | None = None, published_at: str = "20
     return Control(revision=number if revision is None else revision, taken=number, published=published)
 
 
-def run(script: Callable[[Script, Collection[int]], Coroutine[Any, Any, None]], cache_bytes: int = 1 << 20) -> None:
+def run(
+    script: Callable[[Script, FollowedCollection[int]], Coroutine[Any, Any, None]], cache_bytes: int = 1 << 20
+) -> None:
     """Run a test against a fresh script whose collection keeps the number of the generation a value was read from."""
 
     async def main() -> None:
@@ -67,7 +69,7 @@ def run(script: Callable[[Script, Collection[int]], Coroutine[Any, Any, None]], 
         def happened(event: str, number: int) -> None:
             events.extend([event] * number)
 
-        found: Collection[int] = Collection(
+        found: FollowedCollection[int] = FollowedCollection(
             "c", store, lambda f: (f.generation, 100), cache_bytes=cache_bytes, seconds=0.2, event=happened
         )
         watch = asyncio.create_task(found.watch())
@@ -88,7 +90,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_burst_for_one_id_reads_the_store_once() -> None:
     """However many ask for an id at once, the store is read once; who asks later is answered from memory."""
 
-    async def script(store: Script, collection: Collection[int]) -> None:
+    async def script(store: Script, collection: FollowedCollection[int]) -> None:
         found = await asyncio.gather(*(collection.get(7) for _ in range(500)))
         assert store.reads == [[7]]
         assert {entry.content for entry, _ in found} == {1}
@@ -101,7 +103,7 @@ def test_a_burst_for_one_id_reads_the_store_once() -> None:
 def test_many_ids_share_reads() -> None:
     """Ids that are asked for while reads are under way are read together."""
 
-    async def script(store: Script, collection: Collection[int]) -> None:
+    async def script(store: Script, collection: FollowedCollection[int]) -> None:
         await asyncio.gather(*(collection.get(id) for id in range(500)))
         assert len(store.reads) <= 6
         assert sorted(id for read in store.reads for id in read) == list(range(500))
@@ -112,7 +114,7 @@ def test_many_ids_share_reads() -> None:
 def test_one_round_trip_for_what_is_missing_of_many() -> None:
     """A batch reads only what is not at hand, in one read, and nothing when all is."""
 
-    async def script(store: Script, collection: Collection[int]) -> None:
+    async def script(store: Script, collection: FollowedCollection[int]) -> None:
         await collection.get_many([1, 2])
         await collection.get_many([2, 3, 1, 4, 3])
         assert store.reads == [[1, 2], [3, 4]]
@@ -125,7 +127,7 @@ def test_one_round_trip_for_what_is_missing_of_many() -> None:
 def test_a_batch_across_a_publish_is_read_again() -> None:
     """When the missing ids turn out to be of a newer generation than those at hand, all are read again."""
 
-    async def script(store: Script, collection: Collection[int]) -> None:
+    async def script(store: Script, collection: FollowedCollection[int]) -> None:
         await collection.get_many([1, 2])
         store.control_record = generation(2)
         batch = await collection.get_many([1, 2, 3])
@@ -137,7 +139,7 @@ def test_a_batch_across_a_publish_is_read_again() -> None:
 def test_a_late_read_does_not_bring_an_older_generation_back() -> None:
     """A read that began before a publish and ends after it was seen is asked again, and not kept."""
 
-    async def script(store: Script, collection: Collection[int]) -> None:
+    async def script(store: Script, collection: FollowedCollection[int]) -> None:
         store.gate.clear()
         slow = asyncio.create_task(collection.get(7))
         await asyncio.sleep(0.02)
@@ -153,7 +155,7 @@ def test_a_late_read_does_not_bring_an_older_generation_back() -> None:
 def test_a_store_emptied_and_filled_anew_is_followed() -> None:
     """Revisions that begin again at one are newer when they are seen later, even for a generation of equal number."""
 
-    async def script(store: Script, collection: Collection[int]) -> None:
+    async def script(store: Script, collection: FollowedCollection[int]) -> None:
         store.control_record = generation(5)
         await asyncio.sleep(0.05)
         await collection.get(7)
@@ -171,7 +173,7 @@ def test_a_store_emptied_and_filled_anew_is_followed() -> None:
 def test_without_the_store_what_is_held_is_stale_and_the_rest_refused(how: str) -> None:
     """A store that fails, hangs or has lost everything costs only what is not in memory, and no longer than a read."""
 
-    async def script(store: Script, collection: Collection[int]) -> None:
+    async def script(store: Script, collection: FollowedCollection[int]) -> None:
         store.absent = {8}
         await collection.get_many([7, 8])
         if how == "fails":
@@ -203,7 +205,7 @@ def test_without_the_store_what_is_held_is_stale_and_the_rest_refused(how: str) 
 def test_a_bug_in_a_read_reaches_everybody_who_waits() -> None:
     """An error that is no store's fault ends the waiting of all, and the next question is asked anew."""
 
-    async def script(store: Script, collection: Collection[int]) -> None:
+    async def script(store: Script, collection: FollowedCollection[int]) -> None:
         store.fault = ZeroDivisionError()
         waiting = [asyncio.create_task(collection._fetch(id)) for id in (1, 1, 2)]
         for task in waiting:
@@ -220,7 +222,7 @@ def test_a_bug_in_a_read_reaches_everybody_who_waits() -> None:
 def test_memory_is_bounded_and_guessing_ids_pushes_nobody_out() -> None:
     """The cache keeps to its bytes; any number of unknown ids leaves the known ones where they are."""
 
-    async def script(store: Script, collection: Collection[int]) -> None:
+    async def script(store: Script, collection: FollowedCollection[int]) -> None:
         await collection.get_many(list(range(10)))
         store.absent = set(range(1000, 6000))
         for start in range(1000, 6000, 500):
@@ -238,7 +240,7 @@ def test_memory_is_bounded_and_guessing_ids_pushes_nobody_out() -> None:
 def test_an_entity_that_comes_and_goes_is_found_where_it_is() -> None:
     """An id that had a document and has none, and the other way round, is known by its newest state alone."""
 
-    async def script(store: Script, collection: Collection[int]) -> None:
+    async def script(store: Script, collection: FollowedCollection[int]) -> None:
         for number, absent in ((2, True), (3, False), (4, True)):
             assert await collection.get(7)
             store.control_record = replace(generation(number))

@@ -10,7 +10,7 @@ from serving_assets.catalog.discovery import load_catalog
 from serving_assets.serving.build import Parts
 from serving_assets.serving.live_model import LiveModel
 from serving_assets.serving.reading.reader import open_reader
-from serving_assets.serving.telemetry.metrics import Metrics
+from serving_assets.serving.telemetry.metrics import ApiMetrics
 from serving_assets.settings import Settings
 from tests.serving.world import BUYS, ROOT, TOWN, World
 
@@ -146,7 +146,7 @@ def test_all_caches_together_keep_to_the_setting(own_world: World) -> None:
     spec = spec.model_copy(update={"serve": spec.serve.model_copy(update={"fallback": None})})
     settings = Settings(data_dir=own_world.data, api_cache_mb=8)
     models = {BUYS: LiveModel(BUYS, settings.bundles_dir, lambda *_, **__: None)}
-    served = Parts(settings, open_reader(settings.store), Metrics(), models, {BUYS: spec}).served(spec)
+    served = Parts(settings, open_reader(settings.store), ApiMetrics(), models, {BUYS: spec}).served(spec)
     limits = [collection._present.limit + collection._absent.limit for collection in served.collections]
     assert len(limits) == 2
     assert sum(limits) <= 8 * 2**20

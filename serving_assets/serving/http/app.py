@@ -17,9 +17,9 @@ from serving_assets.serving.http.guard import Guard
 from serving_assets.serving.http.messages import (
     Answer,
     Header,
+    HttpRequest,
     Problem,
     Receive,
-    Request,
     Scope,
     Send,
     bad_request,
@@ -27,7 +27,7 @@ from serving_assets.serving.http.messages import (
 )
 from serving_assets.serving.http.routes import Route, Router
 from serving_assets.serving.telemetry.logs import JsonLog
-from serving_assets.serving.telemetry.metrics import Metrics
+from serving_assets.serving.telemetry.metrics import ApiMetrics
 from serving_assets.serving.telemetry.spans import Spans
 from serving_assets.serving.telemetry.tracing import request_id, trace_of
 
@@ -59,7 +59,7 @@ class Api:
         *,
         guard: Guard,
         background: AbstractAsyncContextManager[None],
-        metrics: Metrics,
+        metrics: ApiMetrics,
         log: JsonLog,
         most: int,
         seconds: float,
@@ -81,7 +81,7 @@ class Api:
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = time.perf_counter()
         headers: dict[bytes, bytes] = dict(scope["headers"])
-        request = Request(
+        request = HttpRequest(
             scope["method"], scope["raw_path"], headers, receive, request_id(headers.get(b"x-request-id"))
         )
         route: Route | None = None
@@ -101,7 +101,7 @@ class Api:
         await _send(send, answer, request.id, self._cors(headers))
         self._told(request, route, answer, time.perf_counter() - began)
 
-    async def _admitted(self, route: Route, request: Request) -> Answer:
+    async def _admitted(self, route: Route, request: HttpRequest) -> Answer:
         if route.open:
             self._guard.recognise(request)
         else:
@@ -121,7 +121,7 @@ class Api:
         finally:
             self.in_flight -= 1
 
-    def _told(self, request: Request, route: Route | None, answer: Answer, seconds: float) -> None:
+    def _told(self, request: HttpRequest, route: Route | None, answer: Answer, seconds: float) -> None:
         template = route.template if route else "none"
         self._metrics.observe(route.method if route else "none", template, answer.status)(seconds)
         trace = trace_of(request.headers.get(b"traceparent"))

@@ -15,7 +15,7 @@ from pathlib import Path
 import orjson
 
 from serving_assets.catalog.spec import UseCase
-from serving_assets.serving.http.messages import JSON, NO_STORE, Answer, Header, Problem, Request
+from serving_assets.serving.http.messages import JSON, NO_STORE, Answer, Header, HttpRequest, Problem
 from serving_assets.serving.http.openapi import document
 from serving_assets.serving.http.problems import PROBLEMS
 from serving_assets.serving.http.routes import Route
@@ -62,16 +62,16 @@ class Docs:
     def __init__(self, specs: Mapping[str, UseCase], settings: Settings) -> None:
         self._specs, self._settings = specs, settings
 
-    async def openapi(self, request: Request) -> Answer:
+    async def openapi(self, request: HttpRequest) -> Answer:
         """The OpenAPI document, of the use cases that the caller's key covers."""
         covered = [self._specs[name] for name in sorted(self._specs) if request.allows(name)]
         return Answer(200, orjson.dumps(document(self.routes, covered, self._settings)), (JSON, NO_STORE))
 
-    async def page(self, request: Request) -> Answer:
+    async def page(self, request: HttpRequest) -> Answer:
         """The page that shows it and tries it."""
         return Answer(200, _PAGE.encode(), (_HTML, _POLICY, NO_STORE))
 
-    async def asset(self, request: Request) -> Answer:
+    async def asset(self, request: HttpRequest) -> Answer:
         """A file of the page, by its exact name."""
         name = request.params[0]
         if name in _OWN:
@@ -80,7 +80,7 @@ class Docs:
             return Answer(200, _asset(name), ((b"content-type", _ASSETS[name]), _KEEP))
         raise Problem(404, "no-such-route", "There is no such route")
 
-    async def problems(self, request: Request) -> Answer:
+    async def problems(self, request: HttpRequest) -> Answer:
         """What each `type` of a problem means, and what to do about it."""
         rows = "".join(
             f'<h2 id="{code}">{code}</h2><p>{kind.status}. {escape(kind.hint)}</p>' for code, kind in PROBLEMS.items()

@@ -13,8 +13,8 @@ from math import ceil
 from pathlib import Path
 
 from serving_assets.errors import InputError
-from serving_assets.serving.http.keys import Key, Ring, read_ring, recognise
-from serving_assets.serving.http.messages import Problem, Request
+from serving_assets.serving.http.keys import ApiKey, KeyRing, read_ring, recognise
+from serving_assets.serving.http.messages import HttpRequest, Problem
 
 BURST_SECONDS = 2.0
 LOOK_SECONDS = 1.0
@@ -63,7 +63,7 @@ class Guard:
     def __init__(self, path: Path, *, public: bool, workers: int = 1) -> None:
         self._path, self._public, self._workers = path, public, workers
         self._seen: tuple[int, int, int] | None = None
-        self._ring: dict[str, Key] = {}
+        self._ring: dict[str, ApiKey] = {}
         self._buckets: dict[str, Bucket] = {}
         self._looked = 0.0
         self._load()
@@ -73,7 +73,7 @@ class Guard:
         """Whether nobody is asked for a key: none was ever made, and only this machine can reach the server."""
         return not self._public and not self._ring
 
-    def admit(self, request: Request) -> None:
+    def admit(self, request: HttpRequest) -> None:
         """Let `request` in, with the scopes of its key, or raise.
 
         Raises:
@@ -97,14 +97,14 @@ class Guard:
         if key.rate is not None:
             self._within_rate(key, key.rate)
 
-    def recognise(self, request: Request) -> None:
+    def recognise(self, request: HttpRequest) -> None:
         """Give a request that needs no key the scopes of the one it has: none without, all where nobody needs one."""
         self._look_again()
         if not self.keyless:
             key = self._presented(request)
             request.scopes = frozenset(key.scopes if key else ())
 
-    def _presented(self, request: Request) -> Key | None:
+    def _presented(self, request: HttpRequest) -> ApiKey | None:
         presented = request.headers.get(b"x-api-key")
         if presented is None:
             scheme, _, rest = request.headers.get(b"authorization", b"").partition(b" ")
@@ -114,7 +114,7 @@ class Guard:
             return key
         return None
 
-    def _within_rate(self, key: Key, rate: float) -> None:
+    def _within_rate(self, key: ApiKey, rate: float) -> None:
         bucket = self._buckets.get(key.id)
         if bucket is None:
             bucket = self._buckets[key.id] = Bucket(rate / self._workers)
@@ -128,7 +128,7 @@ class Guard:
                 retry_after=ceil(wait),
             )
 
-    def _same_machine(self, request: Request) -> None:
+    def _same_machine(self, request: HttpRequest) -> None:
         """Refuse a page of another site whose name was made to point here: its requests carry that name."""
         host = request.headers.get(b"host", b"localhost").decode("ascii", "replace")
         name = host if host.endswith("]") else host.rpartition(":")[0] or host
@@ -162,7 +162,7 @@ class Guard:
             return
         if mark is None and self._ring:
             return  # whoever deletes the file has not thereby opened the door
-        ring: Ring = read_ring(self._path)
+        ring: KeyRing = read_ring(self._path)
         self._seen = mark
         self._ring = {key.id: key for key in ring.keys}
         self._buckets = {name: bucket for name, bucket in self._buckets.items() if name in self._ring}

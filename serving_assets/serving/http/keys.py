@@ -31,7 +31,7 @@ VALID_AT_ONCE = 2
 EVERYTHING = "*"
 
 
-class Key(Spec):
+class ApiKey(Spec):
     """What is kept of a key. `scopes` are use cases, or `*`; `rate` is requests per second, None without a limit."""
 
     id: str
@@ -48,22 +48,22 @@ class Key(Spec):
         return self.revoked is None and (self.expires is None or now < self.expires)
 
 
-class Ring(Spec):
+class KeyRing(Spec):
     """All keys that were ever made. Revoked ones stay, so that a ring once used never reads as "no keys needed"."""
 
-    keys: tuple[Key, ...] = ()
+    keys: tuple[ApiKey, ...] = ()
 
 
-def read_ring(path: Path) -> Ring:
+def read_ring(path: Path) -> KeyRing:
     """The keys in the file at `path`; none when there is no file.
 
     Raises:
         InputError: the file cannot be read or understood.
     """
     try:
-        return Ring.model_validate_json(path.read_bytes())
+        return KeyRing.model_validate_json(path.read_bytes())
     except FileNotFoundError:
-        return Ring()
+        return KeyRing()
     except (OSError, ValidationError) as error:
         raise InputError(
             f"The API keys in {path} cannot be read: {type(error).__name__}.",
@@ -71,7 +71,7 @@ def read_ring(path: Path) -> Ring:
         ) from error
 
 
-def recognise(ring: dict[str, Key], presented: str, now: datetime) -> Key | None:
+def recognise(ring: dict[str, ApiKey], presented: str, now: datetime) -> ApiKey | None:
     """The valid key that `presented` is, of a ring by id; compared in constant time."""
     prefix, _, rest = presented.partition("_")
     name, _, secret = rest.partition("_")
@@ -84,7 +84,7 @@ def recognise(ring: dict[str, Key], presented: str, now: datetime) -> Key | None
 
 def create_key(
     path: Path, client: str, scopes: Sequence[str], *, rate: float | None, days: int | None
-) -> tuple[Key, str]:
+) -> tuple[ApiKey, str]:
     """Make a key for `client` and keep its hash; returns what is kept, and the key itself, which nobody can see again.
 
     Raises:
@@ -101,7 +101,7 @@ def create_key(
                 hint="Revoke the one that is no longer used: serving-assets keys revoke KEY_ID.",
             )
         name, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
-        key = Key(
+        key = ApiKey(
             id=name,
             client=client,
             hash=_hash(secret),
@@ -110,11 +110,11 @@ def create_key(
             created=now,
             expires=now + timedelta(days=days) if days else None,
         )
-        _write(path, Ring(keys=(*ring.keys, key)))
+        _write(path, KeyRing(keys=(*ring.keys, key)))
     return key, f"{PREFIX}_{name}_{secret}"
 
 
-def revoke_key(path: Path, name: str) -> Key:
+def revoke_key(path: Path, name: str) -> ApiKey:
     """Make the key with the id `name` open nothing any more; every server learns it within a second or two.
 
     Raises:
@@ -126,7 +126,7 @@ def revoke_key(path: Path, name: str) -> Key:
         if found is None:
             raise InputError(f"No key has the id {name}.", hint="serving-assets keys list names them.")
         revoked = found.model_copy(update={"revoked": found.revoked or datetime.now(UTC)})
-        _write(path, Ring(keys=tuple(revoked if key.id == name else key for key in ring.keys)))
+        _write(path, KeyRing(keys=tuple(revoked if key.id == name else key for key in ring.keys)))
     return revoked
 
 
@@ -142,7 +142,7 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
-def _write(path: Path, ring: Ring) -> None:
+def _write(path: Path, ring: KeyRing) -> None:
     """The whole ring, readable by this user alone, in one rename."""
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
     try:

@@ -89,7 +89,7 @@ def unavailable(detail: str, retry_after: int = 1) -> Problem:
 
 
 @dataclass(slots=True)
-class Request:
+class HttpRequest:
     """One request, its path still undecoded so that what a client has escaped stays one segment."""
 
     method: str

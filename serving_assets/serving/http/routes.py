@@ -10,9 +10,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from serving_assets.serving.http.ids import path_segment
-from serving_assets.serving.http.messages import Answer, Problem, Request, bad_request
+from serving_assets.serving.http.messages import Answer, HttpRequest, Problem, bad_request
 
-Handler = Callable[[Request], Awaitable[Answer]]
+Handler = Callable[[HttpRequest], Awaitable[Answer]]
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from typing import Generic, NamedTuple, TypeVar
 from serving_assets.errors import ServingAssetsError
 from serving_assets.serving.reading.cache import Cache, Entry, Version
 from serving_assets.serving.reading.reader import READS, Reader
-from serving_assets.serving.reading.single_flight import Coalescer
+from serving_assets.serving.reading.single_flight import SingleFlight
 from serving_assets.store import Control, Entity, Found
 
 T = TypeVar("T")
@@ -42,7 +42,7 @@ class Batch(NamedTuple, Generic[T]):
     stale: bool
 
 
-class Collection(Generic[T]):
+class FollowedCollection(Generic[T]):
     """One collection as this process sees it. `version` is the newest generation seen, `down` why it is out of reach.
 
     Args:
@@ -71,7 +71,7 @@ class Collection(Generic[T]):
         self._reader, self._keep, self._seconds, self._event = reader, keep, seconds, event
         self._present: Cache[T] = Cache(cache_bytes - cache_bytes // 8)
         self._absent: Cache[T] = Cache(cache_bytes // 8)  # of its own, so that guessing ids pushes nobody out
-        self._reads: Coalescer[Entity, Entry[T]] = Coalescer(self._read, parallel=READS, most=IDS_PER_READ)
+        self._reads: SingleFlight[Entity, Entry[T]] = SingleFlight(self._read, parallel=READS, most=IDS_PER_READ)
         self._fresh_until = 0.0
         self._revision, self._adopted_at = -1, 0.0
 

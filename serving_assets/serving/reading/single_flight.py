@@ -14,7 +14,7 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 
-class Coalescer(Generic[K, V]):
+class SingleFlight(Generic[K, V]):
     """Who asks for the same key shares its read; keys that are asked for while enough reads run share the next one.
 
     Args:

@@ -23,7 +23,7 @@ SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
 SHARED_DIR = "PROMETHEUS_MULTIPROC_DIR"
 
 
-class Metrics:
+class ApiMetrics:
     """The metrics of one process."""
 
     def __init__(self) -> None:

@@ -23,7 +23,7 @@ from typing import Any, BinaryIO, NamedTuple
 import orjson
 
 from serving_assets.catalog.serve import LOG_FOLDER, LogAnswers
-from serving_assets.serving.http.messages import Answer, Request
+from serving_assets.serving.http.messages import Answer, HttpRequest
 
 MOST_WAITING = 10_000
 FILE_SECONDS = 300.0
@@ -61,7 +61,7 @@ class PredictionLog:
         self._folder = landing / LOG_FOLDER
         self._declared, self._dropped, self._file_seconds = declared, dropped, file_seconds
         self._queue: queue.Queue[Record | None] = queue.Queue(MOST_WAITING)
-        self._file: _File | None = None
+        self._file: _LogFile | None = None
         self._thread = threading.Thread(target=self._write, name="prediction-log", daemon=True)
 
     def start(self) -> None:
@@ -76,7 +76,7 @@ class PredictionLog:
             self._queue.put(None)
             self._thread.join(10)
 
-    def note(self, request: Request, use_case: str, answer: Answer) -> None:
+    def note(self, request: HttpRequest, use_case: str, answer: Answer) -> None:
         """Keep `answer` if its use case wants it and it is drawn."""
         declared = self._declared.get(use_case)
         if declared is None or random.random() >= declared.share:
@@ -99,7 +99,7 @@ class PredictionLog:
                 return
             self._finish(record.at.date())
             try:
-                self._file = self._file or _File(self._folder, record.at.date(), self._file_seconds)
+                self._file = self._file or _LogFile(self._folder, record.at.date(), self._file_seconds)
                 self._file.add(as_line(record))
             except OSError:
                 self._dropped()
@@ -116,7 +116,7 @@ class PredictionLog:
             self._dropped()
 
 
-class _File:
+class _LogFile:
     """One file while it is written."""
 
     def __init__(self, folder: Path, day: date, seconds: float) -> None:

@@ -15,9 +15,9 @@ from collections.abc import Mapping
 from importlib import metadata
 
 from serving_assets.errors import InputError
-from serving_assets.serving.http.messages import Answer, Request
+from serving_assets.serving.http.messages import Answer, HttpRequest
 from serving_assets.serving.http.routes import Route
-from serving_assets.serving.telemetry.tracing import Trace
+from serving_assets.serving.telemetry.tracing import TraceContext
 
 RECEIVERS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
@@ -56,7 +56,9 @@ class Spans:
         self._propagator = TraceContextTextMapPropagator()
         self._kind, self._error = SpanKind.SERVER, StatusCode.ERROR
 
-    def record(self, request: Request, route: Route | None, answer: Answer, seconds: float, parent: str) -> Trace:
+    def record(
+        self, request: HttpRequest, route: Route | None, answer: Answer, seconds: float, parent: str
+    ) -> TraceContext:
         """Keep the span of a request that has just been answered after `seconds`; returns its place in its trace.
 
         No attribute has an id, a path or a key.
@@ -85,7 +87,7 @@ class Spans:
             span.set_status(self._error)
         span.end(ended)
         context = span.get_span_context()
-        return Trace(f"{context.trace_id:032x}", parent, f"{context.span_id:016x}")
+        return TraceContext(f"{context.trace_id:032x}", parent, f"{context.span_id:016x}")
 
     def close(self) -> None:
         """Send what waits, for a while."""

@@ -15,7 +15,7 @@ _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{
 _number = count(1)
 
 
-class Trace(NamedTuple):
+class TraceContext(NamedTuple):
     """The trace a request belongs to, its caller's span in it, and its own where spans are exported; empty for none."""
 
     id: str = ""
@@ -23,7 +23,7 @@ class Trace(NamedTuple):
     span: str = ""
 
 
-NO_TRACE = Trace()
+NO_TRACE = TraceContext()
 
 
 def request_id(given: bytes | None) -> str:
@@ -33,12 +33,12 @@ def request_id(given: bytes | None) -> str:
     return f"{_prefix()}-{next(_number):x}"
 
 
-def trace_of(traceparent: bytes | None) -> Trace:
+def trace_of(traceparent: bytes | None) -> TraceContext:
     """What a `traceparent` header says; nothing when it is absent, malformed, or all zeros."""
     found = _TRACEPARENT.fullmatch(traceparent) if traceparent else None
     if found is None or not found[1].strip(b"0") or not found[2].strip(b"0"):
         return NO_TRACE
-    return Trace(found[1].decode(), found[2].decode())
+    return TraceContext(found[1].decode(), found[2].decode())
 
 
 _prefixes: dict[int, str] = {}

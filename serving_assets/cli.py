@@ -16,7 +16,7 @@ from serving_assets.commands.alerts import alerts_app
 from serving_assets.commands.backfills import backfills_app
 from serving_assets.commands.on_call import on_call
 from serving_assets.commands.options import DAY_FORMAT, EntityArgument, JsonOption, UseCaseArgument
-from serving_assets.commands.screen import console, print_json, progress_bar, told_errors
+from serving_assets.commands.screen import console, print_json, progress_bar, reported_errors
 
 if TYPE_CHECKING:
     from serving_assets.local_runner.workspace import Workspace
@@ -49,7 +49,7 @@ def demo(context: typer.Context) -> None:
         return
     from serving_assets.commands.demo import run_demo
 
-    with told_errors():
+    with reported_errors():
         raise typer.Exit(run_demo())
 
 
@@ -82,7 +82,7 @@ def land(
     """
     from serving_assets.commands.demo import land_files, print_landed
 
-    with told_errors(), progress_bar() as bar:
+    with reported_errors(), progress_bar() as bar:
         landed = land_files(
             bar, _day(first), _day(last), _day(ending), original_dates=original_dates, promotions=promotions
         )
@@ -101,7 +101,7 @@ def show(
     """
     from serving_assets.commands.show import as_record, look_up, print_predictions
 
-    with told_errors():
+    with reported_errors():
         workspace = _workspace()
         found = look_up(workspace, use_case, [entity])[0]
         if as_json:
@@ -125,7 +125,7 @@ def status(
     from serving_assets.commands.status import print_status
     from serving_assets.pipeline.observing.status import gather
 
-    with told_errors():
+    with reported_errors():
         workspace = _workspace()
         names = [use_case] if use_case else sorted(workspace.catalog.use_cases)
         states = [gather(workspace, workspace.catalog.use_case(name)) for name in names]
@@ -154,7 +154,7 @@ def train(
     """
     from serving_assets.commands.train import print_training, run_training
 
-    with told_errors():
+    with reported_errors():
         workspace = _workspace()
         found = run_training(workspace, workspace.catalog.use_case(use_case), _day(through))
         if as_json:
@@ -181,7 +181,7 @@ def backfill(
     from serving_assets.commands.backfill import print_summary, run_backfill, summary
     from serving_assets.lake import DayRange
 
-    with told_errors():
+    with reported_errors():
         workspace = _workspace()
         days = DayRange(first.date(), last.date())
         names = [use_case] if use_case else sorted(workspace.catalog.use_cases)
@@ -204,7 +204,7 @@ def api(
     """Serve predictions over HTTP until a signal says otherwise; see [bold]/docs[/] on the server."""
     from serving_assets.commands.api import run_api
 
-    with told_errors():
+    with reported_errors():
         run_api(host, port, workers)
 
 
@@ -219,7 +219,7 @@ def create_key(
     """Make a key and print it, once. A client has at most two valid keys: create, deploy, revoke the old one."""
     from serving_assets.commands.keys import make, print_made
 
-    with told_errors():
+    with reported_errors():
         made = make(client, use_case, rate, days)
     print_json(made) if as_json else print_made(made)
 
@@ -229,7 +229,7 @@ def list_keys(as_json: JsonOption = False) -> None:
     """Every key that was ever made, and whether it is valid; never the keys themselves."""
     from serving_assets.commands.keys import every, print_keys
 
-    with told_errors():
+    with reported_errors():
         found = every()
     print_json(found) if as_json else print_keys(found)
 
@@ -239,7 +239,7 @@ def revoke_key(key_id: Annotated[str, typer.Argument(metavar="KEY_ID", help="As 
     """Make a key open nothing any more; running servers learn it within two seconds."""
     from serving_assets.commands.keys import print_keys, revoke
 
-    with told_errors():
+    with reported_errors():
         print_keys([revoke(key_id)])
 
 
@@ -259,7 +259,7 @@ def retention(
     from serving_assets.commands.retention import print_removed
     from serving_assets.pipeline.privacy.retention import retain
 
-    with told_errors():
+    with reported_errors():
         removed = retain(_workspace().platform, dry_run=dry_run)
         print_json([vars(found) for found in removed]) if as_json else print_removed(removed, dry_run=dry_run)
 
@@ -279,7 +279,7 @@ def forget(
     """
     from serving_assets.commands import forget as command
 
-    with told_errors():
+    with reported_errors():
         if verify:
             left = command.left_of(_workspace(), key, entity)
             print_json([vars(found) for found in left]) if as_json else command.print_left(left)

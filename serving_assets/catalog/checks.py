@@ -1,4 +1,4 @@
-"""The words in which a team sets the thresholds of its checks; every one has a default.
+"""The thresholds of the checks; every one has a default.
 
 Here: the thresholds. Not here: what the numbers they are compared with mean (monitoring/), or when a check runs and
 what it then stops (pipeline/checks/).
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Self
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import AliasChoices, Field, PositiveInt, model_validator
 
 from serving_assets.catalog.columns import Share, Spec
 
@@ -56,8 +56,8 @@ class Checks(TableChecks):
     `coverage_*` are shares of the population; `null_*` points by which a feature is emptier or fuller than in the
     training set; `psi_*` and `shift_warn` sizes of a drift (see monitoring/drift.py), of which only significant ones
     count, at `drift_alpha` for all columns of a table together; `quality_*` points of AUC, or of calibration error,
-    that may be lost against the held-out days; `segments` names the parts by which quality is told: SQL expressions
-    over the features; `canary_entities` is how many published documents are compared with the lake.
+    that may be lost against the held-out days; `segments` names the parts by which quality is shown: SQL expressions
+    over the features; `read_back_entities` is how many published documents are compared with the lake.
     """
 
     coverage_warn: Share = 0.995
@@ -71,4 +71,4 @@ class Checks(TableChecks):
     quality_warn: Share = 0.02
     quality_error: Share = 0.05
     segments: dict[str, str] = {}
-    canary_entities: PositiveInt = 20
+    read_back_entities: PositiveInt = Field(20, validation_alias=AliasChoices("read_back_entities", "canary_entities"))

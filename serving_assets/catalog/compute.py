@@ -1,4 +1,4 @@
-"""The words in which a team says what a stage's step may use, and where it runs.
+"""Declares what a stage's step may use, and where it runs.
 
 Here: the declaration, with nothing declared by default. Not here: who obeys it (pipeline/stages/step.py bounds the
 engine and tags the step; the run launcher or executor reads the tags).
@@ -25,9 +25,9 @@ def _no_names_of_the_platform(tags: dict[str, Any]) -> dict[str, Any]:
 
 
 class Compute(Spec):
-    """What a step may use; what is None is as the settings say.
+    """Bounds of a step; None takes the value of the settings.
 
-    `threads` and `memory` bound the engine (`memory` such as "8GB"; what is more goes to disk). `spot` says that the
+    `threads` and `memory` bound the engine (`memory` such as "8GB"; what is more goes to disk). `spot` means that the
     machine may be taken away, which is harmless, and is paid by the price of such machines. `tags` are handed to
     whatever schedules the step, such as `{"dagster-k8s/config": {...}}`.
     """

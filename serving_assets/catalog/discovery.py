@@ -51,7 +51,7 @@ def load_catalog(root: Path) -> Catalog:
     """Load and prove the catalog under `root`.
 
     Raises:
-        DeclarationError: naming the file, the field and the mend, at the first thing that does not fit.
+        DeclarationError: naming the file, the field and the fix, at the first thing that does not fit.
     """
     if not (root / "domains").is_dir():
         raise DeclarationError(f"{root}: has no folder domains/.", hint="Correct CATALOG_DIR, or create the folder.")

@@ -1,4 +1,4 @@
-"""Python files of a catalog: load one as a module of its own, and say where in it something is wrong.
+"""Python files of a catalog: load one as a module of its own, and locate its errors.
 
 Here: importing by path. Not here: what is expected in a file (discovery.py, spec.py).
 """

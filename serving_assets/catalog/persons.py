@@ -1,4 +1,4 @@
-"""Which columns of which tables say whom a row is about.
+"""Which columns of which tables identify the person a row is about.
 
 Here: reading it off names and lineage. Not here: rows, or their erasure (pipeline/privacy/).
 """
@@ -13,8 +13,8 @@ from serving_assets.catalog.tables import Table
 def key_columns(tables: Mapping[str, Table], key: str) -> dict[str, frozenset[str]]:
     """By lake name, the columns that hold the entity key `key`: those of its name, and those that they are made of.
 
-    A source may call the key otherwise than the mapped tables do; lineage tells. A table that is not named here holds
-    the key in a column of its name, or not at all.
+    A source may name the key differently from the mapped tables; lineage connects the two. A table that is not named
+    here holds the key in a column of its name, or not at all.
     """
     found: dict[str, set[str]] = {name: {key} & set(table.columns) for name, table in tables.items()}
     for name, table in reversed(list(tables.items())):

@@ -1,4 +1,4 @@
-"""The words in which a team declares how the prediction API answers.
+"""Declares how the prediction API answers.
 
 Here: look-up, scoring in the request, the fallback, and what a front end may keep. Not here: the rest of a use case
 (spec.py), or the API (serving/).
@@ -58,12 +58,12 @@ class LogAnswers(Spec):
 class Serve(Spec):
     """How the prediction API answers for a use case.
 
-    Where nobody reads published predictions, with neither `lookup` nor `fallback`, none are published: the daily scores
+    With neither `lookup` nor `fallback`, predictions have no reader and none are published: the daily scores
     stay in the lake.
 
     A front end may keep a looked-up prediction until the next publish is due, but no longer than `max_age_seconds`, so
-    that a rollback reaches it; for how much longer it may show it while it asks again, or while the API is down, say
-    the two others.
+    that a rollback reaches it. `stale_while_revalidate_seconds` is for how much longer it may show it while it asks
+    again, `stale_if_error_seconds` while the API is down.
     """
 
     lookup: bool = True
@@ -76,7 +76,7 @@ class Serve(Spec):
 
     @property
     def published(self) -> bool:
-        """Whether somebody reads published predictions: by their ids, or as the known half of a hybrid."""
+        """Whether published predictions have a reader: by id, or as the known half of a hybrid."""
         return self.lookup or self.fallback is not None
 
 

@@ -1,4 +1,4 @@
-"""The words in which a team declares what it serves.
+"""The declarations of a team: what it serves, from which data.
 
 Here: sources, mapped tables, domains and use cases, as frozen models that refuse unknown fields. Not here: reading them
 from the folders (discovery.py), the SQL they name (sql.py), or anything that runs.
@@ -10,7 +10,7 @@ import re
 from datetime import date
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, PositiveInt, model_validator
+from pydantic import AfterValidator, AliasChoices, Field, PositiveInt, model_validator
 
 from serving_assets.catalog.checks import Checks, TableChecks
 from serving_assets.catalog.columns import Bounds, Column, Share, Spec
@@ -67,7 +67,7 @@ class Source(Spec):
     """Files of one upstream system, and the contract their rows must keep.
 
     A daily source lands in `LANDING_URI/<name>/dt=YYYY-MM-DD/`, a snapshot in `LANDING_URI/<name>/`. Rows that break
-    the contract are kept apart with the reason, never dropped. Text is UTF-8; CSV has commas and a header. A snapshot
+    the contract are quarantined with the reason, never dropped. Text is UTF-8; CSV has commas and a header. A snapshot
     that does not change for longer than `renewed_every_days` is stale; None: it may stay as it is.
     """
 
@@ -92,7 +92,7 @@ class Source(Spec):
             if column not in self.columns:
                 raise ValueError(f"column {column!r} is not among columns ({', '.join(self.columns)}); declare it")
         if self.delivery == "daily" and self.event_time is None:
-            raise ValueError("a daily source needs event_time, the column that tells to which day a row belongs")
+            raise ValueError("a daily source needs event_time, the column that assigns a row to its day")
         if self.event_time and self.columns[self.event_time].dtype not in ("timestamp", "date"):
             raise ValueError(f"event_time {self.event_time!r} must be a timestamp or a date")
         if self.delivery == "daily" and self.renewed_every_days:
@@ -181,7 +181,7 @@ class Features(Spec):
 
 
 class Labels(Spec):
-    """The SQL that tells, for every entity with something to tell, what happened from `$as_of` on.
+    """The SQL that returns what happened to entities from `$as_of` on.
 
     It returns the entity key and `column`; an entity that it does not return has the label `default_label`.
     """
@@ -189,7 +189,7 @@ class Labels(Spec):
     sql: str
     inputs: Annotated[dict[str, NextDays], Field(min_length=1)]
     column: Name = "label"
-    default_label: float = 0.0
+    default_label: float = Field(0.0, validation_alias=AliasChoices("default_label", "otherwise"))
 
     @property
     def horizon_days(self) -> int:

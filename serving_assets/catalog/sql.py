@@ -1,4 +1,4 @@
-"""One SELECT per file: read it, prove that all it names exists, and tell where each of its columns comes from.
+"""One SELECT per file: read it, prove that all it names exists, and trace each column to its origin.
 
 Here: parsing, binding against the schemas upstream, the Spark form. Not here: running it (engines/), or lineage
 (lineage.py).
@@ -54,7 +54,7 @@ class Statement:
             )
         statement = cls(path, _open_ended(path.read_text(encoding="utf-8")))
         statement._refuse_clocks_and_dice()
-        statement.tables  # noqa: B018 - found once here, so that a bad file is told when it is loaded
+        statement.tables  # noqa: B018 - found once here, so that a bad file is reported when it is loaded
         return statement
 
     @cached_property
@@ -204,7 +204,7 @@ def _open_ended(text: str) -> str:
     try:
         tokens = sqlglot.tokenize(text, read="duckdb")
     except SqlglotError:
-        return text  # told with its place when it is parsed
+        return text  # reported with its place when it is parsed
     while tokens and tokens[-1].token_type == TokenType.SEMICOLON:
         last = tokens.pop()
         text = text[: last.start] + text[last.end + 1 :]

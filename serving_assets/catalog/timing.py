@@ -1,4 +1,4 @@
-"""The words in which a team declares when: schedules, until when a run waits, and how late days are mended.
+"""Declarations of time: schedules, until when a run waits, and how late days are caught up.
 
 Here: times of day in a time zone, and what is derived from them. Not here: the rest of a use case (spec.py), or
 anything that ticks (pipeline/automation/).
@@ -75,7 +75,7 @@ class Weekly(Spec):
 
 
 class CatchUp(Spec):
-    """How missing and failed days are mended without anybody's doing.
+    """How missing and failed days are repaired automatically.
 
     Days among the newest `days` without predictions are requested, newest first, at most `runs_at_once` at a time; a
     day is given up after `attempts` runs, until one of its inputs changes. Of the newest `rescore_days` days, those

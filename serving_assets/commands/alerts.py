@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from serving_assets.commands.options import JsonOption
-from serving_assets.commands.screen import console, print_json, told_errors
+from serving_assets.commands.screen import console, print_json, reported_errors
 
 if TYPE_CHECKING:
     from serving_assets.alerts.book import IncidentStore
@@ -35,7 +35,7 @@ def alerts(
     """
     if context.invoked_subcommand is not None:
         return
-    with told_errors():
+    with reported_errors():
         told = gather(_book(), datetime.now(UTC), every=every)
     print_json(told) if as_json else _print(told)
     errors = any(one["severity"] == "ERROR" and not one["resolved_at"] for one in told["incidents"])
@@ -45,7 +45,7 @@ def alerts(
 @alerts_app.command()
 def ack(incident: NumberArgument, reason: ReasonOption = "", as_json: JsonOption = False) -> None:
     """Take an incident: it escalates no further, and is told again only once a day."""
-    with told_errors():
+    with reported_errors():
         book = _book()
         taken = book.acknowledge(incident, _who(), reason, datetime.now(UTC))
         _tell(book)
@@ -55,7 +55,7 @@ def ack(incident: NumberArgument, reason: ReasonOption = "", as_json: JsonOption
 @alerts_app.command()
 def resolve(incident: NumberArgument, reason: ReasonOption = "", as_json: JsonOption = False) -> None:
     """End an incident that nothing will end by itself; if it still fails, the next evaluation opens a new one."""
-    with told_errors():
+    with reported_errors():
         book = _book()
         over = book.resolve(incident, _who(), reason, datetime.now(UTC))
         _tell(book)
@@ -72,7 +72,7 @@ def silence(
     as_json: JsonOption = False,
 ) -> None:
     """Tell nothing of it for a while; what is still open when the silence ends is told then."""
-    with told_errors():
+    with reported_errors():
         book, now = _book(), datetime.now(UTC)
         pattern = str(_incident(book, int(what)).key) if what.isdigit() else what
         made = book.silence(pattern, _who(), reason, now, now + timedelta(hours=hours))
@@ -88,7 +88,7 @@ def unsilence(
     number: Annotated[int, typer.Argument(metavar="SILENCE", help="Its number, as alerts shows it.")],
 ) -> None:
     """End a silence."""
-    with told_errors():
+    with reported_errors():
         ended = _book().unsilence(number, datetime.now(UTC))
     console.print(f"{ended.pattern} is no longer silent.", markup=False, emoji=False)
 
@@ -106,7 +106,7 @@ def try_owner(
     from serving_assets.alerts.trial import try_channels
     from serving_assets.settings import get_settings
 
-    with told_errors():
+    with reported_errors():
         settings = get_settings()
         config = read_config(settings.alerts_configuration)
         tried = try_channels(config, owner, _links(), datetime.now(UTC))

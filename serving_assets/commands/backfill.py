@@ -40,7 +40,7 @@ def run_backfill(
 
 
 def go_on(workspace: Workspace, ordered: Backfill) -> list[Outcome]:
-    """What is left of a backfill, until its end or until somebody pauses it."""
+    """What is left of a backfill, until its end or until it is paused."""
     done: list[Outcome] = []
     with progress_bar() as bar:
         bar.console.print(
@@ -48,7 +48,7 @@ def go_on(workspace: Workspace, ordered: Backfill) -> list[Outcome]:
             f"Pause it with: serving-assets backfills pause {ordered.id}"
         )
         tasks: dict[Phase, TaskID] = {}
-        for phase, outcome in carry_out(workspace, ordered, _telling(bar)):
+        for phase, outcome in carry_out(workspace, ordered, _announcing(bar)):
             if phase not in tasks:
                 tasks[phase] = bar.add_task(LABELS[phase], total=_left(workspace, ordered, phase, outcome))
             bar.advance(tasks[phase], len(outcome.days) if outcome.days else 1)
@@ -65,15 +65,15 @@ def _left(workspace: Workspace, ordered: Backfill, phase: Phase, first: Outcome)
     return len(set(ordered.days.days()) - done | set(first.days.days()))
 
 
-def _telling(bar: Progress) -> Callable[[str], None]:
-    told = set[str]()
+def _announcing(bar: Progress) -> Callable[[str], None]:
+    announced = set[str]()
 
-    def tell(run_id: str) -> None:
-        if run_id not in told:
-            told.add(run_id)
-            bar.console.print(f"Waiting for run {run_id[:8]}, which readers wait for.")
+    def announce(run_id: str) -> None:
+        if run_id not in announced:
+            announced.add(run_id)
+            bar.console.print(f"Waiting for run {run_id[:8]}, which goes first because readers wait for it.")
 
-    return tell
+    return announce
 
 
 def tracked(bar: Progress, label: str, total: int, outcomes: Iterable[Outcome]) -> Iterator[Outcome]:

@@ -12,7 +12,7 @@ import typer
 from rich.table import Table
 
 from serving_assets.commands.options import JsonOption
-from serving_assets.commands.screen import console, print_json, told_errors
+from serving_assets.commands.screen import console, print_json, reported_errors
 
 if TYPE_CHECKING:
     from serving_assets.local_runner.backfill import Backfill
@@ -37,7 +37,7 @@ def backfills(context: typer.Context, as_json: JsonOption = False) -> None:
     from serving_assets.local_runner.backfill import all_backfills
     from serving_assets.local_runner.workspace import Workspace
 
-    with told_errors():
+    with reported_errors():
         workspace = Workspace()
         found = [state_of(workspace, each) for each in all_backfills(workspace.instance)[:SHOWN]]
     print_json(found) if as_json else print_table(found)
@@ -45,11 +45,11 @@ def backfills(context: typer.Context, as_json: JsonOption = False) -> None:
 
 @backfills_app.command()
 def show(backfill: BackfillArgument, as_json: JsonOption = False) -> None:
-    """One backfill, with the days that failed and the runs that tell why."""
+    """One backfill, with the days that failed and their runs."""
     from serving_assets.local_runner.backfill import backfill_of
     from serving_assets.local_runner.workspace import Workspace
 
-    with told_errors():
+    with reported_errors():
         workspace = Workspace()
         found = state_of(workspace, backfill_of(workspace.instance, backfill))
     print_json(found) if as_json else print_one(found)
@@ -61,7 +61,7 @@ def pause(backfill: BackfillArgument) -> None:
     from serving_assets.local_runner.backfill import pause as ask
     from serving_assets.local_runner.workspace import Workspace
 
-    with told_errors():
+    with reported_errors():
         ask(Workspace().instance, backfill)
     console.print(f"Backfill {backfill} stops after its present run.")
     console.print(f"Go on with: serving-assets backfills resume {backfill}")
@@ -74,7 +74,7 @@ def resume(backfill: BackfillArgument, as_json: JsonOption = False) -> None:
     from serving_assets.local_runner.backfill import backfill_of
     from serving_assets.local_runner.workspace import Workspace
 
-    with told_errors():
+    with reported_errors():
         workspace = Workspace()
         ordered = backfill_of(workspace.instance, backfill)
         found = summary(ordered.use_case, go_on(workspace, ordered))
@@ -107,7 +107,7 @@ def state_of(workspace: Workspace, backfill: Backfill) -> dict[str, Any]:
 def print_table(found: list[dict[str, Any]]) -> None:
     """All of them, a line each."""
     if not found:
-        console.print("There was no backfill yet.")
+        console.print("There is no backfill yet.")
         return
     table = Table("backfill", "use case", "days", "state", box=None, header_style="bold", padding=(0, 2))
     for header in ("tables", "scored", "failed", "published", "seconds"):

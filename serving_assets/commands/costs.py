@@ -13,7 +13,7 @@ import typer
 from rich.table import Table
 
 from serving_assets.commands.options import JsonOption
-from serving_assets.commands.screen import console, print_json, told_errors
+from serving_assets.commands.screen import console, print_json, reported_errors
 
 if TYPE_CHECKING:
     from serving_assets.local_runner.workspace import Workspace
@@ -40,7 +40,7 @@ def costs(
     from serving_assets.pipeline.observing.costs import month_of
     from serving_assets.pipeline.prices import Prices
 
-    with told_errors():
+    with reported_errors():
         workspace = Workspace()
         keys = _assets(workspace, asset)
         found = month_of(workspace.instance, keys, (month or datetime.now(UTC)).date())

@@ -18,7 +18,7 @@ from serving_assets.commands.backfill import print_summary, summary, tracked, un
 from serving_assets.commands.screen import console, progress_bar
 from serving_assets.commands.show import print_predictions
 from serving_assets.commands.train import gap_table, model_table
-from serving_assets.demo import DAILY, NEWEST_DAY, ON_REQUEST, SNAPSHOTS, Landed, land
+from serving_assets.demo import DAILY, NEWEST_DAY, ON_REQUEST, SNAPSHOTS, LandedFiles, land
 from serving_assets.lake import DayRange
 from serving_assets.local_runner import backfill_steps
 from serving_assets.local_runner.run_assets import Outcome
@@ -54,7 +54,7 @@ def land_files(
     original_dates: bool = False,
     promotions: bool = False,
     today: date | None = None,
-) -> Landed:
+) -> LandedFiles:
     """Drop what has arrived into the landing zone, and make its first day the workspace's first partition."""
     task = bar.add_task("landing files", total=None)
     landed = land(
@@ -70,10 +70,10 @@ def land_files(
     return landed
 
 
-def print_landed(landed: Landed) -> None:
+def print_landed(landed: LandedFiles) -> None:
     """What has landed, and what comes next."""
     console.print(
-        f"Landed {landed.files:,} new files with {landed.rows:,} rows, {landed.first} to {landed.newest}; "
+        f"LandedFiles {landed.files:,} new files with {landed.rows:,} rows, {landed.first} to {landed.newest}; "
         f"{landed.unchanged:,} files were there already."
     )
     if landed.shift.weeks:
@@ -104,7 +104,7 @@ def run_demo(today: date | None = None) -> int:
     return 0
 
 
-def _run(workspace: Workspace, use_case: BoundUseCase, landed: Landed, bar: Progress) -> list[Outcome]:
+def _run(workspace: Workspace, use_case: BoundUseCase, landed: LandedFiles, bar: Progress) -> list[Outcome]:
     defs, instance = workspace.defs, workspace.instance
     arrived = DayRange(landed.shift.first, landed.newest)
     unbuilt = backfill_steps.missing_days(instance, use_case, workspace.catalog, arrived)

@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from serving_assets.commands.options import DAY_FORMAT, JsonOption, UseCaseArgument
-from serving_assets.commands.screen import console, print_json, told_errors
+from serving_assets.commands.screen import console, print_json, reported_errors
 
 look = typer.Typer(rich_markup_mode="rich")
 SHOWN = 20
@@ -33,7 +33,7 @@ def rows(
 
     Rows that broke a source's contract stand in [bold]raw/<source>__rejected[/], with the reason.
     """
-    with told_errors():
+    with reported_errors():
         found = ask(table, day.date() if day else None, sql)
     print_json(found) if as_json else _print_rows(found)
 
@@ -53,7 +53,7 @@ def champion(
     from serving_assets.local_runner.workspace import Workspace
     from serving_assets.models.lifecycle.registry import CHAMPION
 
-    with told_errors():
+    with reported_errors():
         workspace = Workspace()
         registry, name = workspace.platform.registry, workspace.catalog.use_case(use_case).name
         before = registry.champion(name)

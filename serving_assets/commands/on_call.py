@@ -14,7 +14,7 @@ import typer
 from serving_assets.commands.costs import costs_app
 from serving_assets.commands.look import look
 from serving_assets.commands.options import DAY_FORMAT, EntityArgument, JsonOption, UseCaseArgument
-from serving_assets.commands.screen import print_json, told_errors
+from serving_assets.commands.screen import print_json, reported_errors
 
 on_call = typer.Typer(rich_markup_mode="rich")
 on_call.add_typer(look)
@@ -44,7 +44,7 @@ def rollback(
 
     if to is not None and to_date is not None:
         raise typer.BadParameter("give either --to or --to-date")
-    with told_errors():
+    with reported_errors():
         workspace = Workspace()
         collection = predictions_of(workspace.catalog.use_case(use_case))
         request = RollbackRequest(who(), to, to_date.date() if to_date else None, reason)
@@ -71,7 +71,7 @@ def resume(
     from serving_assets.pipeline.publishing.published_documents import predictions_of
     from serving_assets.pipeline.publishing.rollback import resume as unpin
 
-    with told_errors():
+    with reported_errors():
         workspace = Workspace()
         bound = workspace.catalog.use_case(use_case)
         pin = unpin(workspace.platform, predictions_of(bound), who(), lambda: workspace.instance, reason)
@@ -93,7 +93,7 @@ def restore(use_case: UseCaseArgument, reason: ReasonOption = "", as_json: JsonO
     from serving_assets.local_runner.workspace import Workspace
     from serving_assets.pipeline.publishing.restore import restore_all
 
-    with told_errors():
+    with reported_errors():
         workspace = Workspace()
         bound = workspace.catalog.use_case(use_case)
         told = restore_all(workspace.platform, bound, who(), lambda: workspace.instance, reason)
@@ -123,7 +123,7 @@ def trace(
     from serving_assets.local_runner.workspace import Workspace
     from serving_assets.pipeline.observing.prediction_provenance import trace as find_out
 
-    with told_errors():
+    with reported_errors():
         workspace = Workspace()
         bound = workspace.catalog.use_case(use_case)
         instant = moment(at, bound.domain.timezone)

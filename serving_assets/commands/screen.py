@@ -1,4 +1,4 @@
-"""How commands speak: the console, progress bars, JSON, and errors with their exit code.
+"""What commands print with: the console, progress bars, JSON, and errors with their exit code.
 
 Here: what all screens share. Not here: any one command.
 """
@@ -21,15 +21,15 @@ errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 @contextmanager
-def told_errors() -> Iterator[None]:
-    """Print an expected error as what went wrong and the mend, and exit with 1; a bug keeps its traceback."""
+def reported_errors() -> Iterator[None]:
+    """Print an expected error as what went wrong and its fix, and exit with 1; a bug keeps its traceback."""
     try:
         yield
     except ServingAssetsError as error:
         errors.print("[bold red]Error[/]", end=" ")
         errors.print(error.message, markup=False)
         if error.hint:
-            errors.print("[bold]Mend[/] ", end=" ")
+            errors.print("[bold]Fix[/]  ", end=" ")
             errors.print(error.hint, markup=False)
         sys.exit(1)
 

@@ -5,7 +5,7 @@ Here: landing files as an upstream system would. Not here: what the pipeline doe
 
 from __future__ import annotations
 
-from serving_assets.demo.landing import DAILY, ON_REQUEST, SNAPSHOTS, Format, Landed, Progress, land
+from serving_assets.demo.landing import DAILY, ON_REQUEST, SNAPSHOTS, Format, LandedFiles, Progress, land
 from serving_assets.demo.shift import FIRST_DAY, NEWEST_DAY, TIMEZONE, Shift
 
 __all__ = [
@@ -16,7 +16,7 @@ __all__ = [
     "SNAPSHOTS",
     "TIMEZONE",
     "Format",
-    "Landed",
+    "LandedFiles",
     "Progress",
     "Shift",
     "land",

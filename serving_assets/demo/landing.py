@@ -40,7 +40,7 @@ _COPY_OPTIONS: dict[Format, str] = {
 
 
 @dataclass(frozen=True)
-class Landed:
+class LandedFiles:
     """What one call of `land` did.
 
     `first` and `newest` are the local days it covered, `files` and `rows` what it wrote anew, `unchanged` the files
@@ -65,7 +65,7 @@ def land(
     format: Format = "parquet",
     today: date | None = None,
     progress: Progress | None = None,
-) -> Landed:
+) -> LandedFiles:
     """Land the days from `first` to `last` of the daily sources, and the snapshots as they are.
 
     A day inside 2017 as `ending` moves nothing, a later one moves all days by the fewest whole weeks that reach it.
@@ -81,7 +81,7 @@ def land(
         sources: names of the sources to land; `promotions` (20.9 million rows) only when named here.
         format: of the files; the domain declares parquet.
         today: the current day in the shops' time zone, by default the clock's.
-        progress: told after each file.
+        progress: called after each file.
 
     Raises:
         InputError: when the data package is missing, a source is unknown, or the days are outside the data or conflict
@@ -111,7 +111,7 @@ def land(
                 files, rows = files + 1, rows + written
             if progress:
                 progress(name, done, total)
-    return Landed(days[0], days[-1], shift, files, rows, unchanged)
+    return LandedFiles(days[0], days[-1], shift, files, rows, unchanged)
 
 
 def _data_folder() -> Path:
@@ -143,7 +143,7 @@ def _days(shift: Shift, first: date | None, last: date | None, ending: date | No
 
 
 def _upstream(data: Path, shift: Shift, planned: Collection[str], days: Sequence[date]) -> duckdb.DuckDBPyConnection:
-    """A database with a table per source as its upstream system has it; a daily one tells its local day in `dt`."""
+    """A database with a table per source as its upstream system has it; a daily one has its local day in `dt`."""
     import duckdb
 
     moved = f"INTERVAL {shift.weeks * 7} DAYS"

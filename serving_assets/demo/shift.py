@@ -60,7 +60,7 @@ class Shift:
             return cls(int(json.loads(path.read_text(encoding="utf-8"))["weeks"]))
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(
-                f"{path}: does not tell by how many weeks the landed data is shifted.",
+                f"{path}: does not hold by how many weeks the landed data is shifted.",
                 hint="Remove the landing folder and land anew.",
             ) from error
 

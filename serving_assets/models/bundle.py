@@ -22,7 +22,7 @@ from pydantic import ValidationError
 
 from serving_assets.catalog.columns import Spec
 from serving_assets.errors import InputError
-from serving_assets.models.parity import TOLERANCE, Parity
+from serving_assets.models.parity import TOLERANCE, ScorerParity
 from serving_assets.models.profile import Profile
 from serving_assets.models.scorer import Run, Scorer, compiled, original
 from serving_assets.models.signature import Signature
@@ -58,7 +58,7 @@ class Bundle:
         self.signature = Signature.model_validate_json((path / "signature.json").read_bytes())
         self.profile = Profile.model_validate_json((path / "profile.json").read_bytes())
         stored = path / "parity.json"
-        self.parity = Parity.model_validate_json(stored.read_bytes()) if stored.exists() else None
+        self.parity = ScorerParity.model_validate_json(stored.read_bytes()) if stored.exists() else None
 
     @property
     def name(self) -> str:
@@ -114,7 +114,7 @@ def write_bundle(
     model: bytes,
     signature: Signature,
     profile: Profile,
-    parity: Parity | None,
+    parity: ScorerParity | None,
     sample: pa.Table | None = None,
 ) -> Bundle:
     """Write a bundle as the folder `path`, which appears whole or not at all.
@@ -129,7 +129,7 @@ def write_bundle(
         profile: the reference profile.
         parity: the certificate; None where nothing was compiled.
         sample: some rows of features in the signature's order, and the estimator's scores of them as EXPECTED; None
-            leaves whoever loads the bundle without a proof.
+            omits the proof at load time.
     """
     contents = {
         FILES[form]: model,

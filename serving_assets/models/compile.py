@@ -27,7 +27,7 @@ def compile_onnx(estimator: Estimator, signature: Signature) -> bytes:
     Numbers enter as one matrix where the estimator takes columns by position, and else one by one, by name.
 
     Raises:
-        NotCompilable: says what has no counterpart in ONNX.
+        NotCompilable: names what has no counterpart in ONNX.
     """
     if any(forest.categorical for forest in forests(estimator)):
         raise NotCompilable("histogram gradient boosting with categorical splits has no counterpart in ONNX.")

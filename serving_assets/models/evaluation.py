@@ -31,7 +31,7 @@ class Difference(Spec):
     high: float
 
 
-class Metrics(Spec):
+class HoldoutMetrics(Spec):
     """What is measured on held-out rows."""
 
     rows: int
@@ -101,10 +101,10 @@ def _error(parts: np.ndarray, entities: np.ndarray | None) -> float:
     return float(np.sqrt(np.sum(parts**2)))
 
 
-def measure(labels: np.ndarray, scores: np.ndarray) -> Metrics:
+def measure(labels: np.ndarray, scores: np.ndarray) -> HoldoutMetrics:
     """All metrics of `scores` (probabilities, (rows,)) against `labels` (0 or 1, (rows,))."""
     table = calibration(labels, scores)
-    return Metrics(
+    return HoldoutMetrics(
         rows=len(labels),
         positives=int(labels.sum()),
         auc=auc(labels, scores),

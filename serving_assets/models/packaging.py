@@ -15,7 +15,7 @@ from serving_assets.models.bundle import EXPECTED, Bundle, Form, write_bundle
 from serving_assets.models.compile import NotCompilable, compile_onnx
 from serving_assets.models.estimator import openmp_threads, pickled, predict
 from serving_assets.models.evaluation import held_out
-from serving_assets.models.parity import TOLERANCE, Parity, certify
+from serving_assets.models.parity import TOLERANCE, ScorerParity, certify
 from serving_assets.models.profile import profile
 from serving_assets.models.scorer import Scorer, compiled
 from serving_assets.models.training import Candidate
@@ -27,7 +27,7 @@ def package(candidate: Candidate, folder: Path, *, tolerance: float = TOLERANCE)
     """Write the candidate's bundle to `folder`, which must not exist.
 
     The compiled form is kept when it equals the estimator on all held-out and adversarial rows; otherwise the estimator
-    itself is, and the manifest's `reason` says why.
+    itself is, with the reason in the manifest.
     """
     form, reason, model, parity = _form(candidate, tolerance)
     return write_bundle(
@@ -66,7 +66,7 @@ def _sample(candidate: Candidate) -> pa.Table:
     return features.append_column(EXPECTED, pa.array(scores))
 
 
-def _form(candidate: Candidate, tolerance: float) -> tuple[Form, str, bytes, Parity | None]:
+def _form(candidate: Candidate, tolerance: float) -> tuple[Form, str, bytes, ScorerParity | None]:
     try:
         graph = compile_onnx(candidate.estimator, candidate.signature)
     except NotCompilable as reason:

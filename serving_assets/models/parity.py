@@ -25,12 +25,12 @@ _SINGLE_ROWS = 200
 _BATCH_ROWS = 65_536
 
 
-class Parity(Spec):
+class ScorerParity(Spec):
     """How far two forms of one model lie apart, and whether the compiled one may be served.
 
     `refused_rows` are adversarial rows that the original refuses (most refuse infinities), so that nothing can be
-    compared. `batch_invariant` says that a row alone, among few and among many got bit-identical scores. `worst`
-    tells in which group of rows the largest difference was, and both scores: not the row, which may be a person's.
+    compared. `batch_invariant`: a row alone, among few and among many got bit-identical scores. `worst` is the
+    group of rows with the largest difference, and both scores: not the row, which may be a person's.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
@@ -54,7 +54,9 @@ class Parity(Spec):
         return f"largest difference {self.max_abs_difference:.2g}{place}, {relation} {self.tolerance:g}"
 
 
-def certify(estimator: Estimator, scorer: Scorer, validation: pa.Table, *, tolerance: float = TOLERANCE) -> Parity:
+def certify(
+    estimator: Estimator, scorer: Scorer, validation: pa.Table, *, tolerance: float = TOLERANCE
+) -> ScorerParity:
     """Compare `scorer` with `estimator` on every validation row and on adversarial ones.
 
     Args:
@@ -67,7 +69,7 @@ def certify(estimator: Estimator, scorer: Scorer, validation: pa.Table, *, toler
         return _certify(estimator, scorer, validation, tolerance)
 
 
-def _certify(estimator: Estimator, scorer: Scorer, validation: pa.Table, tolerance: float) -> Parity:
+def _certify(estimator: Estimator, scorer: Scorer, validation: pa.Table, tolerance: float) -> ScorerParity:
     signature = scorer.signature
     table = validation.select(list(signature.names))
     base = _sample(table, _BASE_ROWS)
@@ -90,7 +92,7 @@ def _certify(estimator: Estimator, scorer: Scorer, validation: pa.Table, toleran
             largest = float(difference[index])
             worst = {"group": group, "expected": float(expected[index]), "found": float(found[index])}
     invariant = batch_invariant(scorer, _sample(table, 4_096))
-    return Parity(
+    return ScorerParity(
         passed=largest <= tolerance and invariant,
         max_abs_difference=largest,
         tolerance=tolerance,

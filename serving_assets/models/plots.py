@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from serving_assets.models.evaluation import Metrics
+from serving_assets.models.evaluation import HoldoutMetrics
 from serving_assets.models.profile import Categories, Numbers
 
 _INK, _SOFT, _REFERENCE = "#1f4e79", "#9dc3e6", "#a6a6a6"
 
 
-def calibration_plot(metrics: Metrics, title: str) -> bytes:
+def calibration_plot(metrics: HoldoutMetrics, title: str) -> bytes:
     """Observed against predicted by bin, with the number of rows as the points' size."""
     figure, axes = _canvas(f"{title}: calibration, error {metrics.calibration_error:.3f}")
     rows = np.array([entry.rows for entry in metrics.calibration])

@@ -67,8 +67,8 @@ class Profile(Spec):
     """Features over the whole training set, scores over its held-out rows.
 
     Scores of the rows a model was fitted on are more extreme than any it gives later, so they would be a false
-    reference. `scores` is for the eye, `score_quantiles` for a statistic; both by output column. `held_out` tells what
-    they were worth; None in bundles made before it was measured.
+    reference. `scores` is for plots, `score_quantiles` for statistics; both by output column. `held_out` is their
+    measured quality; None in bundles made before it was measured.
     """
 
     rows: int
@@ -158,7 +158,7 @@ def quantile_bins(values: np.ndarray, bins: int, days: np.ndarray | None = None)
 
 
 def counted(values: np.ndarray, edges: np.ndarray, days: np.ndarray | None = None) -> Numbers:
-    """`values` counted between `edges`; NaN is missing. `days` tells the day of each value."""
+    """`values` counted between `edges`; NaN is missing. `days` has the day of each value."""
     present = ~np.isnan(values)
     bins = np.searchsorted(edges, values[present], side="left")
     counts = np.bincount(bins, minlength=len(edges) + 1)

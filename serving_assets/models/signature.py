@@ -38,7 +38,7 @@ _EXACT = 1 << 53
 class Feature(Spec):
     """One feature: a number enters as float32 with NaN for missing, a string with the empty string for missing.
 
-    `required` says that the model refuses a row in which it is missing.
+    `required`: the model refuses a row in which it is missing.
     """
 
     name: str

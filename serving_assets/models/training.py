@@ -25,7 +25,7 @@ from serving_assets.models.estimator import (
     predict,
     refused_when_missing,
 )
-from serving_assets.models.evaluation import Difference, Metrics, measure, paired_bootstrap
+from serving_assets.models.evaluation import Difference, HoldoutMetrics, measure, paired_bootstrap
 from serving_assets.models.signature import Signature
 
 BASELINE = "baseline:"
@@ -77,7 +77,7 @@ class Candidate:
     scores: np.ndarray
     labels: np.ndarray
     entities: np.ndarray
-    metrics: Metrics
+    metrics: HoldoutMetrics
     baselines: dict[str, Difference]
     baseline_scores: dict[str, np.ndarray]
 

@@ -21,7 +21,7 @@ _EXTREME = 40
 
 
 def p_value(reference: np.ndarray, counts: np.ndarray, level: float) -> float | None:
-    """The chance of a difference at least as large between two samples of one distribution; None: too few rows to tell.
+    """The chance of a difference at least as large between two samples of one distribution; None: too few rows.
 
     Pearson's chi square. Its distribution is approximate, and with few rows a level of 1 in 4,000, as each of 40
     columns needs, is off by a factor of up to 5: close to `level` the p-value is therefore simulated, by a fixed seed.

@@ -24,12 +24,12 @@ from serving_assets.monitoring.severity import Severity
 WANDERING = 2.0
 """How many times farther than any day of the training set a day must be."""
 FEWEST_VALUES = 10
-"""Values of which it can be said that they are all the same."""
+"""Fewest values that count as constant."""
 
 
 @dataclass(frozen=True)
 class Drift:
-    """How far one column has moved; `p` is None where there are too few values to tell, `level` what it is held to."""
+    """How far one column has moved; `p` is None where values are too few for a test, `level` is what it is held to."""
 
     column: str
     psi: float

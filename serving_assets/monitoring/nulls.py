@@ -39,7 +39,7 @@ class NullRate:
         return max(abs(self.points) - WANDERING * self.wander, 0.0)
 
     def severity(self, thresholds: Checks) -> Severity:
-        """Fewer missing values than ever is at most a warning: a source has been mended, or made up what it lacks."""
+        """Fewer missing values than ever is at most a warning: a source was repaired, or fills in made-up values."""
         expected = min(max(self.reference, 1 / max(self.rows, 1)), 0.5)
         by_chance = _Z * math.sqrt(expected * (1 - expected) / max(self.rows, 1))
         if abs(self.points) <= by_chance:

@@ -22,7 +22,7 @@ from serving_assets.monitoring.severity import Severity, above, worst
 Z = 1.96
 """Half the width of a 95 % interval, in standard errors."""
 FEWEST = 30
-"""Rows of either label below which an AUC says nothing."""
+"""Rows of either label below which an AUC is not computed."""
 
 
 @dataclass(frozen=True)
@@ -44,12 +44,12 @@ class Quality:
 def quality_of(labels: np.ndarray, scores: np.ndarray) -> Quality:
     """Measure rows of different entities: labels 0 or 1, (rows,), scores as probabilities, (rows,)."""
     positives = int(labels.sum())
-    told = min(positives, len(labels) - positives) >= FEWEST
+    enough = min(positives, len(labels) - positives) >= FEWEST
     return Quality(
         rows=len(labels),
         positives=positives,
         mean_score=float(scores.mean()),
-        auc=auc_estimate(labels, scores) if told else None,
+        auc=auc_estimate(labels, scores) if enough else None,
         bias=bias_estimate(labels, scores),
     )
 

@@ -3,8 +3,8 @@
 Here: what to expect of a day's total of each column, and the verdict on one that is missing. Not here: adding rows up
 (pipeline/checks/totals.py), or days that are short of rows, which volume.py judges.
 
-Rows alone do not tell that a tenth of them is missing, when these are all of one department; its own total does. It is
-held against the same weekday as rows are, and counts only as far as it has fallen farther than the rows have: on a
+The count of rows hides that a tenth of them is missing when these are all of one department; its own total shows it. It
+is held against the same weekday as rows are, and counts only as far as it has fallen farther than the rows have: on a
 holiday all totals fall together. Rises are not judged: a sale of one department is no fault, and a changed unit is seen
 by typical_amounts.py.
 """
@@ -29,7 +29,7 @@ class Amount(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Total:
+class ColumnTotal:
     """One column's total of one day; `volume` has it against what was expected, `rows` the day's rows likewise."""
 
     column: str
@@ -38,13 +38,13 @@ class Total:
 
     @property
     def lost(self) -> float:
-        """The share that is missing beyond the share of rows that is; 0 where more is there than rows let expect."""
+        """The share that is missing beyond the share of rows that is; 0 where none is."""
         if not self.volume.expected:
             return 0.0
         return max(0.0, 1 - (1 + self.volume.change) / max(1 + self.rows.change, 1e-9))
 
     def severity(self, thresholds: TableChecks) -> Severity:
-        """A loss counts when it is unlikely and large; of a day without rows nothing is said."""
+        """A loss counts when it is unlikely and large; a day without rows is not judged."""
         if self.rows.rows == 0 or self.volume.z > -thresholds.volume_z:
             return "pass"
         return above(self.lost, thresholds.total_warn, thresholds.total_error)
@@ -52,7 +52,7 @@ class Total:
 
 def totals_of(
     day: date, amounts: Mapping[date, Mapping[str, Amount]], rows: Mapping[date, int], days: int
-) -> list[Total]:
+) -> list[ColumnTotal]:
     """Each column's total of `day` against those of the `days` days before it, the largest loss first.
 
     Args:
@@ -67,5 +67,7 @@ def totals_of(
         history = {when: of_day[column] for when, of_day in amounts.items() if column in of_day}
         counted = volume_of(amount.rows, day, {when: past.rows for when, past in history.items()}, days)
         total = volume_of(round(amount.total), day, {when: round(past.total) for when, past in history.items()}, days)
-        found.append(Total(column, replace(total, expected=None, z=0.0) if counted.expected is None else total, volume))
+        found.append(
+            ColumnTotal(column, replace(total, expected=None, z=0.0) if counted.expected is None else total, volume)
+        )
     return sorted(found, key=lambda each: -each.lost)

@@ -1,6 +1,6 @@
-"""Levels: is a typical amount as large as on the days before, or has somebody changed its unit?
+"""Typical amounts: is an amount as large as on previous days, or has its unit changed?
 
-Here: the comparison of one column's typical amount with those of earlier days. Not here: reckoning it from rows
+Here: the comparison of one column's typical amount with those of earlier days. Not here: computing it from rows
 (pipeline/checks/typical_amounts.py).
 
 A typical amount is the median of the values that are not zero: half of the rows must change before it moves, so on a

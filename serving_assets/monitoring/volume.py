@@ -1,11 +1,11 @@
-"""Volume: are there as many rows as the days before let expect?
+"""Volume: are there as many rows as expected from previous days?
 
 Here: what to expect of a day, how far from it the day is, and the verdict on both. Not here: counting rows
 (pipeline/checks/volume.py).
 
-Rows vary by factors, not by amounts, so all is reckoned in logarithms. The expectation is the median of the same
+Rows vary by factors, not by amounts, so all is computed in logarithms. The expectation is the median of the same
 weekday; the scale is the median absolute deviation (MAD) of all days from their weekday's median, because the four
-Mondays of 28 days alone say next to nothing about a spread. A deviation counts when it is both unlikely and large:
+Mondays of 28 days alone say little about a spread. A deviation counts when it is both unlikely and large:
 on a year of real tills, deviations of five robust standard deviations happen without any fault (docs/checks.md).
 """
 

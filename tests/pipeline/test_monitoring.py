@@ -110,7 +110,7 @@ def test_a_sound_day_passes_every_check(built: Bench) -> None:
     failed = {key: evaluation.description for key, evaluation in told.items() if not evaluation.passed}
     assert {key.name for key in failed} <= {"volume"}, failed  # of a range of 50 days, some are holidays
     assert all({"measured", "threshold"} <= evaluation.metadata.keys() for evaluation in told.values())
-    assert {"volume", "null_rates", "feature_drift", "score_drift", "canary"} <= {key.name for key in told}
+    assert {"volume", "null_rates", "feature_drift", "score_drift", "read_back"} <= {key.name for key in told}
 
 
 def test_a_lost_department_is_told_and_stops_nothing(bench: Bench) -> None:
@@ -187,20 +187,20 @@ def test_a_first_day_has_nothing_that_matured(built: Bench) -> None:
     assert "Nothing has matured" in (verdict.description or "")
 
 
-def test_a_canary_tells_of_altered_documents(bench: Bench) -> None:
+def test_a_read_back_reports_of_altered_documents(bench: Bench) -> None:
     """Documents that say something else than the lake are told with both sides; the next publish mends them."""
     bound = bench.use_case
-    spec = bound.spec.model_copy(update={"checks": Checks(canary_entities=10_000, lag_warn=1e6, lag_error=1e6)})
+    spec = bound.spec.model_copy(update={"checks": Checks(read_back_entities=10_000, lag_warn=1e6, lag_error=1e6)})
     watched = bench.with_catalog(replace(bench.catalog, use_cases={NAME: replace(bound, spec=spec)}))
     alter_documents(watched)
     watched.publish()
-    verdict = watched.verdict(watched.asset("online"), "canary")
+    verdict = watched.verdict(watched.asset("online"), "read_back")
     assert (verdict.passed, verdict.severity) == (False, WARN)
-    assert {tuple(sorted(row)) for row in watched.examples(watched.asset("online"), "canary")} == {
+    assert {tuple(sorted(row)) for row in watched.examples(watched.asset("online"), "read_back")} == {
         ("entity", "expected", "found")
     }
     assert watched.publish().success
-    assert watched.verdict(watched.asset("online"), "canary").passed
+    assert watched.verdict(watched.asset("online"), "read_back").passed
 
 
 def test_an_old_day_made_again_does_not_hide_that_the_newest_is_missing(bench: Bench) -> None:
@@ -212,7 +212,7 @@ def test_an_old_day_made_again_does_not_hide_that_the_newest_is_missing(bench: B
     assert (verdict.passed, verdict.severity, verdict.blocking) == (False, ERROR, False)
     assert f"The newest day is {DAY}" in (verdict.description or "")
     assert run_assets(today.defs, today.instance, [TRANSACTIONS], DayRange(old, DAY)).success
-    assert "A backfill of 31 days is under way" in (today.verdict(TRANSACTIONS, "partition_lag").description or "")
+    assert "A backfill of 31 days is running" in (today.verdict(TRANSACTIONS, "partition_lag").description or "")
 
 
 def test_an_old_day_is_judged_by_the_days_before_it(bench: Bench) -> None:

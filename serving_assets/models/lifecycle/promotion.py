@@ -1,4 +1,4 @@
-"""The gate between a candidate and the champion's place.
+"""The gate that a candidate passes to become champion.
 
 Here: the verdict and its reasons. Not here: setting the alias (registry.py), or when that happens (pipeline/).
 """
@@ -11,12 +11,12 @@ from serving_assets.catalog.columns import Spec
 from serving_assets.catalog.spec import Promotion
 from serving_assets.errors import InputError
 from serving_assets.models.bundle import Bundle
-from serving_assets.models.evaluation import Difference, Metrics, paired_bootstrap
+from serving_assets.models.evaluation import Difference, HoldoutMetrics, paired_bootstrap
 from serving_assets.models.scorer import Scorer
 from serving_assets.models.training import Candidate
 
 
-class Reason(Spec):
+class Condition(Spec):
     """One condition: what was measured against which threshold."""
 
     name: str
@@ -25,11 +25,11 @@ class Reason(Spec):
     threshold: str
 
 
-class Verdict(Spec):
+class GateVerdict(Spec):
     """Whether the candidate becomes champion, with every condition that was looked at."""
 
     promote: bool
-    reasons: tuple[Reason, ...]
+    reasons: tuple[Condition, ...]
 
 
 def against_champion(candidate: Candidate, champion: Scorer, *, resamples: int = 1_000) -> Difference | None:
@@ -49,13 +49,13 @@ def against_champion(candidate: Candidate, champion: Scorer, *, resamples: int =
 
 
 def gate(
-    metrics: Metrics,
+    metrics: HoldoutMetrics,
     baselines: Mapping[str, Difference],
     champion: Difference | None,
     bundle: Bundle,
     outputs: tuple[str, ...],
     spec: Promotion,
-) -> Verdict:
+) -> GateVerdict:
     """Judge a candidate.
 
     Args:
@@ -71,18 +71,18 @@ def gate(
         _calibrated(metrics, spec),
         _not_worse(champion, spec),
         _certified(bundle),
-        Reason(
+        Condition(
             name="outputs",
             passed=bundle.signature.outputs == outputs,
             measured=", ".join(bundle.signature.outputs),
             threshold=", ".join(outputs),
         ),
     ]
-    return Verdict(promote=all(reason.passed for reason in reasons), reasons=tuple(reasons))
+    return GateVerdict(promote=all(reason.passed for reason in reasons), reasons=tuple(reasons))
 
 
-def _beats(name: str, difference: Difference) -> Reason:
-    return Reason(
+def _beats(name: str, difference: Difference) -> Condition:
+    return Condition(
         name=f"beats {name}",
         passed=difference.low > 0,
         measured=_interval(difference),
@@ -90,8 +90,8 @@ def _beats(name: str, difference: Difference) -> Reason:
     )
 
 
-def _calibrated(metrics: Metrics, spec: Promotion) -> Reason:
-    return Reason(
+def _calibrated(metrics: HoldoutMetrics, spec: Promotion) -> Condition:
+    return Condition(
         name="calibration",
         passed=metrics.calibration_error <= spec.max_calibration_error,
         measured=f"{metrics.calibration_error:.4f}",
@@ -99,8 +99,8 @@ def _calibrated(metrics: Metrics, spec: Promotion) -> Reason:
     )
 
 
-def _not_worse(champion: Difference | None, spec: Promotion) -> Reason:
-    return Reason(
+def _not_worse(champion: Difference | None, spec: Promotion) -> Condition:
+    return Condition(
         name="not worse than the champion",
         passed=champion is None or champion.low >= -spec.max_loss_vs_champion,
         measured="no champion to compare with" if champion is None else _interval(champion),
@@ -108,9 +108,9 @@ def _not_worse(champion: Difference | None, spec: Promotion) -> Reason:
     )
 
 
-def _certified(bundle: Bundle) -> Reason:
+def _certified(bundle: Bundle) -> Condition:
     certified = bundle.form == "original" or (bundle.parity is not None and bundle.parity.passed)
-    return Reason(
+    return Condition(
         name="scorer",
         passed=certified,
         measured=f"{bundle.form}: {bundle.manifest.reason}",

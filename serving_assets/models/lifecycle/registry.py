@@ -267,7 +267,7 @@ def _is_absent(error: Any) -> bool:
 
 
 def _quiet() -> None:
-    """Keep MLflow from phoning home, from progress bars, and from telling what nobody asked."""
+    """Turn off MLflow's telemetry, progress bars and informational log lines."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")

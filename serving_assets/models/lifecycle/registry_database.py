@@ -1,6 +1,6 @@
 """The file of a local MLflow database, looked at before MLflow does.
 
-Here: what keeps it from being opened, told at once. Not here: what is in it (registry.py), or a server's database.
+Here: what keeps it from being opened, reported at once. Not here: what is in it (registry.py), or a server's database.
 """
 
 from __future__ import annotations

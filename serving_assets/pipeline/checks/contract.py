@@ -40,13 +40,13 @@ def check_contract(
     broken = {name: n for name, n in found.items() if n}
     if not broken and not copies:
         return check.verdict("pass", f"All {total:,} rows keep the contract.", measured=0, threshold=0)
-    said = [f"{name} in {n:,} of {total:,} rows" for name, n in broken.items()]
-    said += [f"the key ({', '.join(key)}) is not unique: {keys:,} values occur more than once"] if copies else []
+    message = [f"{name} in {n:,} of {total:,} rows" for name, n in broken.items()]
+    message += [f"the key ({', '.join(key)}) is not unique: {keys:,} values occur more than once"] if copies else []
     examples = copies
     if broken:
         examples = _examples(engine, rows, [rules[name] for name in broken])
     return check.verdict(
-        "error", "; ".join(said) + ".", measured=sum(broken.values()) + keys, threshold=0, examples=examples
+        "error", "; ".join(message) + ".", measured=sum(broken.values()) + keys, threshold=0, examples=examples
     )
 
 

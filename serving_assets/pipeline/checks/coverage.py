@@ -25,10 +25,10 @@ def check_coverage(engine: Engine, population: Input, predictions: Input, key: s
     found = engine.collect(Query(sql, inputs)).to_pylist()[0]
     due, absent = found["due"], found["missing"]
     share = 1 - absent / due if due else 0.0
-    said = f"{due - absent:,} of {due:,} entities are scored ({share:.2%})."
+    message = f"{due - absent:,} of {due:,} entities are scored ({share:.2%})."
     if share >= thresholds.coverage_warn:
-        return COVERAGE.verdict("pass", said, measured=share, threshold=thresholds.coverage_warn)
+        return COVERAGE.verdict("pass", message, measured=share, threshold=thresholds.coverage_warn)
     examples = engine.collect(Query(f"{missing} ORDER BY 1 LIMIT 10", inputs)).to_pylist()
     if share >= thresholds.coverage_error:
-        return COVERAGE.verdict("warn", said, measured=share, threshold=thresholds.coverage_warn, examples=examples)
-    return COVERAGE.verdict("error", said, measured=share, threshold=thresholds.coverage_error, examples=examples)
+        return COVERAGE.verdict("warn", message, measured=share, threshold=thresholds.coverage_warn, examples=examples)
+    return COVERAGE.verdict("error", message, measured=share, threshold=thresholds.coverage_error, examples=examples)

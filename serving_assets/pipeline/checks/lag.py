@@ -1,6 +1,6 @@
 """Lag: how many days the newest partition is behind, and how old the newest row is.
 
-Here: both, at the time of a run. Not here: freshness, which also tells when no run comes at all
+Here: both, at the time of a run. Not here: freshness, which also reports when no run comes at all
 (pipeline/automation/freshness_policies.py). A freshness policy is content when any partition is made, this check only
 when the newest one is.
 """
@@ -39,21 +39,21 @@ def check_partition_lag(
         now: an instant.
         thresholds: in days.
         newest_row: the newest timestamp among the rows, where it is known.
-        backfilled: days that this run has made. A run over several is a backfill on its way, which alarms nobody.
+        backfilled: days that this run has made. A run over several is a running backfill and never warns.
     """
     if newest is None:
         return PARTITION_LAG.verdict("pass", "No day was ever made.", measured=0, threshold=thresholds.lag_warn)
     behind = (now - as_of(newest, timezone)).total_seconds() / _DAY_SECONDS
     severity = above(behind, thresholds.lag_warn, thresholds.lag_error)
-    said = f"The newest day is {newest}, which ended {_in_words(behind)} ago."
+    message = f"The newest day is {newest}, which ended {_in_words(behind)} ago."
     if severity != "pass" and backfilled > 1:
-        severity, said = "pass", f"{said} A backfill of {backfilled} days is under way."
+        severity, message = "pass", f"{message} A backfill of {backfilled} days is running."
     numbers: dict[str, float] = {}
     if newest_row is not None:
         numbers["newest_row_age_days"] = round((now - newest_row).total_seconds() / _DAY_SECONDS, 3)
-        said += f" Its newest row is of {newest_row:%Y-%m-%d %H:%M %Z}."
+        message += f" Its newest row is of {newest_row:%Y-%m-%d %H:%M %Z}."
     threshold = thresholds.lag_error if severity == "error" else thresholds.lag_warn
-    return PARTITION_LAG.verdict(severity, said, measured=round(behind, 3), threshold=threshold, numbers=numbers)
+    return PARTITION_LAG.verdict(severity, message, measured=round(behind, 3), threshold=threshold, numbers=numbers)
 
 
 def _in_words(days: float) -> str:

@@ -71,7 +71,7 @@ def check_agrees_with_history(
         sql,
         {"history": history, "latest": latest},
         "disagree",
-        "Latest is what the history says.",
+        "Latest agrees with the history.",
     )
 
 

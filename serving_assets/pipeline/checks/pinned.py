@@ -17,8 +17,8 @@ def check_not_pinned(control: Control | None, resume: str) -> Verdict:
         return NOT_PINNED.verdict("pass", "Nothing is pinned.", measured=0, threshold=0)
     pin = control.pinned
     why = f"because: {pin.reason}" if pin.reason else "without a reason given"
-    said = (
+    message = (
         f"Pinned at generation {control.active} since {pin.at} by {pin.by}, {why}. "
         f"Nothing new is published until: {resume}"
     )
-    return NOT_PINNED.verdict("warn", said, measured=1, threshold=0)
+    return NOT_PINNED.verdict("warn", message, measured=1, threshold=0)

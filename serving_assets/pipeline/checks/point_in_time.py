@@ -29,9 +29,9 @@ def check_point_in_time(engine: Engine, inputs: Mapping[str, Input], as_of: date
     margin = min(((as_of - at).total_seconds() / 3600 for at in newest.values()), default=0.0)
     examples = [{"input": name, "newest": at.isoformat(), "as_of": as_of.isoformat()} for name, at in late.items()]
     if late:
-        said = f"{', '.join(late)} has rows at or after {as_of.isoformat()}: the features look into the future."
-        return POINT_IN_TIME.verdict("error", said, measured=margin, threshold=0, examples=examples)
+        message = f"{', '.join(late)} has rows at or after {as_of.isoformat()}: the features look into the future."
+        return POINT_IN_TIME.verdict("error", message, measured=margin, threshold=0, examples=examples)
     if not newest:
         return POINT_IN_TIME.verdict("pass", "No input holds a dated row.", measured=margin, threshold=0)
-    said = f"The newest of {len(newest)} dated inputs is {margin:.1f} hours older than {as_of.isoformat()}."
-    return POINT_IN_TIME.verdict("pass", said, measured=margin, threshold=0)
+    message = f"The newest of {len(newest)} dated inputs is {margin:.1f} hours older than {as_of.isoformat()}."
+    return POINT_IN_TIME.verdict("pass", message, measured=margin, threshold=0)

@@ -22,7 +22,7 @@ from serving_assets.monitoring.distributions import Distribution, count_batch
 from serving_assets.monitoring.drift import Drift, drifts
 from serving_assets.monitoring.nulls import NullRate, null_rates
 from serving_assets.monitoring.severity import Severity, worst
-from serving_assets.pipeline.checks.verdict import EXAMPLES, Check, Verdict, table_of
+from serving_assets.pipeline.checks.verdict import EXAMPLES, Check, Verdict, counted, table_of
 from serving_assets.pipeline.dagster_instance.step_metadata import picture
 from serving_assets.pipeline.platform import Platform
 
@@ -66,11 +66,17 @@ def check_null_rates(found: Mapping[str, Distribution] | None, thresholds: Check
         return NULL_RATES.verdict("pass", _nothing(found), measured=0, threshold=thresholds.null_warn)
     bad = [rate for rate in rates if rate.severity(thresholds) != "pass"]
     severity, top = worst(rate.severity(thresholds) for rate in rates), (bad or rates)[0]
-    said = f"{top.column} is missing in {top.rate:.1%} of {top.rows:,} rows, in training in {top.reference:.1%}"
-    said += f"; so are {len(bad) - 1} other features." if len(bad) > 1 else "."
+    message = f"{top.column} is missing in {top.rate:.1%} of {top.rows:,} rows, in training in {top.reference:.1%}"
+    message += (
+        f"; {counted(len(bad) - 1, 'other feature')} differ{'s' if len(bad) == 2 else ''} as well."
+        if len(bad) > 1
+        else "."
+    )
     return NULL_RATES.verdict(
         severity,
-        said if bad else f"All {len(rates)} features are missing about as often as in training. The farthest: {said}",
+        message
+        if bad
+        else f"Features are missing about as often as in training. The farthest of {len(rates)}: {message}",
         measured=round(top.excess, 4),
         threshold=thresholds.null_error if severity == "error" else thresholds.null_warn,
         examples=[_null_row(rate) for rate in bad],
@@ -110,16 +116,16 @@ def _drift_verdict(
     severity: Severity = "error" if constant else worst(drift.severity(thresholds) for drift in drifted)
     top = (bad or drifted)[0]
     error = severity == "error"
-    said = f"All {len(drifted)} columns look as in training; the farthest is {_told(top)}."
+    message = f"{counted(len(drifted), 'column')} as in training; the farthest is {_described(top)}."
     if bad:
-        said = f"{len(bad)} of {len(drifted)} columns have drifted, the farthest {_told(top)}."
+        message = f"{len(bad)} of {counted(len(drifted), 'column')} drifted, the farthest is {_described(top)}."
     if constant:
-        said = "; ".join(f"every {name} is {value:g}" for name, value in constant.items()) + "."
+        message = "; ".join(f"every {name} is {value:g}" for name, value in constant.items()) + "."
     by_shift = severity == "warn" and top.excess < thresholds.psi_warn
     numbers = {"psi": round(top.psi, 4), "shift": round(top.shift, 3), "columns_drifted": len(bad)}
     verdict = check.verdict(
         severity,
-        said,
+        message,
         measured=round(top.excess_shift if by_shift else top.excess, 4),
         threshold=thresholds.shift_warn if by_shift else thresholds.psi_error if error else thresholds.psi_warn,
         examples=[_drift_row(drift) for drift in bad],
@@ -133,7 +139,7 @@ def _drift_verdict(
     return verdict.showing(reference_against_current=picture(png, top.column))
 
 
-def _told(drift: Drift) -> str:
+def _described(drift: Drift) -> str:
     moved = "" if not drift.shift else f", moved by {drift.shift:+.2f} standard deviations"
     habit = f"; single days of the training set reached {drift.wander.psi:.3f}" if drift.wander.psi > 0 else ""
     return f"{drift.column} (PSI {drift.psi:.3f}{moved}{habit})"

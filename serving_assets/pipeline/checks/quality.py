@@ -65,15 +65,15 @@ def check_matured_quality(
     numbers = _numbers(found)
     verdict = MATURED_QUALITY.verdict(
         severity,
-        _said(matured, found, lost, reference),
+        _message(matured, found, lost, reference),
         measured=round(max((loss.least for loss in lost.values()), default=0.0), 4),
         threshold=thresholds.quality_error if severity == "error" else thresholds.quality_warn,
         numbers=numbers,
     )
     shown: dict[str, Any] = {MATURED_DAY: str(matured), "segments": table_of(_segments(rows, labels, scores, found))}
     if pictured and reference is not None:
-        told = [evaluation.metadata for evaluation in evaluations(instance, asset, MATURED_QUALITY.name, SHOWN)]
-        if len(series := _series(told, matured, numbers)) > 1:
+        earlier = [evaluation.metadata for evaluation in evaluations(instance, asset, MATURED_QUALITY.name, SHOWN)]
+        if len(series := _series(earlier, matured, numbers)) > 1:
             shown["over_time"] = picture(_plot(series, reference, use_case.name), "AUC")
     return verdict.showing(model_version=version, **shown)
 
@@ -124,7 +124,7 @@ def _query(use_case: BoundUseCase, platform: Platform, matured: date) -> Query:
 
 
 def _reference(platform: Platform, name: str, version: str) -> HeldOut | None:
-    """What the model that scored was worth on its held-out days; None of one that nobody measured or has any more."""
+    """The quality of the model that scored on its held-out days; None where it was not measured or is gone."""
     try:
         return platform.registry.bundle(name, version).profile.held_out
     except InputError:
@@ -144,16 +144,18 @@ def _numbers(found: Quality) -> dict[str, float]:
     return numbers
 
 
-def _said(matured: date, found: Quality, lost: Mapping[str, Loss], reference: HeldOut | None) -> str:
-    said = f"{found.rows:,} predictions for {matured}: AUC {_interval(found.auc)}"
-    said += f" (held out in training {_interval(reference.auc)})" if reference else ""
-    said += f", {found.base_rate:.1%} came true and {found.mean_score:.1%} were foretold."
+def _message(matured: date, found: Quality, lost: Mapping[str, Loss], reference: HeldOut | None) -> str:
+    message = f"{found.rows:,} predictions for {matured}: AUC {_interval(found.auc)}"
+    message += f" (held out in training {_interval(reference.auc)})" if reference else ""
+    message += f", {found.base_rate:.1%} came true and {found.mean_score:.1%} were predicted."
     if not lost:
-        return f"{said} Nothing to compare with: the model's bundle does not tell its quality."
+        return f"{message} Nothing to compare with: the model's bundle has no measured quality."
     name, worst = max(lost.items(), key=lambda item: item[1].least)
     if worst.least > 0:
-        said += f" {name} has lost {100 * worst.points:.1f} points, {100 * worst.least:.1f} of them for certain."
-    return said
+        message += (
+            f" {name} has lost {100 * worst.points:.1f} points, at least {100 * worst.least:.1f} of them beyond chance."
+        )
+    return message
 
 
 def _interval(estimate: Estimate | None) -> str:
@@ -176,7 +178,7 @@ def _segments(rows: pa.Table, labels: np.ndarray, scores: np.ndarray, whole: Qua
             "segment": name,
             "rows": q.rows,
             "came_true": f"{q.base_rate:.1%}",
-            "foretold": f"{q.mean_score:.1%}",
+            "predicted": f"{q.mean_score:.1%}",
             "auc": _interval(q.auc) if q.auc else "-",
         }
         for (by, name), q in parts.items()
@@ -184,11 +186,11 @@ def _segments(rows: pa.Table, labels: np.ndarray, scores: np.ndarray, whole: Qua
 
 
 def _series(
-    told: Sequence[Mapping[str, dg.MetadataValue]], matured: date, numbers: Mapping[str, float]
+    earlier: Sequence[Mapping[str, dg.MetadataValue]], matured: date, numbers: Mapping[str, float]
 ) -> dict[date, tuple[float, float]]:
     """AUC and half its interval by matured day, of earlier evaluations and of this one."""
     series = {}
-    for metadata in reversed(told):
+    for metadata in reversed(earlier):
         if {MATURED_DAY, "auc", "auc_half_width"} <= metadata.keys():
             day, auc, half = (metadata[name].value for name in (MATURED_DAY, "auc", "auc_half_width"))
             series[date.fromisoformat(str(day))] = (float(str(auc)), float(str(half)))

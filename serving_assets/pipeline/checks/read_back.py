@@ -1,4 +1,4 @@
-"""Canary: known ids, read as readers read them, say what the lake says.
+"""Read-back: known ids, read as readers read them, hold what the lake holds.
 
 Here: a few documents through the store's reading path, which is the one that the API answers from. Not here: the
 comparison of all documents by count and digest (store_parity.py).
@@ -13,18 +13,20 @@ import dagster as dg
 
 from serving_assets.catalog.columns import literal
 from serving_assets.engines.protocol import Engine, Input, Query
-from serving_assets.monitoring.read_back import canary_severity, missed
+from serving_assets.monitoring.read_back import missed, read_back_severity
 from serving_assets.pipeline.checks.history import evaluations
 from serving_assets.pipeline.checks.verdict import Check, Verdict
 from serving_assets.pipeline.publishing.published_documents import Snapshot
 from serving_assets.store import OnlineStore
 
-CANARY = Check(
+READ_BACK = Check(
     "canary", "A few known ids, read as the API reads them, get the predictions that stand in the lake.", blocking=False
 )
+FORMER_NAME = "canary"
+"""What the check was called: its evaluations of before are in the event log under this name."""
 
 
-def check_canary(
+def check_read_back(
     engine: Engine, snapshot: Snapshot, store: OnlineStore, instance: dg.DagsterInstance, asset: dg.AssetKey, count: int
 ) -> Verdict:
     """Compare `count` published documents, other ones with every generation."""
@@ -36,14 +38,18 @@ def check_canary(
         if value is not None
     }
     misses = missed(expected, found)
-    before = (not evaluation.passed for evaluation in evaluations(instance, asset, CANARY.name, 1))
-    severity = canary_severity(len(misses), before)
-    said = f"All {len(expected)} known ids get what the lake says."
+    before = (
+        not evaluation.passed
+        for name in (READ_BACK.name, FORMER_NAME)
+        for evaluation in evaluations(instance, asset, name, 1)
+    )
+    severity = read_back_severity(len(misses), before)
+    message = f"All {len(expected)} known ids get what the lake holds."
     if misses:
-        said = f"{len(misses)} of {len(expected)} known ids get something else than the lake says"
-        said += ", as some did in the run before." if severity == "error" else "."
-    return CANARY.verdict(
-        severity, said, measured=len(misses), threshold=1, examples=misses, numbers={"ids": len(expected)}
+        message = f"{len(misses)} of {len(expected)} known ids get something else than the lake holds"
+        message += ", as some did in the run before." if severity == "error" else "."
+    return READ_BACK.verdict(
+        severity, message, measured=len(misses), threshold=1, examples=misses, numbers={"ids": len(expected)}
     )
 
 
@@ -57,6 +63,6 @@ def _expected(engine: Engine, snapshot: Snapshot, count: int) -> dict[Any, dict[
     common = {"as_of": snapshot.as_of, "model_version": snapshot.stamp.model_version}
     documents = {row["id"]: json.loads(row["text"]) for row in rows}
     return {
-        entity: {"value": said["v"], **{name: said.get(name, value) for name, value in common.items()}}
-        for entity, said in documents.items()
+        entity: {"value": document["v"], **{name: document.get(name, value) for name, value in common.items()}}
+        for entity, document in documents.items()
     }

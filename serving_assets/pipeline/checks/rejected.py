@@ -1,4 +1,4 @@
-"""What upstream delivered against what it promised: rejected rows, and columns nobody declared.
+"""What upstream delivered against its contract: quarantined rows, and undeclared columns.
 
 Here: verdicts over one landing. Not here: the contract's rules (landing/ingest.py applies them).
 """
@@ -12,7 +12,7 @@ from serving_assets.catalog.spec import Source
 from serving_assets.landing.ingest import Landed
 from serving_assets.pipeline.checks.verdict import Check, Verdict
 
-REJECTED_SHARE = Check("rejected_share", "Few landed rows break the source's contract; those that do are kept apart.")
+REJECTED_SHARE = Check("rejected_share", "Few landed rows break the source's contract; those that do are quarantined.")
 DECLARED_COLUMNS = Check("declared_columns", "The files have the declared columns and no other.", blocking=False)
 
 
@@ -26,18 +26,18 @@ def check_rejected_share(source: Source, landed: Landed, counts: Mapping[str, tu
     severity = _severity(share, source.rejected_warn, source.rejected_error)
     reasons = "; ".join(f"{reason} ({n:,})" for reason, n in list(landed.reasons.items())[:5])
     when = f" of {worst}" if len(counts) > 1 and rejected else ""
-    said = f"{rejected:,} of {total:,} rows{when} rejected ({share:.2%})" + (f": {reasons}." if reasons else ".")
+    message = f"{rejected:,} of {total:,} rows{when} rejected ({share:.2%})" + (f": {reasons}." if reasons else ".")
     threshold = source.rejected_warn if severity == "warn" else source.rejected_error
-    return REJECTED_SHARE.verdict(severity, said, measured=share, threshold=threshold, examples=landed.examples)
+    return REJECTED_SHARE.verdict(severity, message, measured=share, threshold=threshold, examples=landed.examples)
 
 
 def check_declared_columns(landed: Landed) -> Verdict:
-    """Columns that nobody declared; a declared one that is missing has stopped the landing already."""
+    """Undeclared columns; a declared one that is missing has stopped the landing already."""
     extra = landed.extra_columns
-    said = (
+    message = (
         f"Undeclared columns are ignored: {', '.join(extra)}. Declare or stop them." if extra else "All are declared."
     )
-    return DECLARED_COLUMNS.verdict("warn" if extra else "pass", said, measured=len(extra), threshold=0)
+    return DECLARED_COLUMNS.verdict("warn" if extra else "pass", message, measured=len(extra), threshold=0)
 
 
 def _share(accepted: int, rejected: int) -> float:

@@ -1,4 +1,4 @@
-"""Store parity: what readers get is what the lake says, document by document.
+"""Store parity: what readers get is what the lake holds, document by document.
 
 Here: the verdict, and which documents differ. Not here: the reading and digesting (store/).
 """
@@ -21,14 +21,14 @@ def check_store_parity(
 ) -> Verdict:
     """Documents that differ; `expected` gives those of the lake, and is asked only when count or digest differ."""
     if found.equal:
-        said = f"All {found.rows:,} documents of generation {found.generation} are those of the lake."
-        return STORE_PARITY.verdict("pass", said, measured=0, threshold=0)
+        message = f"All {found.rows:,} documents of generation {found.generation} are those of the lake."
+        return STORE_PARITY.verdict("pass", message, measured=0, threshold=0)
     differing, examples = _differing(store, collection, dict(expected()))
-    said = (
+    message = (
         f"Generation {found.generation} holds {found.rows:,} documents, the lake {found.expected_rows:,}; "
-        f"{differing:,} differ. The next publish trusts nothing that the store holds and writes all anew: run it now."
+        f"{differing:,} differ. The next publish rewrites every document: run it now."
     )
-    return STORE_PARITY.verdict("error", said, measured=differing, threshold=0, examples=examples)
+    return STORE_PARITY.verdict("error", message, measured=differing, threshold=0, examples=examples)
 
 
 def _differing(store: OnlineStore, collection: str, lake: dict[Entity, str]) -> tuple[int, list[dict[str, Any]]]:
@@ -36,10 +36,10 @@ def _differing(store: OnlineStore, collection: str, lake: dict[Entity, str]) -> 
     differing = 0
     examples: list[dict[str, Any]] = []
     for entity, text in store.scan(collection):
-        said = lake.pop(entity, None)
-        if said != text:
+        expected = lake.pop(entity, None)
+        if expected != text:
             differing += 1
             if len(examples) < EXAMPLES:
-                examples.append({"entity": entity, "store": text, "lake": said})
-    lost = [{"entity": entity, "store": None, "lake": said} for entity, said in lake.items()]
+                examples.append({"entity": entity, "store": text, "lake": expected})
+    lost = [{"entity": entity, "store": None, "lake": expected} for entity, expected in lake.items()]
     return differing + len(lost), (examples + lost)[:EXAMPLES]

@@ -15,13 +15,13 @@ from serving_assets.catalog.spec import DAY
 from serving_assets.engines.protocol import Engine, Input, Query
 from serving_assets.lake import DayRange, LakeTable
 from serving_assets.monitoring.severity import worst
-from serving_assets.monitoring.totals import Amount, Total, totals_of
+from serving_assets.monitoring.totals import Amount, ColumnTotal, totals_of
 from serving_assets.pipeline.checks.typical_amounts import amounts_of
 from serving_assets.pipeline.checks.verdict import Check, Verdict
 
 TOTALS = Check(
     "totals",
-    "No column's total has been lost, as far as the day's rows let expect it: all departments and channels are there.",
+    "No column's total is lower than expected from the day's rows: all departments and channels are there.",
     blocking=False,
 )
 
@@ -45,7 +45,7 @@ def check_totals(engine: Engine, table: Table, stored: LakeTable, days: DayRange
         return TOTALS.verdict("pass", why, measured=0, threshold=thresholds.total_warn)
     return TOTALS.verdict(
         severity,
-        _said(*ranked[0], len(bad)),
+        _message(*ranked[0], len(bad)),
         measured=round(ranked[0][1].lost, 4),
         threshold=thresholds.total_error if severity == "error" else thresholds.total_warn,
         examples=[_row(day, total) for day, total in ranked] if bad else (),
@@ -69,15 +69,17 @@ def _by_day(
     return {row[DAY]: row["rows__"] for row in found}, totals
 
 
-def _said(day: date, total: Total, bad: int) -> str:
+def _message(day: date, total: ColumnTotal, bad: int) -> str:
     if total.volume.expected is None:
         return "Nothing to compare with: there are too few earlier days, or too small totals."
-    said = f"{total.column} of {day} adds up to {total.volume.rows:,}, and {total.volume.expected:,.0f} were expected"
-    said += f": {total.lost:.0%} less than the day's rows let expect."
-    return said + (f" So have {bad - 1} other totals fallen." if bad > 1 else "")
+    message = (
+        f"{total.column} of {day} adds up to {total.volume.rows:,}, and {total.volume.expected:,.0f} were expected"
+    )
+    message += f": {total.lost:.0%} less than expected from the day's rows."
+    return message + (f" {bad - 1} other totals are too low as well." if bad > 1 else "")
 
 
-def _row(day: date, total: Total) -> dict[str, Any]:
+def _row(day: date, total: ColumnTotal) -> dict[str, Any]:
     return {
         "day": day,
         "column": total.column,

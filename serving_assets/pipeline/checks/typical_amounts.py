@@ -1,7 +1,7 @@
 """Typical amounts: no unit has changed.
 
-Here: each day's typical amount of each column, told with the materialization, and held against those that earlier ones
-told. Not here: the comparison (monitoring/typical_amounts.py).
+Here: each day's typical amount of each column, recorded with the materialization, and compared with those of earlier
+ones. Not here: the comparison (monitoring/typical_amounts.py).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from serving_assets.catalog.spec import DAY
 from serving_assets.engines.protocol import Engine, Input, Query
 from serving_assets.monitoring.severity import worst
 from serving_assets.monitoring.typical_amounts import FEWEST_DAYS, FEWEST_VALUES, Level, levels_of
-from serving_assets.pipeline.checks.history import told_of_days
+from serving_assets.pipeline.checks.history import numbers_of_days
 from serving_assets.pipeline.checks.verdict import Check, Verdict
 
 TYPICAL_AMOUNTS = Check(
@@ -40,7 +40,7 @@ def facts_of_days(engine: Engine, table: Table, rows: Input) -> Facts:
     """By day: the typical amounts, as the metadata `typical_<column>`, and the newest timestamp.
 
     A median by t-digest, in bounded memory and right to a percent; of values that are not zero, because where most
-    are, the median says nothing.
+    are, the median is zero.
     """
     assert table.spec.event_time is not None
     columns = amounts_of(table)
@@ -59,7 +59,7 @@ def facts_of_days(engine: Engine, table: Table, rows: Input) -> Facts:
     return facts
 
 
-def told_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
+def recorded_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
     """A day's facts as metadata of its materialization."""
     return {name: str(value) if isinstance(value, datetime) else value for name, value in facts.items()}
 
@@ -73,33 +73,35 @@ def check_typical_amounts(instance: dg.DagsterInstance, asset: dg.AssetKey, tabl
     window = timedelta(days=thresholds.volume_days)
     first, last = min(facts), max(facts)
     asked = [first - timedelta(days=back) for back in range(1, thresholds.volume_days + 1)]
-    known = {**told_of_days(instance, asset, asked), **facts}
+    known = {**numbers_of_days(instance, asset, asked), **facts}
     levels: list[tuple[date, Level]] = []
     for day in facts:
-        history = [_typical(told) for when, told in known.items() if day - window <= when < day]
+        history = [_typical(facts) for when, facts in known.items() if day - window <= when < day]
         levels += [(day, level) for level in levels_of(_typical(facts[day]), history)]
     levels.sort(key=lambda found: -found[1].factor)
     return _verdict(table, levels, last)
 
 
-def _typical(told: Mapping[str, Any]) -> dict[str, float]:
-    return {name.removeprefix(_TYPICAL): told[name] for name in told if name.startswith(_TYPICAL)}
+def _typical(facts: Mapping[str, Any]) -> dict[str, float]:
+    return {name.removeprefix(_TYPICAL): facts[name] for name in facts if name.startswith(_TYPICAL)}
 
 
 def _verdict(table: Table, levels: list[tuple[date, Level]], last: date) -> Verdict:
     thresholds = table.spec.checks
     if not levels:
-        said = f"Nothing to compare with: fewer than {FEWEST_DAYS} earlier days tell, or there are too few values."
-        return TYPICAL_AMOUNTS.verdict("pass", said, measured=1, threshold=thresholds.level_warn)
+        message = (
+            f"Nothing to compare with: fewer than {FEWEST_DAYS} earlier days are known, or there are too few values."
+        )
+        return TYPICAL_AMOUNTS.verdict("pass", message, measured=1, threshold=thresholds.level_warn)
     severity = worst(level.severity(thresholds) for _, level in levels)
     day, top = levels[0]
-    said = f"{top.column} of {day} is typically {top.typical:g}, and was {top.before:g} on the days before"
-    said += f": {top.factor:.1f} times as {'large' if top.typical > top.before else 'small'}."
+    message = f"{top.column} of {day} is typically {top.typical:g}, and was {top.before:g} on the days before"
+    message += f": {top.factor:.1f} times as {'large' if top.typical > top.before else 'small'}."
     if severity != "pass":
-        said += " Has its unit changed?"
+        message += " Has its unit changed?"
     return TYPICAL_AMOUNTS.verdict(
         severity,
-        said,
+        message,
         measured=round(min(top.factor, 1e9), 3),
         threshold=thresholds.level_error if severity == "error" else thresholds.level_warn,
         examples=[

@@ -1,4 +1,4 @@
-"""What a check is and what it says: one shape for all of them.
+"""What a check is and what it reports: one shape for all of them.
 
 Here: a check's declaration, its verdict, and their Dagster form. Not here: any measuring.
 """
@@ -18,7 +18,7 @@ EXAMPLES = 10
 
 @dataclass(frozen=True)
 class Check:
-    """A check on one asset: its name, what it demands in words that a person on call understands, whether it gates."""
+    """A check on one asset: its name, what it demands in words that a person on call understands, whether it blocks."""
 
     name: str
     demands: str
@@ -31,7 +31,7 @@ class Check:
     def verdict(
         self,
         severity: Severity,
-        said: str,
+        message: str,
         *,
         measured: float,
         threshold: float,
@@ -39,7 +39,7 @@ class Check:
         numbers: Mapping[str, float] | None = None,
     ) -> Verdict:
         """What was found: in words, as a number against its threshold, offending rows, and further numbers."""
-        return Verdict(self, severity, said, measured, threshold, tuple(examples)[:EXAMPLES], numbers or {})
+        return Verdict(self, severity, message, measured, threshold, tuple(examples)[:EXAMPLES], numbers or {})
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Verdict:
 
     check: Check
     severity: Severity
-    said: str
+    message: str
     measured: float
     threshold: float
     examples: tuple[Mapping[str, Any], ...] = ()
@@ -56,12 +56,12 @@ class Verdict:
     shown: Mapping[str, Any] = field(default_factory=dict)
 
     def showing(self, **shown: Any) -> Verdict:
-        """The same verdict with more for the eye: pictures, tables, texts, as Dagster shows metadata."""
+        """The same verdict with more to show: pictures, tables, texts, as Dagster shows metadata."""
         return replace(self, shown={**self.shown, **shown})
 
     @property
     def passed(self) -> bool:
-        """Whether there is nothing to tell anyone."""
+        """Whether there is nothing to report."""
         return self.severity == "pass"
 
     def result(self, asset: dg.AssetKey) -> dg.AssetCheckResult:
@@ -79,9 +79,14 @@ class Verdict:
             check_name=self.check.name,
             passed=self.passed,
             severity=dg.AssetCheckSeverity.ERROR if self.severity == "error" else dg.AssetCheckSeverity.WARN,
-            description=self.said,
+            description=self.message,
             metadata=metadata,
         )
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 column`, `2 columns`: a number with its noun."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def table_of(rows: Sequence[Mapping[str, Any]]) -> dg.TableMetadataValue:

@@ -1,4 +1,4 @@
-"""Volume: as many rows as the days before let expect.
+"""Volume: as many rows as expected from previous days.
 
 Here: counting them, from the lake's log, without reading data. Not here: what is expected (monitoring/volume.py).
 """
@@ -17,8 +17,16 @@ from serving_assets.catalog.discovery import Catalog, Table
 from serving_assets.catalog.spec import DAY, Source
 from serving_assets.lake import DayRange, LakeTable
 from serving_assets.monitoring.severity import ORDER
-from serving_assets.monitoring.volume import Volume, judge_volume, volume_among, volume_of
-from serving_assets.pipeline.checks.history import told_before
+from serving_assets.monitoring.volume import (
+    FEWEST_DAYS,
+    FEWEST_ROWS,
+    FEWEST_TIMES,
+    Volume,
+    judge_volume,
+    volume_among,
+    volume_of,
+)
+from serving_assets.pipeline.checks.history import numbers_before
 from serving_assets.pipeline.checks.verdict import Check, Verdict
 
 VOLUME = Check(
@@ -39,7 +47,7 @@ def may_be_empty(table: Table, catalog: Catalog) -> bool:
 def check_daily_volume(
     stored: LakeTable, days: DayRange, version: int, thresholds: TableChecks, *, empty: bool = False
 ) -> Verdict:
-    """Each of `days` against those before it; the worst decides. `empty` says that a day may have no rows."""
+    """Each of `days` against those before it; the worst decides. `empty`: a day may have no rows."""
     first = days.first - timedelta(days=thresholds.volume_days)
     rows = rows_by_day(stored, DayRange(first, days.last), version)
     found: dict[date | None, Volume] = {
@@ -52,7 +60,7 @@ def check_volume(
     instance: dg.DagsterInstance, asset: dg.AssetKey, rows: int, thresholds: TableChecks, *, empty: bool = False
 ) -> Verdict:
     """A table without days against what it was the times before."""
-    earlier = [told["rows"] for told in told_before(instance, asset, TIMES) if "rows" in told]
+    earlier = [numbers["rows"] for numbers in numbers_before(instance, asset, TIMES) if "rows" in numbers]
     return _verdict({None: volume_among(rows, earlier)}, thresholds, empty=empty)
 
 
@@ -77,7 +85,7 @@ def _verdict(found: Mapping[date | None, Volume], thresholds: TableChecks, *, em
         numbers["expected"] = volume.expected
     return VOLUME.verdict(
         severity,
-        _said(worst, volume, len(bad), len(found)),
+        _message(worst, volume, len(bad), len(found)),
         measured=round(volume.change, 4),
         threshold=_threshold(volume, thresholds, severity),
         examples=bad if len(found) > 1 else (),
@@ -91,12 +99,15 @@ def _threshold(volume: Volume, thresholds: TableChecks, severity: str) -> float:
     return -(thresholds.volume_error if severity == "error" else thresholds.volume_warn)
 
 
-def _said(day: date | None, volume: Volume, bad: int, days: int) -> str:
+def _message(day: date | None, volume: Volume, bad: int, days: int) -> str:
     when = f" on {day}" if day and days > 1 else ""
     others = f" {bad:,} of {days:,} days are out of the ordinary; this is the worst." if bad > 1 else ""
     if volume.expected is None:
-        why = f"{volume.days} earlier ones are too few" if volume.days < TIMES // 2 else "so few are chance"
-        return f"{volume.rows:,} rows{when}; nothing is expected: {why}.{others}"
+        fewest = FEWEST_TIMES if day is None else FEWEST_DAYS
+        why = f"only {volume.days} earlier ones are known, {fewest} are needed"
+        if volume.days >= fewest:
+            why = f"fewer than {FEWEST_ROWS} rows are expected, so a difference may be chance"
+        return f"{volume.rows:,} rows{when}; not compared: {why}.{others}"
     return (
         f"{volume.rows:,} rows{when}, {volume.change:+.0%} against the {volume.expected:,.0f} expected "
         f"(z {volume.z:+.1f}, from {volume.days} earlier ones).{others}"

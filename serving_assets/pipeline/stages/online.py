@@ -18,7 +18,7 @@ from serving_assets.catalog.checks import Checks
 from serving_assets.catalog.discovery import BoundUseCase
 from serving_assets.pipeline.checks.lag import PARTITION_LAG, check_partition_lag
 from serving_assets.pipeline.checks.pinned import NOT_PINNED, check_not_pinned
-from serving_assets.pipeline.checks.read_back import CANARY, check_canary
+from serving_assets.pipeline.checks.read_back import READ_BACK, check_read_back
 from serving_assets.pipeline.checks.store_parity import STORE_PARITY, check_store_parity
 from serving_assets.pipeline.checks.verdict import Verdict
 from serving_assets.pipeline.dagster_instance.step_metadata import described, measured
@@ -80,7 +80,7 @@ def published_asset(
         owners=use_case.spec.owners,
         kinds={platform.settings.store_kind},
         deps=[dg.AssetKey([use_case.name, upstream])],
-        checks=(STORE_PARITY, NOT_PINNED, CANARY, PARTITION_LAG),
+        checks=(STORE_PARITY, NOT_PINNED, READ_BACK, PARTITION_LAG),
         metadata=described(collection.name, use_case.folder / "use_case.py"),
         pool=f"{use_case.name}_{collection.asset}",
         compute=use_case.spec.compute.get(cast("Stage", collection.asset)),
@@ -133,7 +133,7 @@ def _verdicts(
     return [
         check_store_parity(found, p.store, name, partial(snapshot.documents, p.engine)),
         check_not_pinned(control, f"serving-assets resume {snapshot.collection.use_case}"),
-        check_canary(p.engine, snapshot, p.store, step.context.instance, step.asset, thresholds.canary_entities),
+        check_read_back(p.engine, snapshot, p.store, step.context.instance, step.asset, thresholds.read_back_entities),
         check_partition_lag(snapshot.stamp.day, snapshot.collection.timezone, datetime.now(UTC), thresholds),
     ]
 

@@ -29,7 +29,7 @@ from serving_assets.pipeline.checks.typical_amounts import (
     TYPICAL_AMOUNTS,
     check_typical_amounts,
     facts_of_days,
-    told_facts,
+    recorded_facts,
 )
 from serving_assets.pipeline.checks.verdict import Check, Verdict
 from serving_assets.pipeline.checks.volume import VOLUME, check_daily_volume, check_volume
@@ -103,7 +103,7 @@ def _watch(
         check_typical_amounts(instance, step.asset, table, facts),
         check_partition_lag(newest, timezone, now, source.checks, newest_row=row, backfilled=len(days)),
     ]
-    return {day: told_facts(told) for day, told in facts.items()}, verdicts
+    return {day: recorded_facts(told) for day, told in facts.items()}, verdicts
 
 
 def _of_days(lake: Lake, table: Table, days: DayRange, version: int) -> dict[date, dict[str, int]]:

@@ -21,7 +21,7 @@ from serving_assets.engines.protocol import Input, Query, Target
 from serving_assets.errors import InputError
 from serving_assets.lake import DayRange
 from serving_assets.models.bundle import Bundle
-from serving_assets.models.lifecycle.promotion import Verdict, against_champion, gate
+from serving_assets.models.lifecycle.promotion import GateVerdict, against_champion, gate
 from serving_assets.models.lifecycle.registry import CANDIDATE, CHAMPION
 from serving_assets.models.packaging import package
 from serving_assets.models.plots import calibration_plot, roc_plot
@@ -210,7 +210,7 @@ def _fit(use_case: BoundUseCase, step: Step) -> dg.MaterializeResult[Any]:
     return step.result({"model_version": version, **facts, **cost.metadata(), **pictures})
 
 
-def _judge(use_case: BoundUseCase, candidate: Candidate, bundle: Bundle, champion: Bundle | None) -> Verdict:
+def _judge(use_case: BoundUseCase, candidate: Candidate, bundle: Bundle, champion: Bundle | None) -> GateVerdict:
     compared = against_champion(candidate, champion.scorer()) if champion else None
     outputs, conditions = tuple(use_case.spec.predictions.columns), use_case.spec.model.promote_if
     return gate(candidate.metrics, candidate.baselines, compared, bundle, outputs, conditions)
@@ -237,7 +237,7 @@ def _promote(use_case: BoundUseCase, step: Step) -> dg.MaterializeResult[Any]:
     if candidate is None:
         raise InputError(f"{name} has no candidate.", hint=f"Materialize {name}/model first.")
     tags = registry.tags(name, candidate)
-    verdict = Verdict.model_validate_json(tags[VERDICT])
+    verdict = GateVerdict.model_validate_json(tags[VERDICT])
     if candidate != current and tags[COMPARED_WITH] != (current or ""):
         raise InputError(
             f"{name}: version {candidate} was compared with champion {tags[COMPARED_WITH] or 'none'}, and the champion "

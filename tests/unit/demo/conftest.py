@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from serving_assets.demo import NEWEST_DAY, Landed, land
+from serving_assets.demo import NEWEST_DAY, LandedFiles, land
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Year:
     """The landing zone with all of 2017, and what landing it reported."""
 
     landing: Path
-    landed: Landed
+    landed: LandedFiles
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ from serving_assets.catalog.spec import Promotion, UseCase
 from serving_assets.errors import InputError
 from serving_assets.models.bundle import Bundle
 from serving_assets.models.evaluation import Difference
-from serving_assets.models.lifecycle.promotion import Verdict, against_champion, gate
+from serving_assets.models.lifecycle.promotion import GateVerdict, against_champion, gate
 from serving_assets.models.packaging import package
 from serving_assets.models.training import Candidate, split_days, train_candidate
 from tests.unit.models import samples
@@ -107,7 +107,7 @@ def test_too_few_days(use_case: UseCase) -> None:
         train_candidate(use_case, few, samples.boosting)
 
 
-def judged(candidate: Candidate, bundle: Bundle, **changes: Any) -> Verdict:
+def judged(candidate: Candidate, bundle: Bundle, **changes: Any) -> GateVerdict:
     """The gate's verdict on a candidate that passes, but for `changes`."""
     better = Difference(auc=0.8, other_auc=0.7, difference=0.1, low=0.05, high=0.15)
     arguments: dict[str, Any] = {

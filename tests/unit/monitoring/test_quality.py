@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from serving_assets.catalog.checks import Checks, TableChecks
 from serving_assets.models.evaluation import auc, auc_estimate, held_out, paired_bootstrap
 from serving_assets.monitoring.quality import by_segment, judge_quality, losses, quality_of
-from serving_assets.monitoring.read_back import canary_severity, missed
+from serving_assets.monitoring.read_back import missed, read_back_severity
 from serving_assets.monitoring.typical_amounts import levels_of
 
 DEFAULTS = Checks()
@@ -97,12 +97,12 @@ def test_segments() -> None:
     ("misses", "earlier", "severity"),
     [(0, [True], "pass"), (1, [], "warn"), (1, [False, True], "warn"), (3, [True], "error")],
 )
-def test_a_canary_is_believed_the_second_time(misses: int, earlier: list[bool], severity: str) -> None:
+def test_a_read_back_miss_is_an_error_the_second_time(misses: int, earlier: list[bool], severity: str) -> None:
     """One run with a miss warns, two in a row are an error."""
-    assert canary_severity(misses, earlier) == severity
+    assert read_back_severity(misses, earlier) == severity
 
 
-def test_what_a_canary_misses() -> None:
+def test_what_a_read_back_misses() -> None:
     """Absent documents and those that say something else are told, with both sides."""
     told = missed({1: {"v": 1}, 2: {"v": 2}, 3: {"v": 3}}, {1: {"v": 1}, 3: {"v": 4}})
     assert told == [

@@ -8,14 +8,14 @@ import pytest
 
 from serving_assets.catalog.checks import TableChecks
 from serving_assets.monitoring.severity import Severity
-from serving_assets.monitoring.totals import Amount, Total, totals_of
+from serving_assets.monitoring.totals import Amount, ColumnTotal, totals_of
 
 DAY = date(2017, 5, 31)
 PAST = [DAY - timedelta(days=back) for back in range(1, 29)]
 THRESHOLDS = TableChecks()
 
 
-def judged(total: float, rows: int = 400, *, usual: float = 1_000.0, share: float = 0.5) -> Total:
+def judged(total: float, rows: int = 400, *, usual: float = 1_000.0, share: float = 0.5) -> ColumnTotal:
     """A day's total after four weeks that were alike but for a few percent."""
     swing = {day: 1 + 0.03 * (day.toordinal() % 3 - 1) for day in PAST}
     counts = {day: round(400 * swing[day]) for day in PAST} | {DAY: rows}

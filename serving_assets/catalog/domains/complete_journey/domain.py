@@ -79,7 +79,7 @@ COUPON_REDEMPTIONS = Source(
     },
     key=("household_id", "coupon_upc", "campaign_id", "redemption_date"),
     event_time="redemption_date",
-    may_be_empty=True,  # on every fourth day nobody hands one in
+    may_be_empty=True,  # on every fourth day none is handed in
 )
 
 PRODUCTS = Source(
@@ -147,7 +147,7 @@ COUPONS = Source(
     delivery="snapshot",
     columns={"coupon_upc": COUPON, "product_id": PRODUCT, "campaign_id": CAMPAIGN},
     key=("coupon_upc", "product_id", "campaign_id"),
-    # 4,872 of the 116,204 lines (4.2 %) repeat another one word for word, up to 19 times.
+    # 4,872 of the 116,204 lines (4.2 %) repeat another one exactly, up to 19 times.
     rejected_warn=0.07,
     rejected_error=0.1,
 )

@@ -57,6 +57,6 @@ USE_CASE = UseCase(
     predictions=Predictions(columns={"score": Between(0, 1)}, precision=4, expire_after_days=7),
     schedule=Daily(at="05:30", timezone="America/New_York"),
     training_schedule=Weekly(day="monday", at="06:30", timezone="America/New_York"),
-    # Nobody looks up what yesterday's basket foretold: the daily scores stay in the lake, to be watched.
+    # Yesterday's basket is looked up by no reader: the daily scores stay in the lake, where checks watch them.
     serve=Serve(lookup=False, on_the_fly=OnTheFly()),
 )

@@ -105,7 +105,7 @@ USE_CASE = UseCase(
     online_features=OnlineFeatures(),
     schedule=Daily(at="05:00", timezone="America/New_York"),
     training_schedule=Weekly(day="monday", at="06:00", timezone="America/New_York"),
-    # A week-old word about "within 7 days" says nothing any more: then, and for whoever was never scored, the basket
+    # A prediction "within 7 days" is void after a week: then, and for a household that was never scored, the basket
     # alone must do.
     checks=Checks(
         segments={

@@ -7,6 +7,7 @@ comparison of all documents by count and digest (store_parity.py).
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
@@ -20,10 +21,12 @@ from serving_assets.pipeline.publishing.published_documents import Snapshot
 from serving_assets.store import OnlineStore
 
 READ_BACK = Check(
-    "canary", "A few known ids, read as the API reads them, get the predictions that stand in the lake.", blocking=False
+    "read_back",
+    "A few known ids, read as the API reads them, get the predictions that stand in the lake.",
+    blocking=False,
 )
 FORMER_NAME = "canary"
-"""What the check was called: its evaluations of before are in the event log under this name."""
+"""Name of the check in event logs of earlier versions."""
 
 
 def check_read_back(
@@ -38,12 +41,7 @@ def check_read_back(
         if value is not None
     }
     misses = missed(expected, found)
-    before = (
-        not evaluation.passed
-        for name in (READ_BACK.name, FORMER_NAME)
-        for evaluation in evaluations(instance, asset, name, 1)
-    )
-    severity = read_back_severity(len(misses), before)
+    severity = read_back_severity(len(misses), missed_before(instance, asset))
     message = f"All {len(expected)} known ids get what the lake holds."
     if misses:
         message = f"{len(misses)} of {len(expected)} known ids get something else than the lake holds"
@@ -51,6 +49,13 @@ def check_read_back(
     return READ_BACK.verdict(
         severity, message, measured=len(misses), threshold=1, examples=misses, numbers={"ids": len(expected)}
     )
+
+
+def missed_before(instance: dg.DagsterInstance, asset: dg.AssetKey) -> Iterator[bool]:
+    """Whether earlier evaluations missed, the newest first; what was recorded under the former name comes last."""
+    for name in (READ_BACK.name, FORMER_NAME):
+        for evaluation in evaluations(instance, asset, name, 1):
+            yield not evaluation.passed
 
 
 def _expected(engine: Engine, snapshot: Snapshot, count: int) -> dict[Any, dict[str, Any]]:

@@ -21,7 +21,9 @@ LABELS = {"sql": "labels.sql", "inputs": {"sales": NextDays(days=7)}}
     ("kind", "common", "old", "new", "value"),
     [(Labels, LABELS, "otherwise", "default_label", 1.0), (Checks, {}, "canary_entities", "read_back_entities", 7)],
 )
-def test_an_earlier_spelling_is_read(kind: type[Spec], common: dict[str, object], old: str, new: str, value: float) -> None:
+def test_an_earlier_spelling_is_read(
+    kind: type[Spec], common: dict[str, object], old: str, new: str, value: float
+) -> None:
     """Both spellings give the same declaration, without a warning; together they are refused."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -1,6 +1,6 @@
 # Needs Python 3.11 to 3.13 and make; everything else is installed into .venv, pinned and checked by hash.
 .DEFAULT_GOAL := help
-.PHONY: help demo ui api mongodb test test-long fuzz drill screenshots lint lock clean
+.PHONY: help demo ui api mongodb test test-long fuzz drill screenshots docs lint lock clean
 
 PYTHON ?=
 WORKERS ?= 3
@@ -45,6 +45,9 @@ drill: $(READY) ## twelve faults, one after the other, in a live copy of the dem
 screenshots: $(READY) ## the pictures of the README, from a demo of its own in a headless Chromium; some minutes
 	@$(BIN)/python -m scripts.screenshots
 
+docs: $(READY) ## the documentation as one site, site/index.html; a broken link or reference fails
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
 lint: $(READY) ## style, types and the dependency rule
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -63,7 +66,7 @@ lock: ## write the requirements*.lock files anew; UPGRADE=--upgrade to move to t
 	| "$$uv/bin/uv" $(COMPILE) $(UPGRADE) -c requirements-dev.lock -o requirements-build.lock -
 
 clean: ## delete what demo, ui, test and lint made; .venv stays
-	@rm -rf data dist .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf data dist site .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find dagster_home -mindepth 1 ! -name dagster.yaml -delete
 	@find serving_assets tests -name __pycache__ -type d -prune -exec rm -rf {} +
 

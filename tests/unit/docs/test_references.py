@@ -80,6 +80,6 @@ def missing(path: Path) -> list[str]:
 
 
 def test_every_file_that_is_named_exists() -> None:
-    """A path in a docstring, comment, message or page leads to a file of the repository."""
-    paths = [path for path in tracked() if path.suffix in (".py", ".md")]
+    """A path in a docstring, comment, message or page leads to a file; the changelog also names those of before."""
+    paths = [path for path in tracked() if path.suffix in (".py", ".md") and path.name != "CHANGELOG.md"]
     assert [lead for path in paths for lead in missing(path)] == []

@@ -20,6 +20,7 @@ from serving_assets.local_runner.backfill_steps import upstream_tables
 from serving_assets.local_runner.workspace import Workspace
 from serving_assets.pipeline.automation.daily_schedule import EVERY_MINUTES
 from serving_assets.pipeline.automation.jobs import daily_keys
+from serving_assets.store import read, scan
 
 KEPT_ON = {f"{NAME}_daily_schedule", f"{NAME}_catch_up", "complete_journey_arrivals", "alerts"}
 """The others are switched off: a weekly training would change what is right, and the rest takes time for nothing."""
@@ -116,5 +117,5 @@ class Observer:
         """The as-of of what the store holds for readers, and all of it."""
         as_of = self.published()[1]
         store = self.platform.store
-        found = store.read(NAME, [entity for entity, _ in store.scan(NAME)]).values
+        found = read(store, NAME, [entity for entity, _ in scan(store, NAME)]).values
         return as_of, {str(f.entity): [f.value, f.as_of, f.model_version] for f in found if f is not None}

@@ -19,6 +19,7 @@ from typing import Any
 from serving_assets.catalog.discovery import load_catalog
 from serving_assets.demo import Shift
 from serving_assets.lake import DayRange
+from serving_assets.store import read, scan
 from tests.e2e.real import CATALOG, RealBench
 
 FILE = "expected.json"
@@ -43,7 +44,7 @@ def published(bench: RealBench) -> tuple[str, dict[str, Any]]:
     control = store.control(name)
     assert control is not None
     assert control.published is not None
-    found = store.read(name, sorted(entity for entity, _ in store.scan(name))).values
+    found = read(store, name, sorted(entity for entity, _ in scan(store, name))).values
     documents = {str(f.entity): [f.value, f.as_of, f.model_version] for f in found if f is not None}
     return control.published.as_of, documents
 

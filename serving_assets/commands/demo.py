@@ -25,6 +25,7 @@ from serving_assets.local_runner.run_assets import Outcome
 from serving_assets.local_runner.workspace import Workspace
 from serving_assets.pipeline.observing.fallback_gap import fallback_gap
 from serving_assets.settings import get_settings, remember
+from serving_assets.store import read
 
 DOMAIN = "complete_journey"
 """Whose data the demo has: every use case of this domain is run."""
@@ -149,7 +150,7 @@ def _print_published(workspace: Workspace, use_case: BoundUseCase) -> None:
     """Some predictions, and how to ask for them."""
     name, known = use_case.name, workspace.some_entities(use_case, 5)
     console.print(f"[bold]Five predictions[/], as readers get them: {use_case.spec.description}")
-    found = workspace.platform.store.read(name, known).values
+    found = read(workspace.platform.store, name, known).values
     print_predictions([f for f in found if f], use_case.spec.entity.key)
     console.print()
     console.print("[bold]Next[/]")

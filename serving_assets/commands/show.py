@@ -15,7 +15,7 @@ from serving_assets.errors import InputError
 from serving_assets.local_runner.workspace import Workspace
 from serving_assets.pipeline.publishing.activation_log import Publications, refuse_lost
 from serving_assets.pipeline.publishing.published_documents import predictions_of
-from serving_assets.store import Found
+from serving_assets.store import Found, read
 
 
 def entity_id(entity: Entity, text: str) -> int | str:
@@ -41,7 +41,7 @@ def look_up(workspace: Workspace, use_case: str, texts: list[str]) -> list[Found
     """
     bound = workspace.catalog.use_case(use_case)
     platform, collection = workspace.platform, predictions_of(bound)
-    reading = platform.store.read(collection.name, [entity_id(bound.spec.entity, text) for text in texts])
+    reading = read(platform.store, collection.name, [entity_id(bound.spec.entity, text) for text in texts])
     refuse_lost(collection, reading.control, Publications(platform, collection).entries(reading.control))
     return reading.values
 

@@ -6,20 +6,20 @@ Here: the description of a read, and the check that what the log names is there.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from serving_assets.errors import InputError
-from serving_assets.lake.log import DataFile
+from serving_assets.lake import selection
+from serving_assets.lake.log import DataFile, Snapshot
 from serving_assets.lake.selection import PartitionValue, Where
+from serving_assets.lake.storage import Storage
 
 if TYPE_CHECKING:
     import pyarrow.dataset as pads
-
-    from serving_assets.lake.table import LakeTable
 
 
 @dataclass(frozen=True)
@@ -27,13 +27,29 @@ class Scan:
     """A description of what is read: a table at a fixed version, pruned by partition. Nothing is read yet.
 
     Attributes:
+        name: of the table, for errors.
+        storage: the table's folder.
+        state: the table at that version.
         only: the files meant, by their path inside the table; None for all that `where` selects.
+
+    Raises:
+        InputError: `where` names what is no partition column, or gives it a value of another type.
     """
 
-    table: LakeTable
-    version: int
+    name: str
+    storage: Storage = field(repr=False)
+    state: Snapshot = field(repr=False)
     where: Where
     only: frozenset[str] | None = None
+
+    def __post_init__(self) -> None:
+        columns = self.state.partition_columns
+        selection.validate(self.where, table=self.name, schema=self.state.schema, partition_columns=columns)
+
+    @property
+    def version(self) -> int:
+        """The version that is read."""
+        return self.state.version
 
     def files(self, *, check: bool = True) -> tuple[DataFile, ...]:
         """The data files, in a fixed order.
@@ -41,7 +57,7 @@ class Scan:
         Raises:
             InputError: when a file that the log names is missing or of another size, unless `check` is off.
         """
-        chosen = self.table.at(self.version).select(self.where)
+        chosen = self.state.select(self.where)
         files = tuple(file for file in chosen if self.only is None or file.path in self.only)
         if check:
             self._check_present(files)
@@ -53,7 +69,7 @@ class Scan:
 
     def schema(self) -> pa.Schema:
         """The table's columns at this version, partition columns included; what a file lacks is null there."""
-        return self.table.at(self.version).schema
+        return self.state.schema
 
     def narrowed(self, where: Where) -> Scan:
         """This scan with conditions on further columns.
@@ -63,11 +79,10 @@ class Scan:
         """
         if twice := sorted(where.keys() & self.where.keys()):
             raise InputError(
-                f"The scan of {self.table.name} already has a condition on {twice[0]!r}.",
+                f"The scan of {self.name} already has a condition on {twice[0]!r}.",
                 hint="Begin with a scan without it.",
             )
-        scan = self.table.scan({**self.where, **where}, version=self.version)
-        return replace(scan, only=self.only)
+        return replace(self, where={**self.where, **where})
 
     def dataset(self) -> pads.Dataset:
         """The rows for Arrow and pandas users, on any store; page checksums are verified when read."""
@@ -78,21 +93,21 @@ class Scan:
         fmt = pads.ParquetFileFormat(default_fragment_scan_options=options)
         fragments = [
             fmt.make_fragment(
-                file.path, self.table.storage.filesystem, partition_expression=_expression(file.partition, schema)
+                file.path, self.storage.filesystem, partition_expression=_expression(file.partition, schema)
             )
             for file in self.files()
         ]
-        return pads.FileSystemDataset(fragments, schema, fmt, self.table.storage.filesystem)
+        return pads.FileSystemDataset(fragments, schema, fmt, self.storage.filesystem)
 
     def _check_present(self, files: tuple[DataFile, ...]) -> None:
-        if not self.table.storage.is_local:
+        if not self.storage.is_local:
             return  # one request per file would cost more than the read that fails by itself
-        stored = self.table.storage.find([file.path for file in files])
+        stored = self.storage.find([file.path for file in files])
         for file, found in zip(files, stored, strict=True):
             if found is None or found.bytes != file.bytes:
                 state = f"has {found.bytes:,} bytes, not the {file.bytes:,} of the log" if found else "is missing"
                 raise InputError(
-                    f"{self.table.name} at version {self.version}: the data file {file.uri} {state}.",
+                    f"{self.name} at version {self.version}: the data file {file.uri} {state}.",
                     hint="Restore it from a backup, or materialize the partition again. From old versions, retention "
                     "removes files.",
                 )

@@ -132,9 +132,7 @@ class LakeTable:
         Raises:
             InputError: when the table or version is missing, or `where` names what is no partition column.
         """
-        state, where = self.at(version), dict(where or {})
-        selection.validate(where, table=self.name, schema=state.schema, partition_columns=state.partition_columns)
-        return Scan(self, state.version, where)
+        return Scan(self.name, self.storage, self.at(version), dict(where or {}))
 
     def partitions(self, column: str = "day", where: Where | None = None, *, version: int | None = None) -> list[Any]:
         """The values of a partition column under which there are rows, sorted; none while the table does not exist.
@@ -144,11 +142,10 @@ class LakeTable:
         if version is None and self._latest() is None:
             return []
         scan = self.scan(where, version=version)
-        state = self.at(scan.version)
-        if column not in state.partition_columns:
+        if column not in scan.state.partition_columns:
             raise InputError(
                 f"{self.name} is not partitioned by {column!r}.",
-                hint=f"Its partition columns are: {', '.join(state.partition_columns) or 'none'}.",
+                hint=f"Its partition columns are: {', '.join(scan.state.partition_columns) or 'none'}.",
             )
         values = {file.partition[column] for file in scan.files(check=False) if file.rows}
         return sorted(value for value in values if value is not None)
@@ -228,7 +225,7 @@ class LakeTable:
             old = self.at(old_version).paths()
         except InputError:
             return None
-        return Scan(self, new.version, {}, only=new.paths() - old) if old <= new.paths() else None
+        return Scan(self.name, self.storage, new, {}, only=new.paths() - old) if old <= new.paths() else None
 
     def history(self, limit: int | None = None) -> list[dict[str, Any]]:
         """The commits that the log still has, newest first: version, timestamp (UTC), operation, metadata."""

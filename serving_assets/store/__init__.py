@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from serving_assets.errors import InputError
-from serving_assets.store.control_record import Activation, Cause, Control, Generation, Lease, Pin
+from serving_assets.store.control_record import Activation, Cause, Control, Generation, Lease, Pin, Target
 from serving_assets.store.digest import columns_digest, document_digest, total_digest
-from serving_assets.store.maintain import parity, release
+from serving_assets.store.maintain import parity, release, remove_tombstones, rollback, set_pin
 from serving_assets.store.protocol import OnlineStore
 from serving_assets.store.publication import Publication
 from serving_assets.store.publish import publish
+from serving_assets.store.read import read, scan
 from serving_assets.store.records import (
     BareChange,
     Change,
@@ -31,7 +32,6 @@ from serving_assets.store.records import (
     PublishReport,
     Reading,
     StoreError,
-    Target,
 )
 from serving_assets.store.sqlite import SqliteStore
 
@@ -62,7 +62,12 @@ __all__ = [
     "open_store",
     "parity",
     "publish",
+    "read",
     "release",
+    "remove_tombstones",
+    "rollback",
+    "scan",
+    "set_pin",
     "total_digest",
 ]
 

@@ -9,10 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Literal
-
-if TYPE_CHECKING:
-    from serving_assets.store.records import Target
+from typing import Any, Literal
 
 Ranges = tuple[tuple[int, int], ...]
 """Closed, ascending, disjoint ranges of generation numbers."""
@@ -22,6 +19,29 @@ ACTIVATIONS_KEPT = 3
 
 NUMBERS_LEFT_OUT = 100
 """After a loss: writers of the lost store may have taken numbers that nobody knows of, and may still write."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a new generation must hold in total.
+
+    Attributes:
+        as_of: the instant the predictions speak of, ISO 8601.
+        model_version: the model that made them.
+        snapshot_version: the lake version of the table that is published.
+        rows: number of documents.
+        digest: order-independent digest of all documents, see digest.py.
+        run_id: the run that publishes.
+        form: names the way in which the snapshot is made into documents.
+    """
+
+    as_of: str
+    model_version: str
+    snapshot_version: int
+    rows: int
+    digest: int
+    run_id: str
+    form: str = ""
 
 
 @dataclass(frozen=True, slots=True)

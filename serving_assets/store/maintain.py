@@ -9,15 +9,13 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 from serving_assets.errors import ConflictError
-from serving_assets.store.control_record import Cause, Control, Lease, with_void
+from serving_assets.store.control_record import ROLLBACK, Cause, Control, Lease, with_void
 from serving_assets.store.digest import count_and_digest
+from serving_assets.store.protocol import OnlineStore
+from serving_assets.store.read import TOMBSTONE_GRACE_SECONDS, scan
 from serving_assets.store.records import Parity, StoreError
-
-if TYPE_CHECKING:
-    from serving_assets.store.protocol import OnlineStore
 
 REPUBLISH = "Publish the older snapshot from the lake's history as a new generation."
 
@@ -46,8 +44,14 @@ def release(store: OnlineStore, collection: str, lease: Lease) -> bool:
     )
 
 
-def rollback(store: OnlineStore, collection: str, cause: Cause, to: int | None) -> Control:
-    """Make the previous generation active again; see OnlineStore.rollback."""
+def rollback(store: OnlineStore, collection: str, *, cause: Cause = ROLLBACK, to: int | None = None) -> Control:
+    """Make the previous generation active again, in one write, pinned or not as `cause` states.
+
+    Raises:
+        ConflictError: another writer publishes at this moment, or the previous generation is not number `to`.
+        StoreError: a publish was killed since, or there is no previous generation: republish the older snapshot
+            instead.
+    """
     control = _unleased(store, collection)
     if not control.clean:
         raise StoreError(
@@ -76,7 +80,14 @@ def rollback(store: OnlineStore, collection: str, cause: Cause, to: int | None) 
 
 
 def set_pin(store: OnlineStore, collection: str, cause: Cause) -> Control:
-    """Pin the active generation, or unpin it; see OnlineStore.set_pin."""
+    """Pin the active generation with `cause.pin`, or with None unpin it, in one write.
+
+    A pinned collection refuses what is new; another rollback, or a restore, may still replace the generation.
+
+    Raises:
+        ConflictError: another writer publishes at this moment.
+        StoreError: nothing has been published.
+    """
     control = _unleased(store, collection)
     assert control.published is not None
     return _swapped(store, collection, control, control.noted(control.published, cause, control.next_moment()))
@@ -101,11 +112,12 @@ def _swapped(store: OnlineStore, collection: str, control: Control, new: Control
     return new
 
 
-def remove_tombstones(store: OnlineStore, collection: str, grace_seconds: float) -> int:
-    """Delete the tombstones nobody needs; see OnlineStore.remove_tombstones.
+def remove_tombstones(store: OnlineStore, collection: str, *, grace_seconds: float = TOMBSTONE_GRACE_SECONDS) -> int:
+    """Delete the tombstones that neither the active nor the previous generation needs; return how many.
 
-    Of an older generation's acknowledged writes the network may still double one, which would bring a removed document
-    back: the grace period outlives that too. Writers that were fenced out may write at any time: they are void.
+    Does nothing until the active generation is `grace_seconds` old. A read that began before may still need them; and
+    the network may deliver an acknowledged write of an older generation twice, which would bring a removed document
+    back. Writers that lost their lease may write at any time: their generations are void.
     """
     control = store.control(collection)
     if control is None or control.active is None or control.since is None:
@@ -123,5 +135,5 @@ def parity(store: OnlineStore, collection: str, expected_rows: int, expected_dig
         ConflictError: others published so much meanwhile that the generation is gone.
     """
     control = store.control(collection)
-    rows, digest = count_and_digest(store.scan(collection))
+    rows, digest = count_and_digest(scan(store, collection))
     return Parity(control.active if control else None, rows, digest, expected_rows, expected_digest)

@@ -48,7 +48,7 @@ class AsyncMongoReader:
             return await self._control(collection, None)
 
     async def read(self, collection: str, entities: Sequence[Entity]) -> Reading:
-        """See OnlineStore.read."""
+        """See read.py."""
         check_entities(entities)
         check_name(collection)
         with explained(self._where):

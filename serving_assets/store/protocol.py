@@ -1,11 +1,10 @@
-"""The interface of an online store: a few primitives to implement, and the verbs that every store gets from them.
+"""The interface of an online store: the primitives that a database implements.
 
-Here: what an implementation must promise. Not here: the algorithms on top (read.py, publish.py, maintain.py), nor
-any one database's notions.
+Here: what an implementation must guarantee. Not here: what is done with a store - reading (read.py), publishing
+(publish.py), rollback and upkeep (maintain.py): functions that take any store.
 
-A store keeps, per collection, one control record and one document per entity. The protocol asks for no transaction
-over several
-documents: each primitive says what must be atomic, and it is never more than one record.
+A store keeps, per collection, one control record and one document per entity. The protocol needs no transaction over
+several documents: each primitive states what must be atomic, and it is never more than one record.
 """
 
 from __future__ import annotations
@@ -15,10 +14,8 @@ from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Self
 
-from serving_assets.store import maintain
-from serving_assets.store import read as reading
-from serving_assets.store.control_record import ROLLBACK, Cause, Control, Ranges
-from serving_assets.store.records import BareChange, Document, Entity, Reading
+from serving_assets.store.control_record import Control, Ranges
+from serving_assets.store.records import BareChange, Document, Entity
 
 
 class OnlineStore(ABC):
@@ -26,8 +23,6 @@ class OnlineStore(ABC):
 
     Every method may raise StoreError when the database is out of reach, damaged, full or locked for too long.
     """
-
-    # What an implementation provides.
 
     @abstractmethod
     def control(self, collection: str) -> Control | None:
@@ -60,12 +55,12 @@ class OnlineStore(ABC):
         """Write each change as `cur = (generation, new)` and `prev = (base, what is stored as the value at base)`.
 
         That value is the document's `cur` where `cur_g` is neither above `base` nor in `void`, its `prev` otherwise,
-        and a
-        tombstone where there is no document: never `old`, which a writer that was fenced out long ago would bring back.
+        and a tombstone where there is no document. It is never `old`: a writer that lost its lease long ago would
+        bring that back.
         With no `base`, `prev` is an empty slot.
 
-        Atomic per document. A document whose `cur_g` is greater than `generation` is left alone: a newer writer was
-        there.
+        Atomic per document. A document whose `cur_g` is greater than `generation` is left alone: a newer writer wrote
+        it.
         """
 
     @abstractmethod
@@ -98,53 +93,6 @@ class OnlineStore(ABC):
     @abstractmethod
     def close(self) -> None:
         """Release what this process holds open; a later call opens it again."""
-
-    # What every store can then do.
-
-    def read(self, collection: str, entities: Sequence[Entity]) -> Reading:
-        """The published values of `entities`, in their order, all from one generation.
-
-        Raises:
-            InputError: an id is neither text nor an integer of 64 bits.
-            StoreError: the store cannot be read, or a document is damaged.
-        """
-        return reading.read(self, collection, entities)
-
-    def scan(self, collection: str) -> Iterator[tuple[Entity, str]]:
-        """Every document visible at the generation active when the scan begins, as `(entity, text)`, in any order.
-
-        Raises:
-            ConflictError: so much was published meanwhile that the generation is gone; scan again.
-        """
-        return reading.scan(self, collection)
-
-    def rollback(self, collection: str, *, cause: Cause = ROLLBACK, to: int | None = None) -> Control:
-        """Make the previous generation active again, in one write, pinned or not as `cause` says.
-
-        Raises:
-            ConflictError: somebody publishes at this moment, or the previous generation is not number `to`.
-            StoreError: a publish was killed since, or there is no previous generation: republish the older snapshot
-                instead.
-        """
-        return maintain.rollback(self, collection, cause, to)
-
-    def set_pin(self, collection: str, cause: Cause) -> Control:
-        """Pin the active generation with `occasion.pin`, or with None unpin it, in one write.
-
-        A pinned collection refuses what is new; another rollback, or a restore, may still replace the generation.
-
-        Raises:
-            ConflictError: somebody publishes at this moment.
-            StoreError: nothing has been published.
-        """
-        return maintain.set_pin(self, collection, cause)
-
-    def remove_tombstones(self, collection: str, *, grace_seconds: float = reading.TOMBSTONE_GRACE_SECONDS) -> int:
-        """Delete the tombstones that neither the active nor the previous generation needs; returns how many.
-
-        Does nothing until the active generation is `grace_seconds` old: a read that began before may still need them.
-        """
-        return maintain.remove_tombstones(self, collection, grace_seconds)
 
     def __enter__(self) -> Self:
         return self

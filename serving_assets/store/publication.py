@@ -24,7 +24,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from serving_assets.errors import ConflictError
-from serving_assets.store.control_record import PUBLISH, Cause, Control, Generation, Lease, with_void
+from serving_assets.store.control_record import PUBLISH, Cause, Control, Generation, Lease, Target, with_void
 from serving_assets.store.digest import MODULUS, columns_digest
 from serving_assets.store.maintain import held_by
 from serving_assets.store.protocol import OnlineStore
@@ -35,7 +35,6 @@ from serving_assets.store.records import (
     Entity,
     PinnedError,
     StoreError,
-    Target,
     check_entities,
 )
 

@@ -12,10 +12,10 @@ from dataclasses import replace
 from itertools import islice
 
 from serving_assets.failpoints import failpoint
-from serving_assets.store.control_record import PUBLISH, Cause, Control
+from serving_assets.store.control_record import PUBLISH, Cause, Control, Target
 from serving_assets.store.protocol import OnlineStore
 from serving_assets.store.publication import LEASE_SECONDS, Publication, refuse_pinned
-from serving_assets.store.records import BareChange, PublishReport, Target
+from serving_assets.store.records import BareChange, PublishReport
 
 Changes = Iterable[BareChange] | Callable[[Control], Iterable[BareChange]]
 

@@ -10,16 +10,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 import orjson
 
 from serving_assets.errors import ConflictError
 from serving_assets.store.control_record import Control, Generation
+from serving_assets.store.protocol import OnlineStore
 from serving_assets.store.records import Document, Entity, Found, Reading, StoreError, check_entities
-
-if TYPE_CHECKING:
-    from serving_assets.store.protocol import OnlineStore
 
 TOMBSTONE_GRACE_SECONDS = 3600.0
 """How long tombstones outlive the flip that made them useless. A read slower than half of it trusts no absence."""
@@ -52,7 +49,12 @@ def visible(document: Document, active: int, control: Control) -> str | None:
 
 
 def read(store: OnlineStore, collection: str, entities: Sequence[Entity]) -> Reading:
-    """The published values of `entities`; see OnlineStore.read."""
+    """Return the published values of `entities`, in their order, all from one generation.
+
+    Raises:
+        InputError: an id is neither text nor an integer of 64 bits.
+        StoreError: the store cannot be read, or a document is damaged.
+    """
     check_entities(entities)
     for _ in range(ATTEMPTS):
         control = store.control(collection)
@@ -121,7 +123,11 @@ def resolve(
 
 
 def scan(store: OnlineStore, collection: str) -> Iterator[tuple[Entity, str]]:
-    """Every document at the active generation; see OnlineStore.scan."""
+    """Yield every document visible at the generation active when the scan begins, as `(entity, text)`, in any order.
+
+    Raises:
+        ConflictError: so much was published meanwhile that the generation is gone; scan again.
+    """
     control = store.control(collection)
     if control is None or control.published is None:
         return

@@ -54,29 +54,6 @@ BareChange = tuple[Entity, str | None, str | None]
 """A Change, or one without the names: a publish handles millions, and a plain tuple is made in a tenth of the time."""
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
-    """What a new generation must hold in total.
-
-    Attributes:
-        as_of: the instant the predictions speak of, ISO 8601.
-        model_version: the model that made them.
-        snapshot_version: the lake version of the table that is published.
-        rows: number of documents.
-        digest: order-independent digest of all documents, see digest.py.
-        run_id: the run that publishes.
-        form: names the way in which the snapshot is made into documents.
-    """
-
-    as_of: str
-    model_version: str
-    snapshot_version: int
-    rows: int
-    digest: int
-    run_id: str
-    form: str = ""
-
-
 class Document(NamedTuple):
     """A stored document with its two slots; a text of None is a tombstone, a `prev_g` of None an empty slot.
 

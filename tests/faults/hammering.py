@@ -26,7 +26,7 @@ from serving_assets.errors import ConflictError
 from serving_assets.failpoints import VARIABLE
 from serving_assets.serving.reading.collection import LAG_SECONDS, FollowedCollection
 from serving_assets.serving.reading.reader import open_reader
-from serving_assets.store import Found, OnlineStore, PinnedError, open_store
+from serving_assets.store import Found, OnlineStore, PinnedError, open_store, read
 from tests.store.children import C, day, held, publish_version
 
 IDS = range(1_200)
@@ -116,7 +116,7 @@ def read_the_store(uri: str, board: Board, reader: int, outbox: Any) -> None:
         while not board.stopped:
             for ids in _questions(order):
                 began = time.monotonic()
-                reading = store.read(C, ids)
+                reading = read(store, C, ids)
                 assert reading.control
                 published = reading.control.published
                 assert published

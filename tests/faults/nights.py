@@ -30,6 +30,7 @@ from serving_assets.local_runner.workspace import Workspace
 from serving_assets.pipeline.definitions import build_defs
 from serving_assets.pipeline.publishing.published_documents import collections_of
 from serving_assets.settings import PROJECT
+from serving_assets.store import scan
 from tests.pipeline.slice import DAY, NAME, Bench, copy_of, small_catalog
 
 NIGHT = DAY + timedelta(days=1)
@@ -152,7 +153,7 @@ def state(bench: Bench) -> State:
     """What there is to see of a workspace now."""
     lake = Path(bench.settings.lake)
     names = sorted(str(log.parent.relative_to(lake)) for log in lake.glob("*/*/_delta_log"))
-    documents = {c.name: dict(bench.platform.store.scan(c.name)) for c in collections_of(bench.use_case)}
+    documents = {c.name: dict(scan(bench.platform.store, c.name)) for c in collections_of(bench.use_case)}
     return State({name: _content(bench, name) for name in names}, documents)
 
 

@@ -26,6 +26,8 @@ from serving_assets.store import (
     open_store,
     parity,
     release,
+    rollback,
+    set_pin,
 )
 from tests.faults.hammering import (
     CONTEXT,
@@ -118,15 +120,15 @@ class Night:
             release(self.store, C, control.lease)
         if half_way:
             with pytest.raises(StoreError, match="half-way"):
-                self.store.rollback(C, cause=cause)
+                rollback(self.store, C, cause=cause)
             earlier = max(control.published.snapshot_version - 1, 1)
             publish_version(self.uri, earlier, "somebody", IDS, cause=cause)
         else:
-            self.store.rollback(C, cause=cause)
+            rollback(self.store, C, cause=cause)
         if pinned:
             with pytest.raises(PinnedError):
                 self.publish()
-            self.store.set_pin(C, Cause("resume", by="somebody"))
+            set_pin(self.store, C, Cause("resume", by="somebody"))
 
     def assert_sound(self) -> None:
         """Every document is the lake's."""

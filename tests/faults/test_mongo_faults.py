@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 
 from serving_assets.errors import ServingAssetsError
-from serving_assets.store import Change, Control, StoreError, parity
+from serving_assets.store import Change, Control, StoreError, parity, read, scan
 from serving_assets.store.mongo import MongoStore
 from tests.faults.proxy import Cut, Delay, Disturbance, Proxy, Refuse, Rule, always, once, proxy_to
 from tests.mongo_server import ServerProcess, own_server
@@ -121,7 +121,7 @@ def test_writes_that_keep_failing(
         _publish(store)
     assert caught.value.hint
     assert f"127.0.0.1:{proxy.port}" in str(caught.value)
-    assert dict(reader.scan(C)) == OLD
+    assert dict(scan(reader, C)) == OLD
     proxy.rule = once("", None)
     _publish(store)
     _assert_undisturbed(reader)
@@ -142,7 +142,7 @@ def test_a_server_that_stops_answering(proxy: Proxy, database: str, reader: Mong
         proxy.rule = always("update", Delay(2))
         with pytest.raises(StoreError, match="does not answer in time"):
             _publish(store)
-        assert dict(reader.scan(C)) == OLD
+        assert dict(scan(reader, C)) == OLD
         proxy.rule = once("", None)
         _publish(store)
     _assert_undisturbed(reader)
@@ -155,7 +155,7 @@ def test_a_server_that_is_down_at_the_start(proxy: Proxy, database: str) -> None
         with pytest.raises(StoreError, match=f"127.0.0.1:{proxy.port} is out of reach.*MONGODB_URI") as caught:
             _publish(store)
         with pytest.raises(StoreError, match="is out of reach"):
-            store.read(C, [1])
+            read(store, C, [1])
     assert "Topology" not in str(caught.value)
 
 
@@ -173,7 +173,7 @@ def test_a_server_that_comes_back_empty_while_a_publish_runs(proxy: Proxy, store
     with own_server() as second:
         with pytest.raises(StoreError, match="lost its control record"):
             published_from(store, until_killed)
-        reading = store.read(C, [150])
+        reading = read(store, C, [150])
         assert not reading.available
         assert store.collections() == []
         published(store, C, {}, NEW, spent=1)
@@ -196,7 +196,7 @@ def test_a_server_that_comes_back_empty_while_a_read_runs(proxy: Proxy, store: M
             return Cut()
 
         proxy.rule = lose
-        reading = store.read(C, [1, 2])
+        reading = read(store, C, [1, 2])
         assert proxy.upstream == second.port
         assert not reading.available
 
@@ -206,7 +206,7 @@ def test_a_server_that_is_killed(database: str) -> None:
     with own_server() as doomed, MongoStore(doomed.uri, database=database, timeout_seconds=0.5) as store:
         published(store, C, {}, OLD)
         doomed.kill()
-        for use in (lambda: store.read(C, [1]), lambda: _publish(store)):
+        for use in (lambda: read(store, C, [1]), lambda: _publish(store)):
             with pytest.raises(StoreError, match=f"127.0.0.1:{doomed.port}"):
                 use()
 

@@ -8,7 +8,7 @@ from signal import SIGKILL
 import pytest
 
 from serving_assets.failpoints import FAILPOINTS, VARIABLE
-from serving_assets.store import open_store, parity
+from serving_assets.store import open_store, parity, rollback, scan
 from tests.store.children import KILLS, C, in_child, lake, publish_all, publish_version, read_all_the_time
 from tests.store.snapshots import target
 
@@ -28,7 +28,7 @@ def test_a_killed_publish_harms_nobody(kill: str, before: str, uri: str, monkeyp
     _killed(uri, 9, kill, monkeypatch)
 
     with open_store(uri) as store:
-        assert dict(store.scan(C)) == (lake(9) if kill.endswith("after_flip") else active)
+        assert dict(scan(store, C)) == (lake(9) if kill.endswith("after_flip") else active)
 
     publish_version(uri, 9)
     with open_store(uri) as store:
@@ -39,9 +39,9 @@ def test_a_killed_publish_harms_nobody(kill: str, before: str, uri: str, monkeyp
         assert all(document.cur_g <= (control.active or 0) for document in store.every_document(C))
     publish_version(uri, 10)
     with open_store(uri) as store:
-        assert dict(store.scan(C)) == lake(10)
-        store.rollback(C)
-        assert dict(store.scan(C)) == lake(9)
+        assert dict(scan(store, C)) == lake(10)
+        rollback(store, C)
+        assert dict(scan(store, C)) == lake(9)
 
 
 def test_writers_of_other_processes_compete(uri: str) -> None:
@@ -64,7 +64,7 @@ def test_writers_of_other_processes_compete(uri: str) -> None:
         assert control is not None
         assert control.published is not None
         assert control.taken == sum(won for won, _ in outcomes)
-        assert dict(store.scan(C)) == lake(control.published.snapshot_version)
+        assert dict(scan(store, C)) == lake(control.published.snapshot_version)
 
 
 def _prepare(uri: str, before: str, monkeypatch: pytest.MonkeyPatch) -> dict[int, str]:
@@ -79,7 +79,7 @@ def _prepare(uri: str, before: str, monkeypatch: pytest.MonkeyPatch) -> dict[int
         return lake(1)
     publish_version(uri, 2)
     with open_store(uri) as store:
-        store.rollback(C)
+        rollback(store, C)
     return lake(1)
 
 

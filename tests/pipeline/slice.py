@@ -22,6 +22,7 @@ from serving_assets.pipeline.automation.jobs import TRAINING_STAGES, stage_keys
 from serving_assets.pipeline.definitions import build_defs
 from serving_assets.pipeline.platform import Platform
 from serving_assets.settings import PROJECT, Settings
+from serving_assets.store import scan
 
 NAME = "purchase_propensity"
 DAYS = DayRange(date(2017, 1, 1), date(2017, 5, 31))
@@ -155,7 +156,7 @@ class Bench:
 
     def documents(self) -> dict[int | str, str]:
         """What readers get."""
-        return dict(self.platform.store.scan(self.name))
+        return dict(scan(self.platform.store, self.name))
 
     def tables(self, days: DayRange = DAYS) -> list[Outcome]:
         """Run raw and mapped tables over a range."""

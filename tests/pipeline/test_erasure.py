@@ -23,6 +23,7 @@ from serving_assets.pipeline.publishing.published_documents import collections_o
 from serving_assets.pipeline.publishing.publisher import parity_with
 from serving_assets.pipeline.publishing.rollback import RollbackRequest, roll_back
 from serving_assets.settings import get_settings
+from serving_assets.store import remove_tombstones, rollback
 from tests.pipeline.persons import KEY, Erased, deliver_twice, forget, left, others, person_of
 from tests.pipeline.slice import DAY, NAME, Bench, copy_of
 from tests.pipeline.test_retention import publish
@@ -122,7 +123,7 @@ def test_a_rollback_says_why_it_cannot(after: Erased) -> None:
     with pytest.raises(InputError, match="when a person is erased"):
         roll_back(after.bench.platform, collection, RollbackRequest("a test", to=1), after.bench.runs)
     with pytest.raises(ServingAssetsError, match="no previous one"):
-        after.bench.platform.store.rollback(NAME)
+        rollback(after.bench.platform.store, NAME)
     assert after.person not in after.bench.documents()
 
 
@@ -156,7 +157,7 @@ def test_the_last_trace_goes_with_its_tombstone(after: Erased) -> None:
     (document,) = platform.store.documents(NAME, [after.person]).values()
     assert (document.cur, document.prev) == (None, None)
     for collection in collections_of(after.bench.use_case):
-        platform.store.remove_tombstones(collection.name, grace_seconds=0)
+        remove_tombstones(platform.store, collection.name, grace_seconds=0)
     assert remains(platform, KEY, subjects) == []
 
 
@@ -190,7 +191,7 @@ def test_the_command_erases_once_and_proves_it(after: Erased, monkeypatch: pytes
         verified = run.invoke(app, ["forget", KEY, somebody, "--verify", "--json"])
         assert verified.exit_code == 1
         assert [found["what"] for found in json.loads(verified.stdout)] == ["empty tombstones"]
-        after.bench.platform.store.remove_tombstones(NAME, grace_seconds=0)
+        remove_tombstones(after.bench.platform.store, NAME, grace_seconds=0)
         assert run.invoke(app, ["forget", KEY, somebody, "--verify"]).exit_code == 0
     finally:
         get_settings.cache_clear()

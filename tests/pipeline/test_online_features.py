@@ -15,6 +15,7 @@ from serving_assets.catalog.spec import OnlineFeatures
 from serving_assets.errors import DeclarationError
 from serving_assets.pipeline.publishing.published_documents import features_of
 from serving_assets.settings import PROJECT
+from serving_assets.store import rollback, scan
 from tests.pipeline.slice import DAY, NAME, Bench
 
 EARLIER = DAY - timedelta(days=7)
@@ -47,7 +48,7 @@ def declared(bench: Bench, online: OnlineFeatures | None) -> Bench:
 
 def features(bench: Bench) -> dict[Any, dict[str, Any]]:
     """What scoring on the fly finds, by entity."""
-    return {entity: json.loads(text) for entity, text in bench.platform.store.scan(f"{NAME}.features")}
+    return {entity: json.loads(text) for entity, text in scan(bench.platform.store, f"{NAME}.features")}
 
 
 def test_without_columns_all_features_are_published_to_the_last_digit(bench: Bench) -> None:
@@ -120,7 +121,7 @@ def test_a_new_declaration_rewrites_everything(bench: Bench) -> None:
     assert numbers["rewritten"] != "no"
     assert numbers["changed"] == numbers["rows"]
     assert all(document["v"].keys() == {"baskets_91d", "spend_91d"} for document in features(other).values())
-    other.platform.store.rollback(f"{NAME}.features")
+    rollback(other.platform.store, f"{NAME}.features")
     assert features(other) == before
 
 

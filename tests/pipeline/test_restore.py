@@ -15,7 +15,7 @@ from serving_assets.pipeline.observing.status import gather
 from serving_assets.pipeline.publishing.published_documents import features_of
 from serving_assets.pipeline.publishing.restore import restore, restore_all
 from serving_assets.pipeline.publishing.rollback import resume
-from serving_assets.store import Change, StoreError
+from serving_assets.store import Change, StoreError, scan
 from tests.pipeline.generations import Generations, done_by_a_process, published
 from tests.pipeline.slice import NAME, Bench
 
@@ -158,13 +158,13 @@ def test_all_that_was_published_is_restored(bench: Bench) -> None:
     assert bench.run("online_features", day=None).success
     collection = features_of(bench.use_case)
     assert collection is not None
-    before = dict(bench.platform.store.scan(collection.name))
+    before = dict(scan(bench.platform.store, collection.name))
     g = published(bench)
     g.lose_the_store()
     told = restore_all(bench.platform, bench.use_case, "somebody", bench.runs)
     assert [one.parity.equal for one in told] == [True, True]
     assert bench.documents() == g.documents[1]
-    assert dict(bench.platform.store.scan(collection.name)) == before
+    assert dict(scan(bench.platform.store, collection.name)) == before
 
 
 def test_what_cannot_be_restored_is_said(bench: Bench) -> None:

@@ -12,7 +12,7 @@ from serving_assets.errors import InputError
 from serving_assets.pipeline.observing.prediction_provenance import trace
 from serving_assets.pipeline.publishing.activation_log import standing
 from serving_assets.pipeline.publishing.restore import restore
-from serving_assets.store import Entity
+from serving_assets.store import Entity, read
 from tests.pipeline.generations import Generations, now, published
 from tests.pipeline.slice import DAY, Bench, copy_of
 
@@ -124,7 +124,7 @@ def _act(g: Generations, step: str, variant: int) -> None:
 
 def _read(g: Generations, entities: list[Entity]) -> tuple[datetime, int, dict[Entity, dict[str, object] | None]]:
     """A moment, the active generation, and what a reader got then."""
-    reading = g.bench.platform.store.read(g.collection.name, entities)
+    reading = read(g.bench.platform.store, g.collection.name, entities)
     assert reading.control is not None
     assert reading.control.active is not None
     found = zip(entities, reading.values, strict=True)

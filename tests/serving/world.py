@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from serving_assets.models.lifecycle.champion import point_to_champion
-from serving_assets.store import Change, Entity, Target, open_store, publish, total_digest
+from serving_assets.store import Change, Entity, Target, open_store, publish, rollback, total_digest
 from tests.unit.catalog.small_catalog import FILES, USE_CASE, write_catalog
 
 FEATURES = "SELECT person, " + ", ".join(f"CAST(1 AS DOUBLE) AS f{i}" for i in range(6)) + " FROM person_days"
@@ -90,7 +90,7 @@ class Published:
     def roll_back(self) -> None:
         """Make the previous generation active again."""
         with open_store(self.uri) as store:
-            store.rollback(self.collection)
+            rollback(store, self.collection)
 
 
 class Reply:

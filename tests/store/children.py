@@ -13,7 +13,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from serving_assets.errors import ConflictError
-from serving_assets.store import Change, Control, PublishReport, open_store, publish
+from serving_assets.store import Change, Control, PublishReport, open_store, publish, read
 from tests.store.snapshots import changes, snapshot, target
 
 C = "collection"
@@ -87,7 +87,7 @@ def read_all_the_time(uri: str, stop: Any, outcomes: Any) -> None:
     with open_store(uri) as store:
         while not stop.is_set():
             ids = list(IDS) if reads % 2 else [reads % len(IDS)]
-            reading = store.read(C, ids)
+            reading = read(store, C, ids)
             reads += 1
             if reading.control is None or reading.control.published is None:
                 continue

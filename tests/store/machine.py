@@ -32,6 +32,10 @@ from serving_assets.store import (
     Publication,
     StoreError,
     publish,
+    remove_tombstones,
+    rollback,
+    scan,
+    set_pin,
 )
 from serving_assets.store.read import Stale, resolve
 from tests.store.snapshots import changes, seen, snapshot, target
@@ -175,12 +179,12 @@ class StoreMachine(RuleBasedStateMachine):
         """A rollback is granted exactly when nothing was touched since the flip and there is a previous generation."""
         cause = PINNING if pin else Cause("rollback")
         if self.clean and self.previous is not None:
-            self.store.rollback(C, cause=cause)
+            rollback(self.store, C, cause=cause)
             self.rolled_back.add(self.active)
             self.active, self.previous, self.pinned = self.previous, None, pin
         else:
             with pytest.raises((ConflictError, StoreError)):
-                self.store.rollback(C, cause=cause)
+                rollback(self.store, C, cause=cause)
 
     @rule(new=SNAPSHOTS)
     def roll_back_further(self, new: dict[Entity, str]) -> None:
@@ -200,15 +204,15 @@ class StoreMachine(RuleBasedStateMachine):
         cause = PINNING if pin else Cause("resume")
         if self.exclusive:
             with pytest.raises(ConflictError):
-                self.store.set_pin(C, cause)
+                set_pin(self.store, C, cause)
             return
-        self.store.set_pin(C, cause)
+        set_pin(self.store, C, cause)
         self.pinned, self.holder = pin, None
 
     @rule()
     def remove_tombstones(self) -> None:
         """Retention runs, after all reads that began before the flip have ended."""
-        self.store.remove_tombstones(C, grace_seconds=0)
+        remove_tombstones(self.store, C, grace_seconds=0)
         self.removals += 1
 
     @precondition(lambda self: self.active is not None)
@@ -244,7 +248,7 @@ class StoreMachine(RuleBasedStateMachine):
         assert snapshot(scores) == self.now
         for entity in ENTITIES:
             assert seen(self.store, C, [entity]) == ({entity: scores[entity]} if entity in scores else {})
-        assert dict(self.other.scan(C)) == self.now
+        assert dict(scan(self.other, C)) == self.now
         control = self.other.control(C)
         assert (control and (control.active, control.previous, control.clean, bool(control.pinned))) == (
             control and (self.active, self.previous, self.clean, self.pinned)

@@ -11,7 +11,19 @@ from typing import Any
 import pytest
 
 from serving_assets.errors import ConflictError
-from serving_assets.store import Change, Control, OnlineStore, Publication, StoreError, parity, publish
+from serving_assets.store import (
+    Change,
+    Control,
+    OnlineStore,
+    Publication,
+    StoreError,
+    parity,
+    publish,
+    read,
+    remove_tombstones,
+    rollback,
+    scan,
+)
 from tests.store.rules import ALL, ONE, TWO, C, Rules, StoreFactory, lose
 from tests.store.snapshots import changes, published, seen, snapshot, target
 
@@ -27,7 +39,7 @@ class PublishingRules(Rules):
         second = published(store, C, ONE, TWO)
         assert (second.generation, second.changed, second.removed, second.unchanged, second.rows) == (2, 2, 1, 1, 3)
         assert seen(store, C, ALL) == {1: 0.1, 2: 0.25, 4: 0.4}
-        assert dict(store.scan(C)) == TWO
+        assert dict(scan(store, C)) == TWO
 
     def test_the_control_record_says_what_is_published(self, store: OnlineStore) -> None:
         """The control record names the active and the previous generation with all that the target said of them."""
@@ -54,15 +66,15 @@ class PublishingRules(Rules):
             assert seen(reader, C, ALL) == {1: 0.1, 2: 0.2, 3: 0.3}
         publication.settle()
         publication.verify(target(TWO))
-        assert dict(reader.scan(C)) == ONE
+        assert dict(scan(reader, C)) == ONE
         publication.flip(target(TWO))
-        assert dict(reader.scan(C)) == TWO
+        assert dict(scan(reader, C)) == TWO
 
     def test_the_first_publish_is_invisible_too(self, store: OnlineStore) -> None:
         """Until the first flip there is nothing to read."""
         Publication.begin(store, C, writer="w").write(changes({}, ONE))
         assert seen(store, C, ALL) == {}
-        assert list(store.scan(C)) == []
+        assert list(scan(store, C)) == []
 
     def test_an_equal_target_writes_nothing(self, store: OnlineStore) -> None:
         """To publish what is active takes no generation, writes no document and does not even ask for the changes."""
@@ -86,9 +98,9 @@ class PublishingRules(Rules):
         report = published(store, C, ONE, ONE, as_of="day 2")
         assert (report.generation, report.changed, report.unchanged) == (2, 0, 3)
         assert list(store.every_document(C)) == documents
-        assert [value and value.as_of for value in store.read(C, [1]).values] == ["day 2"]
-        store.rollback(C)
-        assert [value and value.as_of for value in store.read(C, [1]).values] == ["day 1"]
+        assert [value and value.as_of for value in read(store, C, [1]).values] == ["day 2"]
+        rollback(store, C)
+        assert [value and value.as_of for value in read(store, C, [1]).values] == ["day 1"]
 
     def test_changes_may_be_computed_under_the_lease(self, store: OnlineStore) -> None:
         """A function of changes is given the control record the publish builds on, and nobody publishes meanwhile."""
@@ -102,7 +114,7 @@ class PublishingRules(Rules):
             return changes(ONE, TWO)
 
         publish(store, C, compute, target(TWO), writer="w")
-        assert dict(store.scan(C)) == TWO
+        assert dict(scan(store, C)) == TWO
 
     def test_an_entity_that_disappears_and_comes_back(self, store: OnlineStore) -> None:
         """An entity can leave and return any number of times, before and after its tombstone was removed."""
@@ -112,7 +124,7 @@ class PublishingRules(Rules):
             published(store, C, present, absent)
             assert seen(store, C, [1, 2]) == {1: 1}
             published(store, C, absent, {**absent, 3: ONE[3]}) if turn % 2 else None
-            store.remove_tombstones(C, grace_seconds=0) if turn % 2 else None
+            remove_tombstones(store, C, grace_seconds=0) if turn % 2 else None
             published(store, C, {**absent, 3: ONE[3]} if turn % 2 else absent, present)
             assert seen(store, C, [1, 2, 3]) == {1: 1, 2: 2}
 
@@ -121,8 +133,8 @@ class PublishingRules(Rules):
         published(store, C, {}, ONE)
         assert published(store, C, ONE, {}).removed == 3
         assert seen(store, C, ALL) == {}
-        store.rollback(C)
-        assert dict(store.scan(C)) == ONE
+        rollback(store, C)
+        assert dict(scan(store, C)) == ONE
 
     def test_progress_counts_changes(self, store: OnlineStore) -> None:
         """Progress tells after each batch how many changes were handled."""
@@ -138,7 +150,7 @@ class PublishingRules(Rules):
             publish(store, C, changes(ONE, TWO), replace(target(TWO), **wrong), writer="w")
         assert seen(store, C, ALL) == {1: 0.1, 2: 0.2, 3: 0.3}
         published(store, C, ONE, TWO, writer="another")
-        assert dict(store.scan(C)) == TWO
+        assert dict(scan(store, C)) == TWO
 
     def test_a_lost_document_is_noticed(self, store: OnlineStore) -> None:
         """A store that lost a document which did not change refuses the next generation, and a rewrite mends it."""
@@ -147,7 +159,7 @@ class PublishingRules(Rules):
         with pytest.raises(StoreError, match=r"would hold 2 documents, the target has 3.*rewrite"):
             published(store, C, ONE, TWO)
         publish(store, C, changes(ONE, TWO, unchanged=True), target(TWO), writer="w", rewrite=True)
-        assert dict(store.scan(C)) == TWO
+        assert dict(scan(store, C)) == TWO
 
     def test_a_lost_document_that_changes_is_mended(self, store: OnlineStore) -> None:
         """A document that was lost and is written anew stays absent until the flip, and is whole after it."""
@@ -159,7 +171,7 @@ class PublishingRules(Rules):
         publication.settle()
         publication.verify(target(TWO))
         publication.flip(target(TWO))
-        assert dict(store.scan(C)) == TWO
+        assert dict(scan(store, C)) == TWO
 
     def test_a_damaged_sample_is_noticed(self, store: OnlineStore) -> None:
         """Documents that do not change are compared too, as far as the changes offer them."""
@@ -173,10 +185,10 @@ class PublishingRules(Rules):
         """A rewrite leaves exactly the target, whatever the store held, and can be rolled back to what was visible."""
         published(store, C, {}, {**ONE, 9: ONE[1]})
         report = publish(store, C, changes(ONE, TWO, unchanged=True), target(TWO), writer="w", rewrite=True)
-        assert dict(store.scan(C)) == TWO
+        assert dict(scan(store, C)) == TWO
         assert (report.changed, report.removed) == (3, 2)
-        store.rollback(C)
-        assert dict(store.scan(C)) == {**ONE, 9: ONE[1]}
+        rollback(store, C)
+        assert dict(scan(store, C)) == {**ONE, 9: ONE[1]}
 
     def test_parity(self, store: OnlineStore) -> None:
         """Parity reads every document and compares count and digest with what is expected."""

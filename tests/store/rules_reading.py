@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from serving_assets.errors import InputError
-from serving_assets.store import Change, OnlineStore, Publication, StoreError, publish
+from serving_assets.store import Change, OnlineStore, Publication, StoreError, publish, read, rollback, scan
 from serving_assets.store.read import ATTEMPTS
 from tests.store.rules import ALL, ONE, TWO, C, Rules, StoreFactory, control_once
 from tests.store.snapshots import changes, published, seen, snapshot, target
@@ -22,15 +22,15 @@ class ReadingRules(Rules):
 
     def test_nothing_published(self, store: OnlineStore) -> None:
         """Before the first publish every entity is absent, and there is nothing to scan."""
-        reading = store.read(C, [1, "a"])
+        reading = read(store, C, [1, "a"])
         assert (reading.control, reading.values) == (None, [None, None])
-        assert list(store.scan(C)) == []
+        assert list(scan(store, C)) == []
         assert store.collections() == []
 
     def test_answers_in_the_order_of_the_question(self, store: OnlineStore) -> None:
         """A read answers each id in its place, a repeated one as often as it is asked for, an unknown one with None."""
         published(store, C, {}, ONE)
-        found = store.read(C, [3, 9, 1, 3]).values
+        found = read(store, C, [3, 9, 1, 3]).values
         assert [value and value.entity for value in found] == [3, None, 1, 3]
 
     def test_more_ids_than_one_statement_takes(self, store: OnlineStore) -> None:
@@ -51,7 +51,7 @@ class ReadingRules(Rules):
     def test_any_id_round_trips(self, store: OnlineStore, entity: Any) -> None:
         """Every 64-bit integer and every valid text is an id, and a scan gives it back with its type."""
         published(store, C, {}, snapshot({entity: 1}))
-        assert list(store.scan(C)) == list(snapshot({entity: 1}).items())
+        assert list(scan(store, C)) == list(snapshot({entity: 1}).items())
         assert seen(store, C, [entity]) == {entity: 1}
 
     @pytest.mark.parametrize("entity", [True, 1.0, None, 2**63, "\ud800", b"1"])
@@ -59,7 +59,7 @@ class ReadingRules(Rules):
         """An id that no store can keep apart from others is refused by reads and publishes alike."""
         published(store, C, {}, ONE)
         with pytest.raises(InputError, match="entity id"):
-            store.read(C, [entity])
+            read(store, C, [entity])
         with pytest.raises(InputError, match="entity id"):
             publish(store, C, [Change(entity, None, "{}")], target(TWO), writer="w")
         assert seen(store, C, ALL) == {1: 0.1, 2: 0.2, 3: 0.3}
@@ -68,7 +68,7 @@ class ReadingRules(Rules):
         """What a document leaves out about its run is the generation's."""
         own = json.dumps({"v": {"score": 2}, "as_of": "day 0", "model_version": "2"})
         published(store, C, {}, {**snapshot({1: 1}), 2: own}, as_of="day 1")
-        inherits, carries = store.read(C, [1, 2]).values
+        inherits, carries = read(store, C, [1, 2]).values
         assert inherits and (inherits.value, inherits.as_of, inherits.model_version) == ({"score": 1}, "day 1", "3")
         assert carries and (carries.value, carries.as_of, carries.model_version) == ({"score": 2}, "day 0", "2")
 
@@ -89,7 +89,7 @@ class ReadingRules(Rules):
         published(store, C, ONE, TWO)
         published(store, C, TWO, snapshot({2: 0.9}))
         with control_once(behind, old) as asked:
-            reading = behind.read(C, [2])
+            reading = read(behind, C, [2])
         assert reading.control and reading.control.active == 3
         assert [value and value.value for value in reading.values] == [{"score": 0.9}]
         assert asked == [old, reading.control]
@@ -109,7 +109,7 @@ class ReadingRules(Rules):
         published(store, C, {}, ONE)
         published(store, C, ONE, TWO)
         rolled_back = behind.control(C)
-        store.rollback(C)
+        rollback(store, C)
         Publication.begin(store, C, writer="w").write(changes(ONE, snapshot({1: 0.1, 2: 0.7, 3: 0.3})))
         with control_once(behind, rolled_back):
             assert seen(behind, C, ALL) == {1: 0.1, 2: 0.2, 3: 0.3}
@@ -119,11 +119,11 @@ class ReadingRules(Rules):
         published(store, C, {}, ONE)
         store.upsert(C, 9, 8, (), [Change(1, None, ONE[1])])
         with pytest.raises(StoreError, match=f"{ATTEMPTS} reads in a row.*rewrite"):
-            store.read(C, [1])
+            read(store, C, [1])
 
     @pytest.mark.parametrize("damaged", ["", "{", "[]", "1", '{"as_of": "x"}'])
     def test_a_damaged_document_is_an_error(self, store: OnlineStore, damaged: str) -> None:
         """A document that is not what was published is reported, never served."""
         published(store, C, {}, {1: damaged})
         with pytest.raises(StoreError, match="damaged"):
-            store.read(C, [1])
+            read(store, C, [1])

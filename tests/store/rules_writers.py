@@ -11,7 +11,16 @@ from typing import Any
 import pytest
 
 from serving_assets.errors import ConflictError
-from serving_assets.store import Change, OnlineStore, Publication, StoreError, publish
+from serving_assets.store import (
+    Change,
+    OnlineStore,
+    Publication,
+    StoreError,
+    publish,
+    remove_tombstones,
+    rollback,
+    scan,
+)
 from tests.store.rules import ALL, ONE, TWO, C, Rules, StoreFactory, control_once
 from tests.store.snapshots import changes, published, seen, snapshot, target
 
@@ -33,7 +42,7 @@ class WriterRules(Rules):
         """What a killed first publish wrote and the next does not want is gone."""
         Publication.begin(store, C, writer="killed", lease_seconds=0).write(changes({}, snapshot({1: 9, 7: 9})))
         published(store, C, {}, ONE)
-        assert dict(store.scan(C)) == ONE
+        assert dict(scan(store, C)) == ONE
         assert seen(store, C, [7]) == {}
 
     def test_an_abandoned_publish_frees_the_collection(self, store: OnlineStore) -> None:
@@ -48,7 +57,7 @@ class WriterRules(Rules):
             publish(store, C, broken(), target(TWO), writer="w", batch_rows=1)
         assert seen(store, C, ALL) == {1: 0.1, 2: 0.2, 3: 0.3}
         published(store, C, ONE, TWO, writer="another")
-        assert dict(store.scan(C)) == TWO
+        assert dict(scan(store, C)) == TWO
 
     def test_of_two_writers_one_wins(self, store_factory: StoreFactory) -> None:
         """While one writer holds the lease, another is told who holds it and stops."""
@@ -114,9 +123,9 @@ class WriterRules(Rules):
         published(store, C, TWO, ONE)
         store.upsert(C, zombie.generation, zombie.base, zombie.control.void, late)
         assert seen(store, C, [*ALL, 5]) == {1: 0.1, 2: 0.2, 3: 0.3}
-        store.rollback(C)
+        rollback(store, C)
         store.upsert(C, zombie.generation, zombie.base, zombie.control.void, late)
-        assert dict(store.scan(C)) == TWO
+        assert dict(scan(store, C)) == TWO
 
     def test_late_writes_of_a_writer_that_gave_up(self, store: OnlineStore) -> None:
         """Writes that were under way when a publish was abandoned stay as invisible as those of a zombie."""
@@ -125,7 +134,7 @@ class WriterRules(Rules):
         given_up.abandon()
         published(store, C, ONE, TWO)
         store.upsert(C, given_up.generation, given_up.base, given_up.control.void, changes(ONE, snapshot({1: 8, 5: 8})))
-        assert dict(store.scan(C)) == TWO
+        assert dict(scan(store, C)) == TWO
 
     def test_late_writes_are_settled(self, store: OnlineStore) -> None:
         """What a zombie wrote after the other's flip is put right by the next publish, and counted as repaired."""
@@ -144,7 +153,7 @@ class WriterRules(Rules):
         published(store, C, ONE, TWO)
         store.upsert(C, zombie.generation, zombie.base, zombie.control.void, changes(ONE, snapshot({1: 8, 2: 8, 3: 8})))
         Publication.begin(store, C, writer="w").write(changes(TWO, snapshot({1: 7, 2: 7, 4: 7})))
-        assert dict(store.scan(C)) == TWO
+        assert dict(scan(store, C)) == TWO
 
     def test_what_was_rolled_back_never_comes_back_late(self, store: OnlineStore) -> None:
         """A delayed write of a generation that was rolled back is void, even when the document is long gone."""
@@ -152,10 +161,10 @@ class WriterRules(Rules):
         rolled_back = Publication.begin(store, C, writer="w")
         rolled_back.write(changes(ONE, {**ONE, 9: ONE[1]}))
         rolled_back.flip(target({**ONE, 9: ONE[1]}))
-        store.rollback(C)
+        rollback(store, C)
         published(store, C, ONE, TWO)
         published(store, C, TWO, {})
-        assert store.remove_tombstones(C, grace_seconds=0) == 2
+        assert remove_tombstones(store, C, grace_seconds=0) == 2
         store.upsert(C, rolled_back.generation, rolled_back.base, (), changes(ONE, {**ONE, 9: ONE[1]}))
         assert seen(store, C, [*ALL, 9]) == {}
 
@@ -165,7 +174,7 @@ class WriterRules(Rules):
         zombies = [Publication.begin(store, C, writer="zombie", lease_seconds=0) for _ in range(2)]
         published(store, C, ONE, TWO)
         published(store, C, TWO, {1: TWO[1]})
-        assert store.remove_tombstones(C, grace_seconds=0) == 1
+        assert remove_tombstones(store, C, grace_seconds=0) == 1
         for zombie in [zombies[0], zombies[0], zombies[1]]:
             store.upsert(C, zombie.generation, zombie.base, zombie.control.void, [Change(3, ONE[3], "{}")])
             assert seen(store, C, ALL) == {1: 0.1}
@@ -175,36 +184,36 @@ class WriterRules(Rules):
         published(store, C, {}, ONE, as_of="day 1")
         published(store, C, ONE, TWO, as_of="day 2")
         documents = list(store.every_document(C))
-        control = store.rollback(C)
+        control = rollback(store, C)
         assert (control.active, control.previous) == (1, None)
         assert list(store.every_document(C)) == documents
         assert seen(store, C, ALL) == {1: 0.1, 2: 0.2, 3: 0.3}
         three = snapshot({1: 0.5, 3: 0.3})
         report = published(store, C, ONE, three)
         assert report.generation == 3
-        assert dict(store.scan(C)) == three
-        store.rollback(C)
-        assert dict(store.scan(C)) == ONE
+        assert dict(scan(store, C)) == three
+        rollback(store, C)
+        assert dict(scan(store, C)) == ONE
 
     def test_what_was_rolled_back_can_be_published_again(self, store: OnlineStore) -> None:
         """The rolled-back content comes back as a new generation."""
         published(store, C, {}, ONE)
         published(store, C, ONE, TWO)
-        store.rollback(C)
+        rollback(store, C)
         assert published(store, C, ONE, TWO).generation == 3
-        assert dict(store.scan(C)) == TWO
+        assert dict(scan(store, C)) == TWO
 
     def test_rollback_without_a_previous_generation(self, store: OnlineStore) -> None:
         """There is no rollback before the second publish, and none after a rollback; the error names the other way."""
         with pytest.raises(StoreError, match="nothing has been published"):
-            store.rollback(C)
+            rollback(store, C)
         published(store, C, {}, ONE)
         with pytest.raises(StoreError, match=r"no previous one.*lake's history"):
-            store.rollback(C)
+            rollback(store, C)
         published(store, C, ONE, TWO)
-        store.rollback(C)
+        rollback(store, C)
         with pytest.raises(StoreError, match="no previous one"):
-            store.rollback(C)
+            rollback(store, C)
 
     def test_rollback_while_somebody_publishes_or_was_killed(self, store: OnlineStore) -> None:
         """Once documents may have been touched, the previous generation may be gone, so a rollback is refused."""
@@ -212,25 +221,25 @@ class WriterRules(Rules):
         published(store, C, ONE, TWO)
         running = Publication.begin(store, C, writer="somebody")
         with pytest.raises(ConflictError, match="somebody"):
-            store.rollback(C)
+            rollback(store, C)
         running.abandon()
         with pytest.raises(StoreError, match=r"stopped half-way.*lake's history"):
-            store.rollback(C)
-        assert dict(store.scan(C)) == TWO
+            rollback(store, C)
+        assert dict(scan(store, C)) == TWO
         assert published(store, C, TWO, TWO).generation == 4
-        assert dict(store.scan(C)) == TWO
-        assert store.rollback(C).active == 2
+        assert dict(scan(store, C)) == TWO
+        assert rollback(store, C).active == 2
 
     def test_tombstones_are_kept_while_someone_may_need_them(self, store: OnlineStore) -> None:
         """A tombstone leaves when active and previous generation both lack the entity and the flip is old enough."""
         published(store, C, {}, ONE)
         published(store, C, ONE, TWO)
-        assert store.remove_tombstones(C, grace_seconds=0) == 0
-        store.rollback(C)
-        assert store.remove_tombstones(C, grace_seconds=0) == 0
+        assert remove_tombstones(store, C, grace_seconds=0) == 0
+        rollback(store, C)
+        assert remove_tombstones(store, C, grace_seconds=0) == 0
         assert seen(store, C, ALL) == {1: 0.1, 2: 0.2, 3: 0.3}
         published(store, C, ONE, TWO)
         published(store, C, TWO, snapshot({1: 0.1, 2: 0.25}))
-        assert store.remove_tombstones(C) == 0
-        assert store.remove_tombstones(C, grace_seconds=0) == 1
+        assert remove_tombstones(store, C) == 0
+        assert remove_tombstones(store, C, grace_seconds=0) == 1
         assert {document.entity for document in store.every_document(C)} == {1, 2, 4}

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from serving_assets.store import Change, Entity, OnlineStore, PublishReport, Target, publish, total_digest
+from serving_assets.store import Change, Entity, OnlineStore, PublishReport, Target, publish, read, total_digest
 
 Snapshot = Mapping[Entity, str]
 
@@ -43,5 +43,5 @@ def published(store: OnlineStore, collection: str, old: Snapshot, new: Snapshot,
 
 def seen(store: OnlineStore, collection: str, entities: list[Entity]) -> dict[Entity, Any]:
     """What a reader finds of `entities`: the scores of those that exist."""
-    values = store.read(collection, entities).values
+    values = read(store, collection, entities).values
     return {entity: found.value["score"] for entity, found in zip(entities, values, strict=True) if found}

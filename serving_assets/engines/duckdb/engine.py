@@ -197,7 +197,7 @@ def plain(error: Exception) -> str:
 
 def create_view(connection: duckdb.DuckDBPyConnection, name: str, source: Input) -> None:
     """Make `source` readable under `name` on `connection`, without reading any row."""
-    if _needs_arrow(source.scan.table.uri):
+    if _needs_arrow(source.scan.storage.uri):
         connection.register(f"{name}__arrow", source.scan.dataset())
         rows = f"SELECT * FROM {identifier(f'{name}__arrow')}"
     else:

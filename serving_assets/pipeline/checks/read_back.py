@@ -18,7 +18,7 @@ from serving_assets.monitoring.read_back import missed, read_back_severity
 from serving_assets.pipeline.checks.history import evaluations
 from serving_assets.pipeline.checks.verdict import Check, Verdict
 from serving_assets.pipeline.publishing.published_documents import Snapshot
-from serving_assets.store import OnlineStore
+from serving_assets.store import OnlineStore, read
 
 READ_BACK = Check(
     "read_back",
@@ -34,7 +34,7 @@ def check_read_back(
 ) -> Verdict:
     """Compare `count` published documents, other ones with every generation."""
     expected = _expected(engine, snapshot, count)
-    reading = store.read(snapshot.collection.name, list(expected))
+    reading = read(store, snapshot.collection.name, list(expected))
     found = {
         value.entity: {"value": value.value, "as_of": value.as_of, "model_version": value.model_version}
         for value in reading.values

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from serving_assets.pipeline.checks.verdict import EXAMPLES, Check, Verdict
-from serving_assets.store import Entity, OnlineStore, Parity
+from serving_assets.store import Entity, OnlineStore, Parity, scan
 
 STORE_PARITY = Check(
     "store_parity", "The store's active generation holds exactly the documents of the lake, by count and digest."
@@ -35,7 +35,7 @@ def _differing(store: OnlineStore, collection: str, lake: dict[Entity, str]) -> 
     """How many documents differ, and some of them; `lake` is used up."""
     differing = 0
     examples: list[dict[str, Any]] = []
-    for entity, text in store.scan(collection):
+    for entity, text in scan(store, collection):
         expected = lake.pop(entity, None)
         if expected != text:
             differing += 1

@@ -24,6 +24,8 @@ from serving_assets.store import (
     OnlineStore,
     Target,
     publish,
+    remove_tombstones,
+    scan,
     total_digest,
 )
 from serving_assets.store.digest import MODULUS
@@ -61,14 +63,14 @@ def erase_documents(platform: Platform, collection: Collection, subjects: Subjec
     store.upsert(name, control.taken, None, control.void, overwritten)
     if rested > timedelta(seconds=TOMBSTONE_GRACE_SECONDS):
         # What older generations removed has rested long enough, and this one removed nothing else.
-        store.remove_tombstones(name, grace_seconds=0)
+        remove_tombstones(store, name, grace_seconds=0)
 
 
 def _publish_without(
     platform: Platform, collection: Collection, active: Generation, subjects: Subjects, control: Control
 ) -> None:
     store = platform.store
-    theirs = [(entity, text) for entity, text in store.scan(collection.name) if subjects.among(entity)]
+    theirs = [(entity, text) for entity, text in scan(store, collection.name) if subjects.among(entity)]
     rows, digest = active.rows - len(theirs), (active.digest - total_digest(theirs)) % MODULUS
     target = Target(
         as_of=active.as_of,

@@ -22,7 +22,7 @@ from serving_assets.lake import LakeTable, remove_files, stale_files
 from serving_assets.pipeline.platform import Platform
 from serving_assets.pipeline.publishing.activation_log import Publications
 from serving_assets.pipeline.publishing.published_documents import Collection, collections_of, predictions_of
-from serving_assets.store import OnlineStore
+from serving_assets.store import OnlineStore, remove_tombstones
 from serving_assets.store.read import TOMBSTONE_GRACE_SECONDS
 
 LEFTOVER_ROWS = "_ingested_at < CAST($before AS TIMESTAMPTZ)"
@@ -123,12 +123,12 @@ def _check_whole(table: LakeTable, versions: Iterable[int]) -> None:
 
 def _tombstones(store: OnlineStore, dry_run: bool) -> Iterator[Removed]:
     for collection in store.collections():
-        count = _removable_tombstones(store, collection) if dry_run else store.remove_tombstones(collection)
+        count = _removable_tombstones(store, collection) if dry_run else remove_tombstones(store, collection)
         yield Removed("tombstones", collection, rows=count)
 
 
 def _removable_tombstones(store: OnlineStore, collection: str) -> int:
-    """How many `OnlineStore.remove_tombstones` would remove."""
+    """How many `store.remove_tombstones` would remove."""
     control = store.control(collection)
     if control is None or control.active is None or control.since is None:
         return 0

@@ -39,6 +39,7 @@ from serving_assets.store import (
     Target,
     parity,
     publish,
+    scan,
 )
 
 VERIFIED_UNCHANGED = 100
@@ -185,7 +186,7 @@ class Publisher:
         for entity, text in snapshot.documents(self.platform.engine):
             named.add(entity)
             yield entity, None, text
-        for entity, text in self.platform.store.scan(self.collection.name):
+        for entity, text in scan(self.platform.store, self.collection.name):
             if entity not in named:
                 yield entity, text, None
 

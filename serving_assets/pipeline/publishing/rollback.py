@@ -27,7 +27,7 @@ from serving_assets.pipeline.publishing.activation_log import (
 from serving_assets.pipeline.publishing.dead_leases import Runs, release_dead_lease
 from serving_assets.pipeline.publishing.published_documents import Collection, snapshot_of
 from serving_assets.pipeline.publishing.publisher import Publisher, parity_with
-from serving_assets.store import Activation, Cause, Control, Generation, Pin
+from serving_assets.store import Activation, Cause, Control, Generation, Pin, rollback, set_pin
 
 SHOWN = 5
 How = Literal["one write", "republished", "pinned as it is", "nothing to do"]
@@ -119,7 +119,7 @@ def resume(platform: Platform, collection: Collection, by: str, runs: Runs, reas
     release_dead_lease(runs, store, collection.name)
     control = refuse_lost(collection, store.control(collection.name), log.record(store.control(collection.name)))
     if control.pinned:
-        resumed = store.set_pin(collection.name, Cause("resume", by, reason))
+        resumed = set_pin(store, collection.name, Cause("resume", by, reason))
         failpoint("resume.after_write")
         log.record(resumed)
     return control.pinned
@@ -147,10 +147,10 @@ def _go_back(
     if control.published and origin(control.published) == origin(earlier):
         if control.pinned:
             return "nothing to do", "readers get these documents already, and they are pinned"
-        store.set_pin(name, cause)
+        set_pin(store, name, cause)
         return "pinned as it is", "readers get these documents already"
     if previous and control.before and origin(control.before) == origin(earlier):
-        store.rollback(name, cause=cause, to=previous)
+        rollback(store, name, cause=cause, to=previous)
         return "one write", f"generation {previous} is the previous one, and no document was touched since"
     try:
         snapshot_of(collection, earlier, platform.lake)

@@ -73,7 +73,8 @@ def historic_asset(use_case: BoundUseCase, platform: Platform) -> dg.AssetsDefin
 def _append(use_case: BoundUseCase, step: Step) -> dg.MaterializeResult[Any]:
     p, day, spec = step.platform, step.day, use_case.spec
     step.refuse_failed("predictions", CHECKS, step.days)
-    predictions = p.lake.table(use_case.lake_name("predictions")).scan({DAY: day})
+    scored = p.lake.table(use_case.lake_name("predictions"))
+    predictions = scored.scan({DAY: day})
     if not predictions.rows():
         raise InputError(f"{use_case.name} has no predictions for {day}.", hint="Materialize predictions for it first.")
     columns = ", ".join((spec.entity.key, *spec.predictions.columns))
@@ -84,7 +85,7 @@ def _append(use_case: BoundUseCase, step: Step) -> dg.MaterializeResult[Any]:
         {
             "scored_at": datetime.now(UTC),
             "run_id": step.run_id,
-            "features_version": features_version(predictions.table, day, predictions.version),
+            "features_version": features_version(scored, day, predictions.version),
         },
     )
     where: Where = {"scored_for": day, "run_id": step.run_id}

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
 from serving_assets.errors import ServingAssetsError
-from serving_assets.store import MONGODB, Control, Entity, OnlineStore, Reading, open_store
+from serving_assets.store import MONGODB, Control, Entity, OnlineStore, Reading, open_store, read
 
 SELECTION_SECONDS = 1.0
 """How long one attempt looks for a MongoDB server: short, for the next look is the one that finds it back."""
@@ -28,7 +28,7 @@ class Reader(Protocol):
         """See OnlineStore.control."""
 
     async def read(self, collection: str, entities: Sequence[Entity]) -> Reading:
-        """See OnlineStore.read."""
+        """See store/read.py."""
 
     async def close(self) -> None:
         """Release what is held open."""
@@ -55,7 +55,7 @@ class ThreadReader:
 
     async def read(self, collection: str, entities: Sequence[Entity]) -> Reading:
         """One read, in one of the reading threads."""
-        return await asyncio.get_running_loop().run_in_executor(self._reads, self._store.read, collection, entities)
+        return await asyncio.get_running_loop().run_in_executor(self._reads, read, self._store, collection, entities)
 
     async def close(self) -> None:
         """Close the store; a read that hangs is left behind."""

@@ -6,6 +6,19 @@ known.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+LONGEST = 2_000
+"""Characters of a message; errors go into alerts and into Dagster's event log."""
+LISTED = 5
+
+
+def listed(values: Iterable[object], most: int = LISTED) -> str:
+    """The first `most` of `values`, comma-separated, and how many more there are."""
+    found = [str(value) for value in values]
+    more = f" and {len(found) - most:,} more" if len(found) > most else ""
+    return (", ".join(found[:most]) or "none") + more
+
 
 class ServingAssetsError(Exception):
     """Something a person must know: what went wrong, where, and how to fix it.
@@ -16,9 +29,9 @@ class ServingAssetsError(Exception):
     """
 
     def __init__(self, message: str, *, hint: str = "") -> None:
-        self.message = message
+        self.message = message if len(message) <= LONGEST else f"{message[: LONGEST - 4]} ..."
         self.hint = hint
-        super().__init__(f"{message} {hint}".strip())
+        super().__init__(f"{self.message} {hint}".strip())
 
 
 class DeclarationError(ServingAssetsError):

@@ -14,7 +14,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -25,13 +24,13 @@ from serving_assets.errors import InputError
 from serving_assets.models.parity import TOLERANCE, ScorerParity
 from serving_assets.models.profile import Profile
 from serving_assets.models.scorer import Run, Scorer, compiled, original
+from serving_assets.models.serving_form import Form
 from serving_assets.models.signature import Signature
 
 MANIFEST = "bundle.json"
 SAMPLE = "sample.arrow"
 EXPECTED = "expected score"
 FILES = {"onnx": "scorer.onnx", "original": "estimator.pickle"}
-Form = Literal["onnx", "original"]
 
 
 class Damaged(InputError):

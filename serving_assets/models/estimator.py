@@ -68,13 +68,11 @@ def refused_when_missing(estimator: Estimator, signature: Signature, row: pa.Rec
         row: one complete row of the features.
     """
     numeric = [(i, feature.name) for i, feature in enumerate(signature.features) if not feature.is_string]
-    holed = {name: row.set_column(i, name, pa.nulls(1, pa.float64())) for i, name in numeric}
+    holed = {name: row.set_column(i, name, pa.nulls(1, row.column(i).type)) for i, name in numeric}
 
     def refuses(rows: list[pa.RecordBatch]) -> bool:
-        tables = [pa.Table.from_batches([one]) for one in rows]
-        batch = pa.concat_tables(tables, promote_options="permissive").combine_chunks()
         try:
-            predict(estimator, signature, batch.to_batches()[0])
+            predict(estimator, signature, pa.concat_batches(rows))
         except ValueError:
             return True
         return False

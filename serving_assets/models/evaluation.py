@@ -180,6 +180,8 @@ def paired_bootstrap(
         resamples: number of draws.
         seed: of the draws.
     """
+    if not others:
+        return {}
     _, entity = np.unique(entities, return_inverse=True)
     count = int(entity.max()) + 1
     rankings = [_Ranking(labels, scores), *(_Ranking(labels, other) for other in others.values())]

@@ -1,6 +1,6 @@
-"""A candidate made into a bundle: compiled, certified, profiled, or left as it is with the reason.
+"""A candidate made into a bundle: its serving form with signature, profile and a proof.
 
-Here: the decision for one of the two forms. Not here: the folder's format (bundle.py), or the comparison (parity.py).
+Here: what is written. Not here: the folder's format (bundle.py), or the choice of the form (serving_form.py).
 """
 
 from __future__ import annotations
@@ -11,41 +11,34 @@ import numpy as np
 import pyarrow as pa
 
 from serving_assets.catalog.spec import DAY
-from serving_assets.models.bundle import EXPECTED, Bundle, Form, write_bundle
-from serving_assets.models.compile import NotCompilable, compile_onnx
-from serving_assets.models.estimator import openmp_threads, pickled, predict
+from serving_assets.models.bundle import EXPECTED, Bundle, write_bundle
+from serving_assets.models.estimator import openmp_threads, predict
 from serving_assets.models.evaluation import held_out
-from serving_assets.models.parity import TOLERANCE, ScorerParity, certify
 from serving_assets.models.profile import profile
-from serving_assets.models.scorer import Scorer, compiled
 from serving_assets.models.training import Candidate
 
 SAMPLE_ROWS = 64
 
 
-def package(candidate: Candidate, folder: Path, *, tolerance: float = TOLERANCE) -> Bundle:
-    """Write the candidate's bundle to `folder`, which must not exist.
-
-    The compiled form is kept when it equals the estimator on all held-out and adversarial rows; otherwise the estimator
-    itself is, with the reason in the manifest.
-    """
-    form, reason, model, parity = _form(candidate, tolerance)
+def package(candidate: Candidate, folder: Path) -> Bundle:
+    """Write the candidate's bundle to `folder`, which must not exist."""
+    form, held = candidate.form, candidate.held_out_rows
     return write_bundle(
         folder,
         name=candidate.name,
-        form=form,
-        reason=reason,
-        model=model,
+        form=form.form,
+        reason=form.reason,
+        model=form.model,
         signature=candidate.signature,
         profile=profile(
             candidate.signature,
             candidate.training_set,
-            candidate.scores,
+            candidate.held_out_scores,
             day=DAY,
-            score_days=candidate.holdout.column(DAY).to_numpy(),
+            score_days=held.column(DAY).to_numpy(),
             held_out=held_out(candidate.labels, candidate.scores, candidate.entities),
         ),
-        parity=parity,
+        parity=form.parity,
         sample=_sample(candidate),
     )
 
@@ -64,16 +57,3 @@ def _sample(candidate: Candidate) -> pa.Table:
     with openmp_threads(1):
         scores = predict(candidate.estimator, candidate.signature, features.to_batches()[0])
     return features.append_column(EXPECTED, pa.array(scores))
-
-
-def _form(candidate: Candidate, tolerance: float) -> tuple[Form, str, bytes, ScorerParity | None]:
-    try:
-        graph = compile_onnx(candidate.estimator, candidate.signature)
-    except NotCompilable as reason:
-        return "original", reason.message, pickled(candidate.estimator), None
-    run = compiled(graph, candidate.signature)
-    scorer = Scorer(name=candidate.name, version="", signature=candidate.signature, run=run)
-    parity = certify(candidate.estimator, scorer, candidate.holdout, tolerance=tolerance)
-    if parity.passed:
-        return "onnx", parity.reason, graph, parity
-    return "original", parity.reason, pickled(candidate.estimator), parity

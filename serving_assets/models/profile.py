@@ -21,6 +21,10 @@ from serving_assets.models.evaluation import HeldOut
 from serving_assets.models.signature import Signature
 
 _MOST_CATEGORIES = 50
+ROUNDING = 1e-6
+"""Relative difference of two computations of one number: of a float32 sum, or of the same SQL in another order."""
+NOISE = 1e-9
+"""What is left where a difference of two such sums should be zero, relative to the column's typical size."""
 
 
 class Wander(Spec):
@@ -36,9 +40,9 @@ class Wander(Spec):
 
 
 class Numbers(Spec):
-    """Distribution of a number: bin i holds values in (edges[i-1], edges[i]], the first and the last bin are open.
+    """Distribution of a number: bin i lies between edges[i-1] and edges[i], the first and the last bin are open.
 
-    So `numpy.searchsorted(edges, values, side="left")` is the bin of each value.
+    Edges lie between values, never on one; `number_bins` gives the bin of each value.
     """
 
     edges: tuple[float, ...]
@@ -153,14 +157,36 @@ def quantile_bins(values: np.ndarray, bins: int, days: np.ndarray | None = None)
     finite = values[np.isfinite(values)]
     if not len(finite):
         return counted(values, np.empty(0), days)
-    edges = np.unique(np.quantile(finite, np.linspace(0, 1, bins + 1)[1:-1], method="inverted_cdf"))
-    return counted(values, edges[edges < finite.max()], days)
+    quantiles = np.unique(np.quantile(finite, np.linspace(0, 1, bins + 1)[1:-1], method="inverted_cdf"))
+    return counted(values, _between(np.unique(finite.astype(np.float64)), quantiles.astype(np.float64)), days)
+
+
+def _between(distinct: np.ndarray, quantiles: np.ndarray) -> np.ndarray:
+    """Edges half-way from each quantile to the next value that is another one beyond rounding.
+
+    An edge on a frequent value would put it into either bin, as it comes out a bit larger or smaller the next time.
+    """
+    size = np.maximum(np.abs(distinct[1:]), np.abs(distinct[:-1]))
+    least = np.maximum(ROUNDING * size, NOISE * np.abs(quantiles).max())
+    gaps = np.flatnonzero(np.diff(distinct) > least)
+    place = np.searchsorted(distinct[gaps], quantiles, side="left")
+    after = np.unique(gaps[place[place < len(gaps)]])
+    return np.asarray((distinct[after] + distinct[after + 1]) / 2)
+
+
+def number_bins(edges: Sequence[float] | np.ndarray, values: np.ndarray) -> np.ndarray:
+    """The bin of each value, none of them missing.
+
+    Edges of profiles made by earlier versions lie on values: moved up by the rounding, they have the values below them.
+    """
+    wide = np.asarray(edges, dtype=np.float64)
+    return np.asarray(np.searchsorted(wide + ROUNDING * np.abs(wide), values.astype(np.float64), side="left"))
 
 
 def counted(values: np.ndarray, edges: np.ndarray, days: np.ndarray | None = None) -> Numbers:
     """`values` counted between `edges`; NaN is missing. `days` has the day of each value."""
     present = ~np.isnan(values)
-    bins = np.searchsorted(edges, values[present], side="left")
+    bins = number_bins(edges, values[present])
     counts = np.bincount(bins, minlength=len(edges) + 1)
     return Numbers(
         edges=tuple(float(edge) for edge in edges),

@@ -138,7 +138,7 @@ class Compiled:
         return self._of({name: values.reshape(-1, 1) for name, values in self._signature.columns_of(rows).items()})
 
     def _of(self, feed: dict[str, np.ndarray]) -> np.ndarray:
-        return np.concatenate(self._session.run(self._outputs, feed), axis=1, dtype=np.float64)
+        return _probabilities(np.concatenate(self._session.run(self._outputs, feed), axis=1, dtype=np.float64))
 
 
 def compiled(onnx: bytes, signature: Signature) -> Compiled:
@@ -154,6 +154,11 @@ def original(estimator: Estimator, signature: Signature) -> Run:
         rows = batch.num_rows
         blocks = -(-rows // _BLOCK) * _BLOCK
         filled = batch.take(pa.array(np.minimum(np.arange(blocks), rows - 1)))
-        return predict(estimator, signature, filled)[:rows].reshape(-1, 1)
+        return _probabilities(predict(estimator, signature, filled)[:rows].reshape(-1, 1))
 
     return run
+
+
+def _probabilities(scores: np.ndarray) -> np.ndarray:
+    """`scores` within [0, 1]: a sum of float32 parts, such as a forest's votes, may end at 1.0000001."""
+    return np.asarray(np.clip(scores, 0.0, 1.0))

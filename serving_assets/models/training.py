@@ -16,16 +16,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from serving_assets.catalog.spec import DAY, UseCase
-from serving_assets.errors import InputError
+from serving_assets.errors import InputError, listed
 from serving_assets.models.estimator import (
     Estimator,
     frame,
     openmp_threads,
     positive_class,
-    predict,
     refused_when_missing,
 )
 from serving_assets.models.evaluation import Difference, HoldoutMetrics, measure, paired_bootstrap
+from serving_assets.models.parity import TOLERANCE
+from serving_assets.models.serving_form import ServingForm, serving_form
 from serving_assets.models.signature import Signature
 
 BASELINE = "baseline:"
@@ -58,8 +59,12 @@ class Candidate:
         split: of the as-of days.
         train_rows: number of rows fitted on.
         training_set: all rows, of all days.
-        holdout: its rows of the held-out days.
-        scores: of the holdout by the estimator, float64 (rows,).
+        holdout: its rows of the held-out days whose label is known.
+        form: in which it serves; every score below comes from its scorer.
+        held_out_rows: all rows of the held-out days, those whose label is not known yet included.
+        held_out_scores: of these rows, float64 (rows,).
+        unlabelled: rows whose label is not known yet; they are neither fitted on nor measured.
+        scores: of the holdout, float64 (rows,).
         labels: of the holdout, float64 (rows,).
         entities: keys of the holdout, (rows,).
         metrics: on the holdout.
@@ -73,6 +78,10 @@ class Candidate:
     split: Split
     train_rows: int
     training_set: pa.Table
+    unlabelled: int
+    form: ServingForm
+    held_out_rows: pa.Table
+    held_out_scores: np.ndarray
     holdout: pa.Table
     scores: np.ndarray
     labels: np.ndarray
@@ -103,20 +112,28 @@ def split_days(days: Iterable[date], *, holdout: int, horizon_days: int) -> Spli
 
 
 def train_candidate(
-    use_case: UseCase, training_set: pa.Table, train: Train, *, threads: int = 1, resamples: int = 1_000
+    use_case: UseCase,
+    training_set: pa.Table,
+    train: Train,
+    *,
+    threads: int = 1,
+    resamples: int = 1_000,
+    tolerance: float = TOLERANCE,
 ) -> Candidate:
-    """Fit on the earlier days and measure on the held-out ones.
+    """Fit on the earlier days, and measure on the held-out ones what the serving scorer gives.
 
     Args:
         use_case: declares the split, the label and the outputs.
-        training_set: entity key, `day` (the as-of day), the features, the label, and `baseline:<name>` columns. Rows
-            may come in any order: they are sorted by day and entity, so that the same rows give the same model.
+        training_set: entity key, `day` (the as-of day), the features, the label (null: not known yet), and
+            `baseline:<name>` columns. Rows may come in any order: they are sorted by day and entity, so that the same
+            rows give the same model.
         train: the use case's function.
         threads: of the fit.
         resamples: of the bootstrap.
+        tolerance: of the compiled form's scores.
 
     Raises:
-        InputError: when days or labels do not suffice.
+        InputError: when days or labels do not suffice, or an entity stands twice on a day.
     """
     key, label = use_case.entity.key, use_case.labels.column
     baselines = [name for name in training_set.column_names if name.startswith(BASELINE)]
@@ -129,7 +146,9 @@ def train_candidate(
         holdout=use_case.model.holdout,
         horizon_days=use_case.labels.horizon_days,
     )
-    fitted, holdout = _rows_of(training_set, split.train), _rows_of(training_set, split.holdout)
+    _each_once(training_set, key)
+    labelled = training_set.filter(training_set[label].is_valid())
+    fitted, holdout = _rows_of(labelled, split.train), _rows_of(labelled, split.holdout)
     for part, rows in (("training", fitted), ("held-out", holdout)):
         _both_labels(rows[label], part)
     with openmp_threads(threads):
@@ -137,9 +156,11 @@ def train_candidate(
         complete = _complete_row(training_set, signature)
         if complete is not None:
             signature = signature.requiring(refused_when_missing(estimator, signature, complete))
-        scores = predict(estimator, signature, _batch(holdout, signature))
-    labels = _numbers(holdout[label])
-    entities = holdout[key].to_numpy()
+    form = serving_form(use_case.name, estimator, signature, holdout, tolerance=tolerance)
+    held_out = _rows_of(training_set, split.holdout)
+    held_out_scores = form.scorer.score(_batch(held_out, signature))[signature.outputs[0]]
+    scores = held_out_scores[held_out[label].is_valid().to_numpy()]
+    labels, entities = _numbers(holdout[label]), holdout[key].to_numpy()
     rankings = {name.removeprefix(BASELINE): _numbers(holdout[name]) for name in baselines}
     return Candidate(
         name=use_case.name,
@@ -148,6 +169,10 @@ def train_candidate(
         split=split,
         train_rows=fitted.num_rows,
         training_set=training_set,
+        unlabelled=training_set.num_rows - labelled.num_rows,
+        form=form,
+        held_out_rows=held_out,
+        held_out_scores=held_out_scores,
         holdout=holdout,
         scores=scores,
         labels=labels,
@@ -182,11 +207,23 @@ def _numbers(column: pa.ChunkedArray) -> np.ndarray:
 
 
 def _both_labels(labels: pa.ChunkedArray, part: str) -> None:
-    found = set(labels.to_pylist())
-    if {float(value) for value in found if value is not None} != {0.0, 1.0} or None in found:
+    found = sorted(pc.unique(labels).to_pylist())
+    if found != [0.0, 1.0]:
         raise InputError(
-            f"the {part} labels are {sorted(map(str, found))}, expected both 0 and 1.",
+            f"the {part} labels are {listed(found)}, expected both 0 and 1.",
             hint="Check the labels' SQL and that its inputs cover the days after each as-of day.",
+        )
+
+
+def _each_once(table: pa.Table, key: str) -> None:
+    """An entity that stands twice on a day would be fitted on and measured twice."""
+    counted = table.group_by([DAY, key]).aggregate([([], "count_all")])
+    twice = counted.filter(pc.field("count_all") > 1).sort_by([(DAY, "ascending"), (key, "ascending")])
+    if twice.num_rows:
+        places = (f"{row[key]} on {row[DAY]} ({row['count_all']} times)" for row in twice.to_pylist())
+        raise InputError(
+            f"{twice.num_rows:,} rows of the training set stand more than once: {listed(places)}.",
+            hint=f"Return one row per {key} from features.sql and from labels.sql, and train again.",
         )
 
 

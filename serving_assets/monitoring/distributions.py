@@ -6,13 +6,14 @@ Here: the counting, in one pass and in memory that does not grow with the rows. 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
 
-from serving_assets.models.profile import Categories, Numbers, category_bins
+from serving_assets.models.profile import ROUNDING, Categories, Numbers, category_bins, number_bins
 
 
 @dataclass
@@ -43,7 +44,7 @@ class Distribution:
     def constant(self) -> bool:
         """Whether there are several values, all the same, of a number that had different ones."""
         several = isinstance(self.reference, Numbers) and len(self.reference.edges) > 0
-        return several and self.counts.sum() > 1 and self.smallest == self.largest
+        return several and self.counts.sum() > 1 and math.isclose(self.smallest, self.largest, rel_tol=ROUNDING)
 
     def add(self, column: pa.Array, dtype: pa.DataType) -> None:
         """Count the values of one batch; numbers are rounded to `dtype` first, as those of the reference were."""
@@ -53,7 +54,7 @@ class Distribution:
         else:
             values = column.cast(dtype, safe=False).to_numpy(zero_copy_only=False)
             present = values[~np.isnan(values)]
-            bins = np.searchsorted(np.array(self.reference.edges, dtype=values.dtype), present, side="left")
+            bins = number_bins(self.reference.edges, present)
             if len(present):
                 self.smallest = min(self.smallest, float(present.min()))
                 self.largest = max(self.largest, float(present.max()))

@@ -5,6 +5,7 @@ Here: the three words and their order. Not here: what they do to a run (pipeline
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Literal
 
@@ -13,8 +14,12 @@ ORDER: tuple[Severity, ...] = ("pass", "warn", "error")
 
 
 def above(measured: float, warn: float, error: float) -> Severity:
-    """The severity of a number that is bad when it is high; a threshold itself is reached."""
-    return "error" if measured >= error else "warn" if measured >= warn else "pass"
+    """The severity of a number that is bad when it is high; a threshold itself is reached, whatever the rounding."""
+    return "error" if _reaches(measured, error) else "warn" if _reaches(measured, warn) else "pass"
+
+
+def _reaches(measured: float, threshold: float) -> bool:
+    return measured >= threshold or math.isclose(measured, threshold, rel_tol=1e-9)
 
 
 def worst(found: Iterable[Severity]) -> Severity:

@@ -82,7 +82,7 @@ FAULTS = {
         Bench.score,
         dg.AssetKey([NAME, "predictions"]),
         "score_drift",
-        "1 of 1 columns have drifted, the farthest score (PSI",
+        "1 of 1 column drifted, the farthest is score (PSI",
         f"{NAME}/historic",
     ),
 }

@@ -15,6 +15,9 @@ from serving_assets.models.evaluation import Difference, HoldoutMetrics, paired_
 from serving_assets.models.scorer import Scorer
 from serving_assets.models.training import Candidate
 
+ROUNDING = 1e-9
+"""AUC that two computations of the same ranking may differ by."""
+
 
 class Condition(Spec):
     """One condition: what was measured against which threshold."""
@@ -84,7 +87,7 @@ def gate(
 def _beats(name: str, difference: Difference) -> Condition:
     return Condition(
         name=f"beats {name}",
-        passed=difference.low > 0,
+        passed=difference.low > ROUNDING,
         measured=_interval(difference),
         threshold="95 % interval of the AUC difference above 0",
     )
@@ -102,7 +105,7 @@ def _calibrated(metrics: HoldoutMetrics, spec: Promotion) -> Condition:
 def _not_worse(champion: Difference | None, spec: Promotion) -> Condition:
     return Condition(
         name="not worse than the champion",
-        passed=champion is None or champion.low >= -spec.max_loss_vs_champion,
+        passed=champion is None or champion.low >= -spec.max_loss_vs_champion - ROUNDING,
         measured="no champion to compare with" if champion is None else _interval(champion),
         threshold=f"95 % interval of the AUC difference above {-spec.max_loss_vs_champion:g}",
     )

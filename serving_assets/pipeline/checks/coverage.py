@@ -24,7 +24,7 @@ def check_coverage(engine: Engine, population: Input, predictions: Input, key: s
     )
     found = engine.collect(Query(sql, inputs)).to_pylist()[0]
     due, absent = found["due"], found["missing"]
-    share = 1 - absent / due if due else 0.0
+    share = (due - absent) / due if due else 0.0
     message = f"{due - absent:,} of {due:,} entities are scored ({share:.2%})."
     if share >= thresholds.coverage_warn:
         return COVERAGE.verdict("pass", message, measured=share, threshold=thresholds.coverage_warn)

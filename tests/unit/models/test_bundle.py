@@ -124,9 +124,11 @@ def test_what_does_not_compile_keeps_its_form(unconvertible: Candidate, tmp_path
     assert (done.stdout.strip(), done.stderr) == ("[0.75, 0.25]", "")
 
 
-def test_failed_certificate_keeps_the_original(candidate: Candidate, tmp_path: Path) -> None:
+def test_failed_certificate_keeps_the_original(use_case: UseCase, tmp_path: Path) -> None:
     """A compiled form that differs by more than the tolerance is not served, and the reason tells by how much."""
-    bundle = package(candidate, tmp_path / "bundle", tolerance=1e-12)
+    rows = samples.training_set()
+    candidate = train_candidate(use_case, rows, samples.boosting, resamples=10, tolerance=1e-12)
+    bundle = package(candidate, tmp_path / "bundle")
     assert bundle.form == "original"
     assert "beyond 1e-12" in bundle.manifest.reason
     assert bundle.parity is not None

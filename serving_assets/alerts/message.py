@@ -8,10 +8,16 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from string import Template
 from typing import Any
 
 from serving_assets.alerts.life import days_text
 from serving_assets.alerts.records import Finding, Incident, Notice, Severity
+from serving_assets.alerts.shell import Shell, this_shell, values_of
+from serving_assets.settings import Settings
+
+SHELL = "Shell"
+"""The fact that a reader pastes into a shell, and that is therefore never wrapped or escaped."""
 
 TITLES = {
     "opened": "{severity}",
@@ -26,10 +32,19 @@ TITLES = {
 
 @dataclass(frozen=True)
 class Links:
-    """Where the UI and the runbooks are: addresses without a slash at their end; `runbooks` may be a local path."""
+    """Where the UI and the runbooks are: addresses without a slash at their end; `runbooks` may be a local path.
+
+    `shell` is where the commands of a runbook run; without it, messages do not describe it.
+    """
 
     ui: str
     runbooks: str
+    shell: Shell | None = None
+
+    @classmethod
+    def of(cls, settings: Settings) -> Links:
+        """The addresses of these settings, and a shell on this machine."""
+        return cls(settings.ui_url.rstrip("/"), settings.runbooks_url.rstrip("/"), this_shell(settings))
 
     def page(self, finding: Finding) -> str:
         """Address of what the finding is about."""
@@ -61,12 +76,13 @@ class Message:
     @property
     def markdown(self) -> str:
         """The same as a list, with links, for services that show more than text."""
-        return "\n".join(f"- **{name}**: {_marked(said)}" for name, said in self.facts)
+        return "\n".join(f"- **{name}**: {_marked(name, said)}" for name, said in self.facts)
 
 
 def message(notice: Notice, links: Links) -> Message:
     """What `notice` says."""
     incident, finding = notice.incident, notice.incident.last
+    values = values_of(incident)
     what = finding.key.kind.replace("_", " ")
     title = f"{TITLES[notice.kind].format(severity=_called(incident.severity))}: {finding.key.asset} {what}"
     facts = {
@@ -76,10 +92,11 @@ def message(notice: Notice, links: Links) -> Message:
         "Measured": _measured(finding),
         "Owner": ", ".join(finding.owners) or "nobody",
         **_state(notice),
-        **({} if notice.kind == "resolved" else {"First": finding.first_step}),
+        **({} if notice.kind == "resolved" else {"First": Template(finding.first_step).safe_substitute(values)}),
         "See": links.page(finding),
         "Runbook": links.runbook(finding),
         "Incident": _incident(notice),
+        **({} if notice.kind in ("resolved", "test") else _shell(links.shell, incident)),
     }
     shown = tuple((name, said) for name, said in facts.items() if said)
     return Message(notice, title, shown, _fields(notice, links))
@@ -95,7 +112,9 @@ def number(value: float) -> str:
     return f"{value:,.6g}" if abs(value) < 1e6 else f"{value:,.0f}"
 
 
-def _marked(said: str) -> str:
+def _marked(name: str, said: str) -> str:
+    if name == SHELL:
+        return f"`{said}`"
     if said.startswith(("http://", "https://")):
         return f"[{said}]({said})"
     return re.sub(r"([\\*`<\[])", r"\\\1", " ".join(said.split()))
@@ -131,6 +150,14 @@ def _incident(notice: Notice) -> str:
     return f"{incident.number}; to take it: serving-assets alerts ack {incident.number}"
 
 
+def _shell(shell: Shell | None, incident: Incident) -> dict[str, str]:
+    """Where the commands of the runbook run, and what to paste there first."""
+    if shell is None:
+        return {}
+    secrets = f"; export {', '.join(shell.secrets)} there first" if shell.secrets else ""
+    return {"Host": f"{shell.host}{secrets}", SHELL: shell.of(incident)}
+
+
 def _fields(notice: Notice, links: Links) -> dict[str, Any]:
     incident, finding = notice.incident, notice.incident.last
     return {
@@ -155,4 +182,5 @@ def _fields(notice: Notice, links: Links) -> dict[str, Any]:
         "first_step": finding.first_step,
         "page": links.page(finding),
         "runbook": links.runbook(finding),
+        "shell": links.shell.of(incident) if links.shell else None,
     }

@@ -72,6 +72,7 @@ class Finding:
             day that is well ends it too.
         first_step: the first thing that whoever is called should do.
         page: path of what to look at, below the address of the UI.
+        newest_day: the newest day that had ended then, for the runbook of a finding that speaks of no day.
     """
 
     key: Key
@@ -85,6 +86,7 @@ class Finding:
     lasting: bool = False
     first_step: str = ""
     page: str = ""
+    newest_day: str = ""
 
 
 @dataclass(frozen=True)

@@ -223,8 +223,7 @@ def _links() -> Any:
     from serving_assets.alerts.message import Links
     from serving_assets.settings import get_settings
 
-    settings = get_settings()
-    return Links(settings.ui_url.rstrip("/"), settings.runbooks_url.rstrip("/"))
+    return Links.of(get_settings())
 
 
 def _incident(book: IncidentStore, number: int) -> Incident:

@@ -94,15 +94,10 @@ def look(instance: dg.DagsterInstance, platform: Platform, graph: AssetGraph, no
             findings += days_given_up(instance, platform, subjects, keys, now)
             cursor = replace(cursor, surveyed=now.timestamp())
         book.observe(findings, config.rules(), now, asdict(cursor))
-        outcomes = deliver(book, config, links(settings), now=now)
+        outcomes = deliver(book, config, Links.of(settings), now=now)
         refused = [outcome for outcome in outcomes if outcome.error]
         _beat(config)
         return Evaluation(len(book.incidents()), len(outcomes) - len(refused), refused)
-
-
-def links(settings: Settings) -> Links:
-    """Where messages point to."""
-    return Links(settings.ui_url.rstrip("/"), settings.runbooks_url.rstrip("/"))
 
 
 def _events(
@@ -173,11 +168,11 @@ def summary(settings: Settings, scopes: Collection[str], now: datetime) -> dict[
     book = IncidentStore(AlertsFile(settings.alerts_file))
     looked_at = book.looked_at()
     return {
-        "incidents": [_shown(one, links(settings)) for one in book.incidents() if one.key.scope in scopes],
+        "incidents": [_shown(one, Links.of(settings)) for one in book.incidents() if one.key.scope in scopes],
         "undelivered": len(book.outbox.undelivered()),
         "looked_at": looked_at.isoformat(timespec="seconds") if looked_at else None,
         "is_looking": book.is_looking(now),
-        "runbook": links(settings).runbook_of(NOBODY_LOOKS),
+        "runbook": Links.of(settings).runbook_of(NOBODY_LOOKS),
     }
 
 

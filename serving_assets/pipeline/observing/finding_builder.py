@@ -7,7 +7,8 @@ findings_from_state.py).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import dagster as dg
 from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
@@ -28,7 +29,7 @@ FIRST_STEPS = {
     RUN_FAILED: "Open the run and read its last events; launch it again when the cause is gone.",
     RUN_STUCK: "See what the run waits for; if nothing, terminate it in the UI and launch it again; repeating is safe.",
     FRESHNESS: "See with `serving-assets status` which stage is behind, and whether its files have landed.",
-    GIVEN_UP: "Read why the newest of its runs failed, mend that, and run: serving-assets backfill.",
+    GIVEN_UP: "Read why the newest of its runs failed, fix that, then: serving-assets backfill --from $DAY --to $DAY",
     TICK_FAILED: "Open it under Automation in the UI and read the error of its newest tick.",
     DELIVERY_FAILED: "Read the error with `serving-assets alerts`, and try again with `serving-assets alerts test`.",
     CONFIGURATION_BROKEN: "Correct the file; until then alerts go where its last valid version sent them.",
@@ -66,6 +67,7 @@ class Subjects:
             owners=self._owners(asset),
             first_step=first_step or FIRST_STEPS.get(kind, ""),
             page=page or f"assets/{asset.to_user_string()}",
+            newest_day=_newest_day(at, self._timezone(asset)),
         )
 
     def scope(self, asset: dg.AssetKey) -> str:
@@ -88,16 +90,24 @@ class Subjects:
     ) -> Finding:
         """A finding about a job."""
         scope = next((name for name in self.catalog.use_cases if job.startswith(f"{name}_")), PLATFORM)
-        owners = self.catalog.use_cases[scope].spec.owners if scope != PLATFORM else ()
+        use_case = self.catalog.use_cases.get(scope)
         return Finding(
             Key(scope, f"jobs/{job}", kind),
             severity,
             at,
             said=said,
-            owners=tuple(owners),
+            owners=use_case.spec.owners if use_case else (),
             first_step=FIRST_STEPS[kind],
             page=page or "runs",
+            newest_day=_newest_day(at, use_case.domain.timezone if use_case else "UTC"),
         )
+
+    def _timezone(self, asset: dg.AssetKey) -> str:
+        """Of the domain that the days of an asset follow."""
+        if asset.path[0] in self.catalog.use_cases:
+            return self.catalog.use_cases[asset.path[0]].domain.timezone
+        tables = (table for table in self.catalog.tables.values() if [table.layer, table.name] == list(asset.path))
+        return next((table.domain.timezone for table in tables), "UTC")
 
     def _owners(self, asset: dg.AssetKey) -> tuple[str, ...]:
         return tuple(self.graph.get(asset).owners) if self.graph.has(asset) else ()
@@ -110,4 +120,17 @@ def platform_finding(
     what: str, kind: str, severity: Severity, at: datetime, *, said: str = "", page: str = ""
 ) -> Finding:
     """A finding about what belongs to no use case."""
-    return Finding(Key(PLATFORM, what, kind), severity, at, said=said, first_step=FIRST_STEPS[kind], page=page)
+    return Finding(
+        Key(PLATFORM, what, kind),
+        severity,
+        at,
+        said=said,
+        first_step=FIRST_STEPS[kind],
+        page=page,
+        newest_day=_newest_day(at, "UTC"),
+    )
+
+
+def _newest_day(at: datetime, timezone: str) -> str:
+    """The newest day that had ended at `at`."""
+    return (at.astimezone(ZoneInfo(timezone)).date() - timedelta(days=1)).isoformat()

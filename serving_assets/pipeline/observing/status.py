@@ -12,13 +12,14 @@ from typing import Any
 import dagster as dg
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
+from serving_assets.alerts.message import Links
 from serving_assets.catalog.discovery import BoundUseCase
 from serving_assets.errors import ServingAssetsError
 from serving_assets.local_runner.backfill_steps import upstream_tables
 from serving_assets.local_runner.workspace import Workspace
 from serving_assets.pipeline.automation.gaps import find_gaps
 from serving_assets.pipeline.automation.jobs import TRAINING_STAGES, daily_keys, stage_keys
-from serving_assets.pipeline.observing.alert_sensor import links, summary
+from serving_assets.pipeline.observing.alert_sensor import summary
 from serving_assets.pipeline.observing.finding_builder import PLATFORM
 from serving_assets.pipeline.observing.runbooks import (
     LEASE_HELD,
@@ -96,7 +97,7 @@ def _lease(workspace: Workspace, lease: Lease) -> dict[str, Any]:
 
 def _page(platform: Platform, name: str) -> str:
     """Where the runbook of that name is read."""
-    return links(platform.settings).runbook_of(name)
+    return Links.of(platform.settings).runbook_of(name)
 
 
 def _newest(workspace: Workspace, key: dg.AssetKey) -> str | None:

@@ -1,13 +1,13 @@
 # Needs Python 3.11 to 3.13 and make; everything else is installed into .venv, pinned and checked by hash.
 .DEFAULT_GOAL := help
-.PHONY: help demo ui api mongodb test test-long fuzz drill screenshots docs lint lock clean
+.PHONY: help demo ui api mongodb check test test-long fuzz drill screenshots docs lint style types imports lock clean
 
 PYTHON ?=
-WORKERS ?= 3
+WORKERS ?= logical
 BIN := .venv/bin
 READY := .venv/.ready
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet
-PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
+PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 COMPILE := pip compile --universal --python-version 3.11 --no-emit-index-url --no-strip-extras --generate-hashes --quiet
 
 export DO_NOT_TRACK := true
@@ -30,7 +30,14 @@ api: $(READY) ## the prediction API on 127.0.0.1:8000; /docs shows it, serving-a
 mongodb: ## a MongoDB for development on 127.0.0.1:27017, in memory; needs Java and Maven
 	@scripts/mongodb-server
 
-test: $(READY) ## the tests but for the long ones; WORKERS=4 to use more processes than three, TESTS=tests/unit for some of them
+check: $(READY) ## before every push: lint, and the tests that need no built workspace
+	@$(MAKE) --no-print-directory --jobs 3 quick-tests lint
+
+.PHONY: quick-tests  # of no use by itself, so that help leaves it out
+quick-tests: $(READY)
+	@$(PYTEST) -m "not long and not workspace" $(TESTS)
+
+test: $(READY) ## the tests but for the long ones; WORKERS=4 to use other than one process per core, TESTS=tests/unit for some of them
 	@$(PYTEST) -m "not long" $(TESTS)
 
 test-long: $(READY) ## the tests that take longer: the demo, kills, erasures, the store's suite against MongoDB
@@ -48,10 +55,16 @@ screenshots: $(READY) ## the pictures of the README, from a demo of its own in a
 docs: $(READY) ## the documentation as one site, site/index.html; a broken link or reference fails
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
-lint: $(READY) ## style, types and the dependency rule
+lint: style types imports ## these three
+
+style: $(READY) ## ruff
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+
+types: $(READY) ## mypy, strict
 	@$(BIN)/mypy
+
+imports: $(READY) ## which module may import which: import-linter
 	@$(BIN)/lint-imports --no-logo
 
 lock: ## write the requirements*.lock files anew; UPGRADE=--upgrade to move to the newest versions

@@ -1,6 +1,6 @@
 """What every test stands on: which skips are allowed, how hypothesis searches, and whose data they never touch.
 
-Not here: fixtures; they live in the conftest.py of the folder that needs them.
+Not here: fixtures; they live in the conftest.py of the folder that needs them. How long a test may take: time_limit.py.
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ import pytest
 from serving_assets.settings import Settings
 
 MEMORY = "/dev/shm"
+WORKSPACES = frozenset({"built"})
+"""The fixtures that build one; `make check` does without them."""
 ROOM = 8 * 2**30
 """More than all tests together leave behind, with the passed ones' folders removed."""
 
-pytest_plugins = ["pytester", "tests.mongo_server"]
+pytest_plugins = ["pytester", "tests.mongo_server", "tests.time_limit"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -41,6 +43,14 @@ def pytest_configure(config: pytest.Config) -> None:
     environment.setenv("DATA_DIR", scratch.name)
     hypothesis.settings.register_profile("serving_assets", deadline=None, print_blob=True)
     hypothesis.settings.load_profile("serving_assets")
+
+
+@pytest.hookimpl(tryfirst=True)  # before marks are selected by
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that need a workspace which takes half a minute to build: by what they ask for, not by hand."""
+    for item in items:
+        if WORKSPACES.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker("workspace")
 
 
 def _memory() -> str:

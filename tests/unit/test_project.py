@@ -175,22 +175,21 @@ def test_every_target_of_the_makefile_is_explained() -> None:
 
 
 def test_ci_runs_the_commands_that_people_run() -> None:
-    """`.ci/run` can be executed, and goes through `make lint` and both kinds of tests."""
+    """`.ci/run` can be executed, and goes through `make lint`, `make docs` and both kinds of tests."""
     script = ROOT / ".ci" / "run"
     assert os.access(script, os.X_OK)
     lines = script.read_text(encoding="utf-8").splitlines()
-    assert "make lint" in lines
-    assert {"make test", "make test-long"} <= {*lines}
+    assert {"make lint", "make docs", "make test", "make test-long"} <= {*lines}
 
 
 def test_pre_commit_fetches_nothing() -> None:
-    """Every hook runs a tool of the project's own environment."""
+    """Every hook runs a tool of the project's own environment; before a push it is `make check`."""
     configuration = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))
     hooks = [hook for repository in configuration["repos"] for hook in repository["hooks"]]
     assert {repository["repo"] for repository in configuration["repos"]} == {"local"}
-    assert [
-        hook["id"] for hook in hooks if hook["language"] != "system" or not hook["entry"].startswith(".venv/")
-    ] == []
+    assert {hook["language"] for hook in hooks} == {"system"}
+    assert [hook["id"] for hook in hooks if not hook["entry"].startswith((".venv/", "make check"))] == []
+    assert [hook["entry"] for hook in hooks if "pre-push" in hook.get("stages", ())] == ["make check"]
 
 
 @pytest.mark.parametrize(

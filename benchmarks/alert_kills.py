@@ -31,8 +31,8 @@ from pathlib import Path
 
 import dagster as dg
 
-from serving_assets.alerts.book import IncidentStore
-from serving_assets.alerts.file import AlertsFile
+from serving_assets.alerts.alerts_file import AlertsFile
+from serving_assets.alerts.incident_store import IncidentStore
 from serving_assets.catalog.discovery import Catalog
 from serving_assets.pipeline.observing.alert_sensor import look
 from serving_assets.pipeline.observing.findings_from_runs import SETTLED_SECONDS

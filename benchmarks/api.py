@@ -27,7 +27,7 @@ from deltalake import DeltaTable
 from benchmarks.api_table import Measured, printed
 from benchmarks.load import Ask, Server, free_port, served
 from serving_assets.settings import PROJECT
-from serving_assets.store import Change, Target, open_store, publish, total_digest
+from serving_assets.store import DocumentChange, PublishTarget, open_store, publish, total_digest
 from tests.mongo_server import own_server
 
 NAME = "purchase_propensity"
@@ -189,8 +189,12 @@ def copied(workspace: Workspace, uri: str) -> None:
             texts = {one.entity: one.cur for one in source.every_document(name) if one.cur}
             about = control.published
             digest = total_digest(texts.items())
-            target = Target(about.as_of, about.model_version, about.snapshot_version, len(texts), digest, "benchmark")
-            publish(sink, name, [Change(id, None, text) for id, text in texts.items()], target, writer="benchmark")
+            target = PublishTarget(
+                about.as_of, about.model_version, about.snapshot_version, len(texts), digest, "benchmark"
+            )
+            publish(
+                sink, name, [DocumentChange(id, None, text) for id, text in texts.items()], target, writer="benchmark"
+            )
 
 
 def environment(name: str, root: Path) -> Path:

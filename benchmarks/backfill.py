@@ -31,7 +31,7 @@ from serving_assets.local_runner import backfill, backfill_steps
 from serving_assets.local_runner.backfill_steps import Phase
 from serving_assets.local_runner.workspace import Workspace
 from serving_assets.pipeline.platform import Platform
-from serving_assets.pipeline.publishing.published_documents import newest_snapshot, predictions_of
+from serving_assets.pipeline.publishing.published_documents import newest_documents, predictions_of
 from serving_assets.pipeline.publishing.publisher import Publisher
 from serving_assets.pipeline.stages.features import features_query
 from serving_assets.pipeline.stages.historic import historic_columns
@@ -190,7 +190,7 @@ def _bare(p: Platform, use_case: BoundUseCase, days: DayRange) -> Clock:
         merge_latest(p, latest, merge, key, columns)
         collection = predictions_of(use_case)
         Publisher(p, collection, "bare", "bare").publish(
-            newest_snapshot(collection, p.engine, p.lake), Cause("publish", "bare")
+            newest_documents(collection, p.engine, p.lake), Cause("publish", "bare")
         )
         clock.add(Phase.PUBLICATION, now)
     return clock

@@ -19,8 +19,8 @@ from dagster._core.storage.tags import PARTITION_NAME_TAG
 from dagster._daemon.freshness import FreshnessDaemon
 
 from benchmarks.ninety.scoring import Told
-from serving_assets.alerts.book import IncidentStore
-from serving_assets.alerts.file import AlertsFile
+from serving_assets.alerts.alerts_file import AlertsFile
+from serving_assets.alerts.incident_store import IncidentStore
 from serving_assets.alerts.records import Incident, Severity
 from serving_assets.demo import TIMEZONE
 from serving_assets.pipeline.observing.alert_sensor import look

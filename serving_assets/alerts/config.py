@@ -19,7 +19,7 @@ from typing import Annotated, Any
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
-from serving_assets.alerts.life import Rules
+from serving_assets.alerts.lifecycle import Rules
 from serving_assets.alerts.records import AlertsError, Severity
 
 STDOUT = "stdout"

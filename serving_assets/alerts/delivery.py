@@ -13,11 +13,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from serving_assets.alerts.book import IncidentStore
 from serving_assets.alerts.channels import Refused, Send, open_channel
 from serving_assets.alerts.config import AlertConfig
+from serving_assets.alerts.incident_store import IncidentStore
 from serving_assets.alerts.message import Links, message
-from serving_assets.alerts.outbox import Delivery
+from serving_assets.alerts.outbox import NoticeDelivery
 
 SECONDS_OF_AN_ATTEMPT = 10.0
 SECONDS_OF_A_ROUND = 25.0
@@ -25,10 +25,10 @@ SECONDS_OF_A_ROUND = 25.0
 
 
 @dataclass(frozen=True)
-class Outcome:
+class DeliveryAttempt:
     """What came of one attempt; `error` is empty when the channel has accepted."""
 
-    delivery: Delivery
+    delivery: NoticeDelivery
     error: str = ""
     wait: timedelta | None = None
 
@@ -40,7 +40,7 @@ def deliver(
     *,
     seconds: float = SECONDS_OF_A_ROUND,
     now: datetime | None = None,
-) -> list[Outcome]:
+) -> list[DeliveryAttempt]:
     """Send all that is due, and note what came of it. Must be called by one process at a time.
 
     After `seconds`, an attempt that has no answer yet counts as failed; it is made again with the same key.
@@ -62,10 +62,12 @@ def deliver(
     return outcomes
 
 
-def _attempts(due: Sequence[Delivery], config: AlertConfig, links: Links, deadline: float) -> Iterator[Outcome]:
+def _attempts(
+    due: Sequence[NoticeDelivery], config: AlertConfig, links: Links, deadline: float
+) -> Iterator[DeliveryAttempt]:
     """One thread a channel; what it has to say is noted by this one, because one connection writes."""
-    said: queue.Queue[tuple[str, Outcome | None]] = queue.Queue()
-    waiting: dict[str, list[Delivery]] = defaultdict(list)
+    said: queue.Queue[tuple[str, DeliveryAttempt | None]] = queue.Queue()
+    waiting: dict[str, list[NoticeDelivery]] = defaultdict(list)
     for delivery in due:
         waiting[delivery.channel].append(delivery)
     for name, deliveries in list(waiting.items()):
@@ -82,16 +84,16 @@ def _attempts(due: Sequence[Delivery], config: AlertConfig, links: Links, deadli
             waiting[name].remove(outcome.delivery)
             yield outcome
     for deliveries in filter(None, waiting.values()):
-        yield Outcome(deliveries[0], "no answer in time")  # those behind it have not been attempted
+        yield DeliveryAttempt(deliveries[0], "no answer in time")  # those behind it have not been attempted
 
 
 def _channel(
     name: str,
-    deliveries: Sequence[Delivery],
+    deliveries: Sequence[NoticeDelivery],
     config: AlertConfig,
     links: Links,
     deadline: float,
-    said: queue.Queue[tuple[str, Outcome | None]],
+    said: queue.Queue[tuple[str, DeliveryAttempt | None]],
 ) -> None:
     """Send on one channel until its end, the deadline, or an attempt that shows that the channel cannot be reached."""
     send: Send | None = None
@@ -102,9 +104,9 @@ def _channel(
         try:
             send = send or open_channel(name, config.channels.get(name))
             send(message(delivery.notice, links), left)
-            said.put((name, Outcome(delivery)))
+            said.put((name, DeliveryAttempt(delivery)))
         except Refused as refused:
-            said.put((name, Outcome(delivery, str(refused), refused.wait)))
+            said.put((name, DeliveryAttempt(delivery, str(refused), refused.wait)))
             if not refused.reachable:
                 break
     said.put((name, None))

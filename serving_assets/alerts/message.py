@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from string import Template
 from typing import Any
 
-from serving_assets.alerts.life import days_text
+from serving_assets.alerts.lifecycle import days_text
 from serving_assets.alerts.records import Finding, Incident, Notice, Severity
 from serving_assets.alerts.shell import Shell, this_shell, values_of
 from serving_assets.settings import Settings

@@ -12,7 +12,7 @@ import sqlite3
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from serving_assets.alerts.file import AlertsFile
+from serving_assets.alerts.alerts_file import AlertsFile
 from serving_assets.alerts.records import INCIDENT, NOTICE, Notice
 
 FIRST_WAIT, LONGEST_WAIT = timedelta(seconds=5), timedelta(minutes=10)
@@ -21,7 +21,7 @@ GIVEN_UP_AFTER = timedelta(days=7)
 
 
 @dataclass(frozen=True)
-class Delivery:
+class NoticeDelivery:
     """A notice on its way to one channel, after `attempts` attempts that failed."""
 
     id: int
@@ -65,7 +65,7 @@ class Outbox:
             ],
         )
 
-    def due(self, now: datetime) -> list[Delivery]:
+    def due(self, now: datetime) -> list[NoticeDelivery]:
         """What may be sent now: of each incident and channel the oldest that has not been accepted."""
         return self._select(
             "state = 'pending' AND due <= ? AND NOT EXISTS (SELECT 1 FROM deliveries AS earlier WHERE "
@@ -74,11 +74,11 @@ class Outbox:
             now.timestamp(),
         )
 
-    def undelivered(self, attempts: int = 1) -> list[Delivery]:
+    def undelivered(self, attempts: int = 1) -> list[NoticeDelivery]:
         """What at least so many attempts have not brought to its channel, what was given up included."""
         return self._select("state IN ('pending', 'given up') AND attempts >= ?", attempts)
 
-    def accepted(self, delivery: Delivery, now: datetime) -> None:
+    def accepted(self, delivery: NoticeDelivery, now: datetime) -> None:
         """The channel has accepted it; from now on counts when its incident is told again."""
         with self.file.writing() as connection:
             connection.execute(
@@ -93,7 +93,7 @@ class Outbox:
                 settled = INCIDENT.dump_json(replace(incident, settled_at=now)).decode()
                 connection.execute("UPDATE incidents SET body = ? WHERE number = ?", [settled, number])
 
-    def refused(self, delivery: Delivery, error: str, now: datetime, wait: timedelta | None = None) -> None:
+    def refused(self, delivery: NoticeDelivery, error: str, now: datetime, wait: timedelta | None = None) -> None:
         """An attempt failed; the next one waits twice as long as this one did, or as long as the channel asked for."""
         wait = min(wait or FIRST_WAIT * 2 ** min(delivery.attempts, 20), LONGEST_WAIT)
         state = "given up" if now - delivery.notice.at > GIVEN_UP_AFTER else "pending"
@@ -108,7 +108,7 @@ class Outbox:
         gone = "DELETE FROM deliveries WHERE state != 'pending' AND coalesce(tried, due) < ?"
         connection.execute(gone, [before.timestamp()])
 
-    def _select(self, where: str, value: float) -> list[Delivery]:
+    def _select(self, where: str, value: float) -> list[NoticeDelivery]:
         with self.file.reading() as connection:
             rows = connection.execute(
                 f"SELECT id, channel, notice, attempts, state, tried, error FROM deliveries AS d WHERE {where} "
@@ -116,6 +116,6 @@ class Outbox:
                 [value],
             ).fetchall()
         return [
-            Delivery(i, c, NOTICE.validate_json(n), a, s, datetime.fromtimestamp(t, UTC) if t else None, e)
+            NoticeDelivery(i, c, NOTICE.validate_json(n), a, s, datetime.fromtimestamp(t, UTC) if t else None, e)
             for i, c, n, a, s, t, e in rows
         ]

@@ -1,6 +1,6 @@
 """The words of alerting: what was found, the incident it belongs to, and the notice that tells of it.
 
-Here: frozen records and their JSON form. Not here: when one turns into another (life.py).
+Here: frozen records and their JSON form. Not here: when one turns into another (lifecycle.py).
 """
 
 from __future__ import annotations

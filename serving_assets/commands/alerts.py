@@ -15,7 +15,7 @@ from serving_assets.commands.options import JsonOption
 from serving_assets.commands.screen import console, print_json, reported_errors
 
 if TYPE_CHECKING:
-    from serving_assets.alerts.book import IncidentStore
+    from serving_assets.alerts.incident_store import IncidentStore
     from serving_assets.alerts.records import Incident, Silence
 
 alerts_app = typer.Typer(invoke_without_command=True, rich_markup_mode="rich")
@@ -142,7 +142,7 @@ def gather(book: IncidentStore, now: datetime, *, every: bool = False) -> dict[s
 
 
 def _record(incident: Incident) -> dict[str, Any]:
-    from serving_assets.alerts.life import days_text
+    from serving_assets.alerts.lifecycle import days_text
 
     last = incident.last
     return {
@@ -212,8 +212,8 @@ def _tell(book: IncidentStore) -> None:
 
 
 def _book() -> IncidentStore:
-    from serving_assets.alerts.book import IncidentStore
-    from serving_assets.alerts.file import AlertsFile
+    from serving_assets.alerts.alerts_file import AlertsFile
+    from serving_assets.alerts.incident_store import IncidentStore
     from serving_assets.settings import get_settings
 
     return IncidentStore(AlertsFile(get_settings().alerts_file))

@@ -17,11 +17,11 @@ from serving_assets.commands.show import entity_id
 from serving_assets.errors import InputError
 from serving_assets.local_runner.workspace import Workspace
 from serving_assets.pipeline.privacy import erase_person, erasure_register
-from serving_assets.pipeline.privacy.erasure_register import Request
+from serving_assets.pipeline.privacy.erasure_register import ErasureRequest
 from serving_assets.pipeline.privacy.find_person import Left
 
 
-def forget(workspace: Workspace, key: str, text: str) -> Request:
+def forget(workspace: Workspace, key: str, text: str) -> ErasureRequest:
     """Enter the request, and carry it out if it is due; a repetition goes on where a killed one stopped."""
     platform = workspace.platform
     request = erasure_register.ask(platform, key, entity_id(erasure_register.entity_of(platform, key), text))
@@ -43,12 +43,12 @@ def left_of(workspace: Workspace, key: str, text: str) -> list[Left]:
     return erase_person.remains(platform, key, erasure_register.subjects(platform, key, {request.subject}))
 
 
-def receipt(request: Request) -> dict[str, Any]:
+def receipt(request: ErasureRequest) -> dict[str, Any]:
     """A request as plain values; it names nobody."""
     return {name: value for name, value in asdict(request).items() if name != "secret_id"}
 
 
-def print_receipt(request: Request) -> None:
+def print_receipt(request: ErasureRequest) -> None:
     """What was removed from where, or when it will be."""
     if request.erased_at is None:
         console.print(f"Entered. The legal delay ends {_moment(request.due_at)}; the nightly housekeeping erases then.")

@@ -13,7 +13,7 @@ from serving_assets.catalog.spec import Entity
 from serving_assets.commands.screen import console
 from serving_assets.errors import InputError
 from serving_assets.local_runner.workspace import Workspace
-from serving_assets.pipeline.publishing.activation_log import Publications, refuse_lost
+from serving_assets.pipeline.publishing.activation_log import ActivationLog, refuse_lost
 from serving_assets.pipeline.publishing.published_documents import predictions_of
 from serving_assets.store import Found, read
 
@@ -42,7 +42,7 @@ def look_up(workspace: Workspace, use_case: str, texts: list[str]) -> list[Found
     bound = workspace.catalog.use_case(use_case)
     platform, collection = workspace.platform, predictions_of(bound)
     reading = read(platform.store, collection.name, [entity_id(bound.spec.entity, text) for text in texts])
-    refuse_lost(collection, reading.control, Publications(platform, collection).entries(reading.control))
+    refuse_lost(collection, reading.control, ActivationLog(platform, collection).entries(reading.control))
     return reading.values
 
 

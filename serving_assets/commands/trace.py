@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from serving_assets.commands.screen import console
 from serving_assets.errors import InputError
-from serving_assets.pipeline.observing.prediction_provenance import Trace
+from serving_assets.pipeline.observing.prediction_provenance import PredictionProvenance
 
 
 def moment(text: str | None, timezone: str) -> datetime:
@@ -30,7 +30,7 @@ def moment(text: str | None, timezone: str) -> datetime:
     return found if found.tzinfo else found.replace(tzinfo=ZoneInfo(timezone))
 
 
-def print_trace(told: Trace) -> None:
+def print_trace(told: PredictionProvenance) -> None:
     """From the answer back to the feature row."""
     console.print(f"[bold]{told.use_case}[/] {told.entity} at {told.at}", markup=True)
     console.print(f"  {told.said}", markup=False)

@@ -21,7 +21,7 @@ PARAMETER = "$secret"
 
 
 @dataclass(frozen=True)
-class Subjects:
+class PersonHashes:
     """Some persons: the key by which their kind is known, and the hash of each one's."""
 
     key: str

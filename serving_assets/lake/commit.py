@@ -20,7 +20,7 @@ from deltalake.transaction import AddAction, create_table_with_add_actions
 
 from serving_assets.errors import ConflictError
 from serving_assets.lake.arrow import has_local_timestamps
-from serving_assets.lake.log import Snapshot, open_table, snapshot
+from serving_assets.lake.log import TableState, open_table, snapshot
 from serving_assets.lake.selection import Where, delta_filters, describe
 from serving_assets.lake.storage import Storage
 
@@ -31,7 +31,7 @@ commits instead of 100 halves the time to open a table of 400 daily commits."""
 
 
 @dataclass(frozen=True)
-class Change:
+class TableChange:
     """A write that waits for its commit.
 
     Attributes:
@@ -42,7 +42,7 @@ class Change:
     """
 
     name: str
-    base: Snapshot | None
+    base: TableState | None
     schema: pa.Schema
     partition_by: tuple[str, ...]
     where: Where
@@ -52,7 +52,7 @@ class Change:
     pinned: bool
 
 
-def commit(storage: Storage, change: Change) -> int:
+def commit(storage: Storage, change: TableChange) -> int:
     """Make `change` the next version and return its number.
 
     Raises:
@@ -79,7 +79,7 @@ def commit(storage: Storage, change: Change) -> int:
     raise _conflict(change, f"other writers were faster {ATTEMPTS} times in a row")
 
 
-def _create(storage: Storage, change: Change) -> bool:
+def _create(storage: Storage, change: TableChange) -> bool:
     """Whether this created the table; not when another writer was first."""
     if change.base is not None:
         raise _conflict(change, "the table was removed")
@@ -102,7 +102,9 @@ def _create(storage: Storage, change: Change) -> bool:
     return True
 
 
-def _prepare_local_timestamps(storage: Storage, table: DeltaTable, current: Snapshot, change: Change) -> Change:
+def _prepare_local_timestamps(
+    storage: Storage, table: DeltaTable, current: TableState, change: TableChange
+) -> TableChange:
     """Give the table the feature that timestamps without time zone need, in a commit of its own that changes no row.
 
     deltalake 1.6 would commit such a column without it, and leave a table that nobody can open any more.
@@ -114,7 +116,7 @@ def _prepare_local_timestamps(storage: Storage, table: DeltaTable, current: Snap
     return replace(change, base=snapshot(storage, opened))
 
 
-def _replace(table: DeltaTable, change: Change) -> None:
+def _replace(table: DeltaTable, change: TableChange) -> None:
     table.create_write_transaction(
         list(change.adds),
         "overwrite",
@@ -125,18 +127,18 @@ def _replace(table: DeltaTable, change: Change) -> None:
     )
 
 
-def _properties(change: Change) -> CommitProperties:
+def _properties(change: TableChange) -> CommitProperties:
     metadata = json.dumps(dict(change.metadata), sort_keys=True)
     return CommitProperties(custom_metadata={"userMetadata": metadata}, max_commit_retries=0)
 
 
-def _landed(change: Change, current: Snapshot) -> bool:
+def _landed(change: TableChange, current: TableState) -> bool:
     """Whether an attempt that reported a failure had in truth been committed."""
     own = {add.path for add in change.adds}
     return bool(own) and own <= current.paths()
 
 
-def _check_unchanged(change: Change, current: Snapshot) -> None:
+def _check_unchanged(change: TableChange, current: TableState) -> None:
     base = change.base
     if base is not None and current.version == base.version:
         return
@@ -149,7 +151,7 @@ def _check_unchanged(change: Change, current: Snapshot) -> None:
         raise _conflict(change, f"another writer replaced {describe(change.where)}")
 
 
-def _conflict(change: Change, why: str) -> ConflictError:
+def _conflict(change: TableChange, why: str) -> ConflictError:
     return ConflictError(
         f"{change.name} was not written: {why} while this write ran.",
         hint="Run it again; it then starts from what the other writer left.",

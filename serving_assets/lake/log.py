@@ -36,7 +36,7 @@ class DataFile:
 
 
 @dataclass(frozen=True)
-class Snapshot:
+class TableState:
     """A table at one version. Nothing in it changes any more."""
 
     version: int
@@ -74,7 +74,7 @@ def open_table(storage: Storage, version: int | None = None) -> DeltaTable | Non
         ) from error
 
 
-def snapshot(storage: Storage, table: DeltaTable) -> Snapshot:
+def snapshot(storage: Storage, table: DeltaTable) -> TableState:
     """The state of an opened table.
 
     Raises:
@@ -94,7 +94,7 @@ def snapshot(storage: Storage, table: DeltaTable) -> Snapshot:
         _data_file(storage, partition, unquote(path), rows, size)
         for partition, path, rows, size in zip(partitions, *columns, strict=True)
     )
-    return Snapshot(
+    return TableState(
         version=table.version(),
         schema=pa.schema(pa.schema(table.schema().to_arrow())),
         partition_columns=partition_columns,

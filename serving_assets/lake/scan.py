@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from serving_assets.errors import InputError
 from serving_assets.lake import selection
-from serving_assets.lake.log import DataFile, Snapshot
+from serving_assets.lake.log import DataFile, TableState
 from serving_assets.lake.selection import PartitionValue, Where
 from serving_assets.lake.storage import Storage
 
@@ -38,7 +38,7 @@ class Scan:
 
     name: str
     storage: Storage = field(repr=False)
-    state: Snapshot = field(repr=False)
+    state: TableState = field(repr=False)
     where: Where
     only: frozenset[str] | None = None
 

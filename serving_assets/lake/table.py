@@ -19,8 +19,8 @@ import pyarrow as pa
 from serving_assets.errors import ConflictError, InputError
 from serving_assets.failpoints import failpoint
 from serving_assets.lake import arrow, log, selection
-from serving_assets.lake.commit import Change, commit
-from serving_assets.lake.log import Snapshot
+from serving_assets.lake.commit import TableChange, commit
+from serving_assets.lake.log import TableState
 from serving_assets.lake.scan import Scan
 from serving_assets.lake.selection import Where
 from serving_assets.lake.storage import Storage, StoredFile
@@ -91,7 +91,7 @@ class LakeTable:
 
     name: str
     storage: Storage = field(repr=False)
-    _states: dict[int, tuple[StoredFile, Snapshot]] = field(default_factory=dict, repr=False, compare=False)
+    _states: dict[int, tuple[StoredFile, TableState]] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def uri(self) -> str:
@@ -112,7 +112,7 @@ class LakeTable:
         state = self._latest() if version is None else self.at(version)
         return None if state is None else state.schema
 
-    def at(self, version: int | None = None) -> Snapshot:
+    def at(self, version: int | None = None) -> TableState:
         """The table's state at a version, the newest by default.
 
         Raises:
@@ -191,7 +191,7 @@ class LakeTable:
                 failpoint("lake.write.mid_stream")
                 writer.write(arrow.cast(batch, incoming, table=self.name))
             writer.finish()
-        change = Change(
+        change = TableChange(
             name=self.name,
             base=base,
             schema=schema,
@@ -241,19 +241,19 @@ class LakeTable:
             for version, info in commits
         ]
 
-    def _latest(self) -> Snapshot | None:
+    def _latest(self) -> TableState | None:
         newest = max(tuple(self._states), default=None)
         # The next commit first: a log is cut off from its oldest commit on, so where it is gone, this one is, too.
         if newest is None or self.storage.find([log.commit_path(newest + 1)]) != [None]:
             return self._read(None)
         return self._known(newest) or self._read(None)
 
-    def _known(self, version: int) -> Snapshot | None:
+    def _known(self, version: int) -> TableState | None:
         """The state kept of this version, as long as the file of its commit is the same."""
         kept = self._states.get(version)
         return kept[1] if kept and self.storage.find([log.commit_path(version)]) == [kept[0]] else None
 
-    def _read(self, version: int | None) -> Snapshot | None:
+    def _read(self, version: int | None) -> TableState | None:
         opened = log.open_table(self.storage, version)
         if opened is None:
             return None
@@ -266,7 +266,7 @@ class LakeTable:
             self._states.pop(read_first, None)
         return state
 
-    def _expect(self, base: Snapshot | None, expected_version: int | None) -> None:
+    def _expect(self, base: TableState | None, expected_version: int | None) -> None:
         found = NO_TABLE if base is None else base.version
         if expected_version is not None and expected_version != found:
             raise ConflictError(
@@ -274,7 +274,9 @@ class LakeTable:
                 hint="Run it again; it then starts from what the other writer left.",
             )
 
-    def _partition_columns(self, base: Snapshot | None, incoming: pa.Schema, asked: tuple[str, ...]) -> tuple[str, ...]:
+    def _partition_columns(
+        self, base: TableState | None, incoming: pa.Schema, asked: tuple[str, ...]
+    ) -> tuple[str, ...]:
         by = asked if base is None else base.partition_columns
         if asked and asked != by:
             raise InputError(

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from serving_assets.catalog.columns import identifier, literal
 from serving_assets.catalog.spec import DAY, Source
 from serving_assets.engines.duckdb.engine import DuckDBEngine, plain, streamed
-from serving_assets.engines.person_hash import Subjects
+from serving_assets.engines.person_hash import PersonHashes
 from serving_assets.engines.protocol import Input, Query, Target
 from serving_assets.errors import InputError
 from serving_assets.failpoints import failpoint
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 FINGERPRINT = "landed_fingerprint"
 EXTRA_COLUMNS = "landed_extra_columns"
 KEPT = "The partition keeps its previous content."
-NOBODY: Mapping[str, Subjects] = {}
+NOBODY: Mapping[str, PersonHashes] = {}
 SECRET = "erasure_secret"
 """A variable of the connection, because a view takes no parameters, and an error message shows a literal."""
 SHOWN_OF_A_ROW = 1_000
@@ -90,7 +90,7 @@ def ingest(
     lake: Lake,
     engine: DuckDBEngine,
     timezone: str,
-    left_out: Mapping[str, Subjects] = NOBODY,
+    left_out: Mapping[str, PersonHashes] = NOBODY,
 ) -> Landed:
     """Replace the partitions `days` (or the whole snapshot) of `raw/<source>` and of its rejects by what has landed.
 
@@ -175,7 +175,7 @@ def _prepare(
     files: Sequence[LandedFile],
     landing: Path,
     timezone: str,
-    left_out: Mapping[str, Subjects],
+    left_out: Mapping[str, PersonHashes],
 ) -> Mapping[str, str]:
     """Make the view `explained`: every landed row, typed, with `_reason`, null for an accepted one.
 
@@ -204,7 +204,9 @@ def _prepare(
     return types
 
 
-def _erased(connection: duckdb.DuckDBPyConnection, left_out: Mapping[str, Subjects], types: Mapping[str, str]) -> str:
+def _erased(
+    connection: duckdb.DuckDBPyConnection, left_out: Mapping[str, PersonHashes], types: Mapping[str, str]
+) -> str:
     """SQL over `judged` that is true for rows of persons who were erased, as they landed, well-formed or not."""
     conditions = []
     for column, subjects in left_out.items():

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from serving_assets.errors import InputError
-from serving_assets.store.control_record import Activation, Cause, Control, Generation, Lease, Pin, Target
+from serving_assets.store.control_record import Activation, Cause, Control, Generation, Lease, Pin, PublishTarget
 from serving_assets.store.digest import columns_digest, document_digest, total_digest
 from serving_assets.store.maintain import parity, release, remove_tombstones, rollback, set_pin
 from serving_assets.store.protocol import OnlineStore
@@ -22,9 +22,9 @@ from serving_assets.store.publish import publish
 from serving_assets.store.read import read, scan
 from serving_assets.store.records import (
     BareChange,
-    Change,
     DisagreementError,
     Document,
+    DocumentChange,
     Entity,
     Found,
     Parity,
@@ -39,10 +39,10 @@ __all__ = [
     "Activation",
     "BareChange",
     "Cause",
-    "Change",
     "Control",
     "DisagreementError",
     "Document",
+    "DocumentChange",
     "Entity",
     "Found",
     "Generation",
@@ -53,10 +53,10 @@ __all__ = [
     "PinnedError",
     "Publication",
     "PublishReport",
+    "PublishTarget",
     "Reading",
     "SqliteStore",
     "StoreError",
-    "Target",
     "columns_digest",
     "document_digest",
     "open_store",

@@ -22,7 +22,7 @@ NUMBERS_LEFT_OUT = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class PublishTarget:
     """What a new generation must hold in total.
 
     Attributes:
@@ -64,7 +64,7 @@ class Generation:
     repeats: int | None = None
     form: str = ""
 
-    def holds(self, target: Target) -> bool:
+    def holds(self, target: PublishTarget) -> bool:
         """Whether its documents, and all they inherit from the generation, are those of `target`."""
         mine = (self.as_of, self.model_version, self.rows, self.digest)
         return mine == (target.as_of, target.model_version, target.rows, target.digest)

@@ -24,7 +24,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from serving_assets.errors import ConflictError
-from serving_assets.store.control_record import PUBLISH, Cause, Control, Generation, Lease, Target, with_void
+from serving_assets.store.control_record import PUBLISH, Cause, Control, Generation, Lease, PublishTarget, with_void
 from serving_assets.store.digest import MODULUS, columns_digest
 from serving_assets.store.maintain import held_by
 from serving_assets.store.protocol import OnlineStore
@@ -139,7 +139,7 @@ class Publication:
         if self._rewrite:
             self.removed += self.store.clear(self.collection, self.generation, self.base, self.control.void)
 
-    def verify(self, target: Target) -> None:
+    def verify(self, target: PublishTarget) -> None:
         """Compare what was written, and what the store now holds, with `target`.
 
         Raises:
@@ -167,7 +167,7 @@ class Publication:
                     f"a reader of the new generation would not find what was written for {entity!r}", REWRITE
                 )
 
-    def flip(self, target: Target) -> Control:
+    def flip(self, target: PublishTarget) -> Control:
         """Make this generation the active one, in one write.
 
         Raises:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from itertools import islice
 
 from serving_assets.failpoints import failpoint
-from serving_assets.store.control_record import PUBLISH, Cause, Control, Target
+from serving_assets.store.control_record import PUBLISH, Cause, Control, PublishTarget
 from serving_assets.store.protocol import OnlineStore
 from serving_assets.store.publication import LEASE_SECONDS, Publication, refuse_pinned
 from serving_assets.store.records import BareChange, PublishReport
@@ -26,7 +26,7 @@ def publish(
     store: OnlineStore,
     collection: str,
     changes: Changes,
-    target: Target,
+    target: PublishTarget,
     *,
     writer: str,
     rewrite: bool = False,
@@ -103,7 +103,7 @@ def publish(
     )
 
 
-def _holds(store: OnlineStore, collection: str, control: Control, target: Target) -> bool:
+def _holds(store: OnlineStore, collection: str, control: Control, target: PublishTarget) -> bool:
     """Whether `target` is active already; the newer of equal snapshots is recorded: the lake forgets the older."""
     if not control.clean or control.published is None or not control.published.holds(target):
         return False

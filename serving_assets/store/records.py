@@ -39,7 +39,7 @@ class PinnedError(ServingAssetsError):
         )
 
 
-class Change(NamedTuple):
+class DocumentChange(NamedTuple):
     """What one entity's document says in the published snapshot and in the target. `None`: there is no document.
 
     Both texts come from the lake. `old == new` writes nothing; such a change offers the document for verification.
@@ -51,7 +51,7 @@ class Change(NamedTuple):
 
 
 BareChange = tuple[Entity, str | None, str | None]
-"""A Change, or one without the names: a publish handles millions, and a plain tuple is made in a tenth of the time."""
+"""A DocumentChange, or the same without names: a publish handles millions, and a plain tuple costs a tenth."""
 
 
 class Document(NamedTuple):

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from serving_assets.alerts.book import IncidentStore
+from serving_assets.alerts.alerts_file import AlertsFile
 from serving_assets.alerts.config import AlertConfig, parse_config
-from serving_assets.alerts.delivery import Outcome, deliver
-from serving_assets.alerts.file import AlertsFile
+from serving_assets.alerts.delivery import DeliveryAttempt, deliver
+from serving_assets.alerts.incident_store import IncidentStore
 from serving_assets.alerts.message import Links
 from serving_assets.alerts.records import ALL, Days, Finding, Key, Severity
 
@@ -51,7 +51,7 @@ class Desk:
         self.now = max(self.now, START + timedelta(minutes=minutes))
         self.book.observe(findings, self.config.rules(), self.now)
 
-    def deliver(self, *, seconds: float = 5) -> list[Outcome]:
+    def deliver(self, *, seconds: float = 5) -> list[DeliveryAttempt]:
         """Send what is due."""
         return deliver(self.book, self.config, LINKS, seconds=seconds, now=self.now)
 

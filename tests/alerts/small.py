@@ -15,8 +15,8 @@ from typing import Any
 import dagster as dg
 from dagster._core.events import AssetMaterializationPlannedData
 
-from serving_assets.alerts.book import IncidentStore
-from serving_assets.alerts.file import AlertsFile
+from serving_assets.alerts.alerts_file import AlertsFile
+from serving_assets.alerts.incident_store import IncidentStore
 from serving_assets.catalog.discovery import Catalog
 from serving_assets.pipeline.observing.alert_sensor import Evaluation, look
 from serving_assets.pipeline.platform import Platform

@@ -12,7 +12,7 @@ import pytest
 
 from serving_assets.alerts.channels import Refused, open_channel
 from serving_assets.alerts.config import Channel
-from serving_assets.alerts.life import acknowledged, opened, resolved
+from serving_assets.alerts.lifecycle import acknowledged, opened, resolved
 from serving_assets.alerts.message import Message, message
 from serving_assets.alerts.records import Notice
 from tests.alerts.incidents import ERROR, LINKS, START, finding

@@ -163,7 +163,7 @@ def test_standard_output_that_is_closed_is_a_refusal(monkeypatch: pytest.MonkeyP
     import sys
 
     from serving_assets.alerts.channels import open_channel
-    from serving_assets.alerts.life import opened
+    from serving_assets.alerts.lifecycle import opened
     from serving_assets.alerts.message import message
     from serving_assets.alerts.records import Notice
 

@@ -12,9 +12,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from serving_assets.alerts.book import IncidentStore
-from serving_assets.alerts.file import AlertsFile
-from serving_assets.alerts.life import Rules
+from serving_assets.alerts.alerts_file import AlertsFile
+from serving_assets.alerts.incident_store import IncidentStore
+from serving_assets.alerts.lifecycle import Rules
 from serving_assets.alerts.records import Finding, Incident, Key
 from tests.alerts.incidents import ERROR, OK, OWNER, START, WARN
 

@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 
 from serving_assets.errors import ServingAssetsError
-from serving_assets.store import Change, Control, StoreError, parity, read, scan
+from serving_assets.store import Control, DocumentChange, StoreError, parity, read, scan
 from serving_assets.store.mongo import MongoStore
 from tests.faults.proxy import Cut, Delay, Disturbance, Proxy, Refuse, Rule, always, once, proxy_to
 from tests.mongo_server import ServerProcess, own_server
@@ -163,7 +163,7 @@ def test_a_server_that_comes_back_empty_while_a_publish_runs(proxy: Proxy, store
     """The publish says that the store has lost its record, readers that nothing is available; a retry completes."""
     published(store, C, {}, OLD)
 
-    def until_killed(control: Control) -> Iterator[Change]:
+    def until_killed(control: Control) -> Iterator[DocumentChange]:
         every = changes(OLD, NEW)
         yield from every[:150]
         proxy.upstream = second.port

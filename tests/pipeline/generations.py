@@ -15,12 +15,12 @@ from pathlib import Path
 
 from serving_assets.engines.protocol import Input, Query
 from serving_assets.failpoints import VARIABLE
-from serving_assets.pipeline.publishing.activation_log import Publications
+from serving_assets.pipeline.publishing.activation_log import ActivationLog
 from serving_assets.pipeline.publishing.published_documents import (
-    Collection,
-    newest_snapshot,
+    PublishedCollection,
+    documents_of,
+    newest_documents,
     predictions_of,
-    snapshot_of,
 )
 from serving_assets.pipeline.publishing.publisher import Publisher, parity_with
 from serving_assets.pipeline.publishing.restore import restore
@@ -50,7 +50,7 @@ class Generations:
     """What readers must get of each generation."""
 
     @cached_property
-    def collection(self) -> Collection:
+    def collection(self) -> PublishedCollection:
         """The predictions."""
         return predictions_of(self.bench.use_case)
 
@@ -68,9 +68,9 @@ class Generations:
         return self.control.active
 
     @property
-    def log(self) -> Publications:
+    def log(self) -> ActivationLog:
         """The lake's log."""
-        return Publications(self.bench.platform, self.collection)
+        return ActivationLog(self.bench.platform, self.collection)
 
     def put(self, variant: int) -> None:
         """Make `latest` another one."""
@@ -87,7 +87,7 @@ class Generations:
     def publish_newest(self) -> int:
         """Publish `latest`; returns its generation."""
         p = self.bench.platform
-        snapshot = newest_snapshot(self.collection, p.engine, p.lake)
+        snapshot = newest_documents(self.collection, p.engine, p.lake)
         Publisher(p, self.collection, "a run", "a run").publish(snapshot, Cause("publish", "a run"))
         self.documents[self.active] = dict(snapshot.documents(p.engine))
         return self.active
@@ -110,7 +110,7 @@ class Generations:
         published = self.control.published
         assert published is not None
         p = self.bench.platform
-        assert parity_with(p, snapshot_of(self.collection, published, p.lake)).equal
+        assert parity_with(p, documents_of(self.collection, published, p.lake)).equal
 
     def lose_the_store(self) -> None:
         """The store comes back empty."""

@@ -17,7 +17,7 @@ from serving_assets.lake import DayRange
 from serving_assets.pipeline.platform import Platform
 from serving_assets.pipeline.privacy import erasure_register
 from serving_assets.pipeline.privacy.erase_person import erase, remains
-from serving_assets.pipeline.privacy.erasure_register import Request
+from serving_assets.pipeline.privacy.erasure_register import ErasureRequest
 from serving_assets.pipeline.privacy.find_person import Left, holders
 from tests.pipeline.slice import DAY, Bench
 
@@ -34,12 +34,12 @@ def person_of(bench: Bench) -> int:
     return int(bench.platform.engine.collect(Query(sql, inputs)).column("id")[0].as_py())
 
 
-def forget(bench: Bench, person: int, now: datetime | None = None) -> Request:
+def forget(bench: Bench, person: int, now: datetime | None = None) -> ErasureRequest:
     """Ask for the erasure and carry it out."""
     return erase(bench.platform, [erasure_register.ask(bench.platform, KEY, person, now)], now)[0]
 
 
-def left(platform: Platform, request: Request) -> list[Left]:
+def left(platform: Platform, request: ErasureRequest) -> list[Left]:
     """What still names the person, but for tombstones that wait for their time."""
     found = remains(platform, KEY, erasure_register.subjects(platform, KEY, {request.subject}))
     return [each for each in found if each.what != "empty tombstones"]
@@ -71,6 +71,6 @@ class Erased:
 
     bench: Bench
     person: int
-    request: Request
+    request: ErasureRequest
     before: Others
     documents: Mapping[int | str, str]

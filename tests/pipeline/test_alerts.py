@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 import pytest
 
-from serving_assets.alerts.book import IncidentStore
-from serving_assets.alerts.file import AlertsFile
+from serving_assets.alerts.alerts_file import AlertsFile
+from serving_assets.alerts.incident_store import IncidentStore
 from serving_assets.alerts.records import Incident
 from serving_assets.local_runner.run_assets import run_assets
 from serving_assets.pipeline.observing.alert_sensor import look

@@ -19,7 +19,7 @@ from serving_assets.pipeline.observing.prediction_provenance import trace
 from serving_assets.pipeline.privacy import erasure_register
 from serving_assets.pipeline.privacy.erase_person import SWEPT_AGAIN, due, erase, remains
 from serving_assets.pipeline.privacy.retention import retain
-from serving_assets.pipeline.publishing.published_documents import collections_of, snapshot_of
+from serving_assets.pipeline.publishing.published_documents import collections_of, documents_of
 from serving_assets.pipeline.publishing.publisher import parity_with
 from serving_assets.pipeline.publishing.rollback import RollbackRequest, roll_back
 from serving_assets.settings import get_settings
@@ -87,7 +87,7 @@ def test_store_and_lake_agree(erased: Erased) -> None:
     for collection in collections_of(erased.bench.use_case):
         control = platform.store.control(collection.name)
         if control and control.published:
-            assert parity_with(platform, snapshot_of(collection, control.published, platform.lake)).equal
+            assert parity_with(platform, documents_of(collection, control.published, platform.lake)).equal
 
 
 def test_a_repetition_changes_nothing(erased: Erased) -> None:

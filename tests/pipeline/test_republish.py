@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from serving_assets.pipeline.publishing.published_documents import Snapshot
+from serving_assets.pipeline.publishing.published_documents import PublishedDocuments
 from tests.pipeline.slice import NAME, Bench
 
 
@@ -21,7 +21,7 @@ def test_what_readers_get_already_is_not_read_again(bench: Bench, monkeypatch: p
 
     assert bench.run("online", day=None).success
     before = bench.platform.store.control(NAME)
-    monkeypatch.setattr(Snapshot, "total", read)
+    monkeypatch.setattr(PublishedDocuments, "total", read)
     outcome = bench.run("online", day=None)
     assert outcome.success, outcome.failures
     assert bench.platform.store.control(NAME) == before

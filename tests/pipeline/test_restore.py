@@ -15,7 +15,7 @@ from serving_assets.pipeline.observing.status import gather
 from serving_assets.pipeline.publishing.published_documents import features_of
 from serving_assets.pipeline.publishing.restore import restore, restore_all
 from serving_assets.pipeline.publishing.rollback import resume
-from serving_assets.store import Change, StoreError, scan
+from serving_assets.store import DocumentChange, StoreError, scan
 from tests.pipeline.generations import Generations, done_by_a_process, published
 from tests.pipeline.slice import NAME, Bench
 
@@ -108,7 +108,9 @@ def _damaged(g: Generations) -> None:
     """A document was removed and another changed, by whoever had access."""
     store, control = g.bench.platform.store, g.control
     one, two = list(g.documents[g.active])[:2]
-    store.upsert(NAME, control.taken, None, (), [Change(one, None, None), Change(two, None, '{"v":{"score":7}}')])
+    store.upsert(
+        NAME, control.taken, None, (), [DocumentChange(one, None, None), DocumentChange(two, None, '{"v":{"score":7}}')]
+    )
 
 
 @pytest.mark.parametrize("harm", [_older, _damaged])

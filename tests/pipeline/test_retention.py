@@ -15,12 +15,12 @@ from serving_assets.lake import Lake
 from serving_assets.pipeline.platform import Platform
 from serving_assets.pipeline.privacy import erasure_register
 from serving_assets.pipeline.privacy.retention import Removed, retain
-from serving_assets.pipeline.publishing.activation_log import Publications
+from serving_assets.pipeline.publishing.activation_log import ActivationLog
 from serving_assets.pipeline.publishing.published_documents import (
-    Collection,
-    newest_snapshot,
+    PublishedCollection,
+    documents_of,
+    newest_documents,
     predictions_of,
-    snapshot_of,
 )
 from serving_assets.pipeline.publishing.publisher import Publisher
 from serving_assets.pipeline.publishing.rollback import RollbackRequest, roll_back
@@ -32,7 +32,7 @@ MONTH, YEAR = timedelta(days=40), timedelta(days=365)
 
 
 @pytest.fixture
-def served(bench: Bench) -> Collection:
+def served(bench: Bench) -> PublishedCollection:
     """The predictions, of which four generations were published, each with fewer documents than the one before."""
     collection = predictions_of(bench.use_case)
     for keep in (5, 3, 2):
@@ -42,9 +42,9 @@ def served(bench: Bench) -> Collection:
     return collection
 
 
-def publish(platform: Platform, collection: Collection) -> None:
+def publish(platform: Platform, collection: PublishedCollection) -> None:
     """Make the newest version what readers get."""
-    newest = newest_snapshot(collection, platform.engine, platform.lake)
+    newest = newest_documents(collection, platform.engine, platform.lake)
     Publisher(platform, collection, "a test", "a test").publish(newest, PUBLISH)
 
 
@@ -65,12 +65,12 @@ def of(removed: list[Removed], what: str) -> dict[str, Removed]:
     return {found.where: found for found in removed if found.what == what}
 
 
-def test_every_rollback_inside_the_window_still_works(bench: Bench, served: Collection) -> None:
+def test_every_rollback_inside_the_window_still_works(bench: Bench, served: PublishedCollection) -> None:
     """After retention, each generation served inside the window is brought back, document by document."""
-    log = Publications(bench.platform, served).entries()
+    log = ActivationLog(bench.platform, served).entries()
     retain(bench.platform)
     for entry in log:
-        snapshot = snapshot_of(served, entry.generation, bench.platform.lake)
+        snapshot = documents_of(served, entry.generation, bench.platform.lake)
         total = snapshot.total(bench.platform.engine)
         assert (total.rows, total.digest) == (entry.generation.rows, entry.generation.digest)
         rolled_back = roll_back(
@@ -81,7 +81,7 @@ def test_every_rollback_inside_the_window_still_works(bench: Bench, served: Coll
         retain(bench.platform)
 
 
-def test_beyond_the_window_only_what_the_store_builds_on_stays(bench: Bench, served: Collection) -> None:
+def test_beyond_the_window_only_what_the_store_builds_on_stays(bench: Bench, served: PublishedCollection) -> None:
     """Older generations go, but never the active one or the one before it, and a rollback to others says why not."""
     removed = of(retain(bench.platform, now=NOW + MONTH), "files of old versions")
     assert removed[served.table].files > 0
@@ -96,7 +96,7 @@ def test_beyond_the_window_only_what_the_store_builds_on_stays(bench: Bench, ser
     assert roll_back(bench.platform, served, RollbackRequest("a test"), bench.runs).equal
 
 
-def test_the_pipeline_goes_on_after_retention(bench: Bench, served: Collection) -> None:
+def test_the_pipeline_goes_on_after_retention(bench: Bench, served: PublishedCollection) -> None:
     """Whatever was removed, the next merge and publish end as they would have without it."""
     retain(bench.platform, now=NOW + YEAR)
     outcomes = [bench.score(), bench.publish()]
@@ -104,7 +104,7 @@ def test_the_pipeline_goes_on_after_retention(bench: Bench, served: Collection) 
     assert len(bench.documents()) == len(bench.rows("predictions"))
 
 
-def test_a_dry_run_tells_what_a_run_then_removes(bench: Bench, served: Collection) -> None:
+def test_a_dry_run_tells_what_a_run_then_removes(bench: Bench, served: PublishedCollection) -> None:
     """A dry run changes nothing and names the same files and bytes; a second run finds nothing more."""
     before = bench.platform.lake.table(served.table).storage.walk()
     told = retain(bench.platform, dry_run=True, now=NOW + MONTH)
@@ -114,7 +114,7 @@ def test_a_dry_run_tells_what_a_run_then_removes(bench: Bench, served: Collectio
     assert retain(bench.platform, now=NOW + MONTH) == []
 
 
-def test_a_version_that_is_needed_and_damaged_stops_the_removal(bench: Bench, served: Collection) -> None:
+def test_a_version_that_is_needed_and_damaged_stops_the_removal(bench: Bench, served: PublishedCollection) -> None:
     """Where a file that a rollback needs is missing, nothing of the table is removed, and the file is named."""
     control = bench.platform.store.control(served.name)
     assert control is not None
@@ -141,7 +141,7 @@ def test_rejected_rows_go_after_their_time(bench: Bench) -> None:
 
 
 def test_tombstones_go_when_no_read_can_need_them(
-    bench: Bench, served: Collection, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, served: PublishedCollection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Documents that were removed leave no trace once their generation has rested."""
     assert of(retain(bench.platform), "tombstones") == {}

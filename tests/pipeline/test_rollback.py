@@ -11,7 +11,7 @@ import pytest
 from serving_assets.errors import ConflictError, InputError
 from serving_assets.failpoints import FAILPOINTS
 from serving_assets.pipeline.publishing.rollback import RollbackRequest, roll_back
-from serving_assets.store import Cause, Change, Publication
+from serving_assets.store import Cause, DocumentChange, Publication
 from tests.pipeline.generations import ACTS, Generations, done_by_a_process, now, published
 from tests.pipeline.slice import DAY, NAME, Bench
 
@@ -53,7 +53,7 @@ def test_one_write_and_republish_give_the_same_documents(bench: Bench, to: int |
     g = published(bench, 1, 2)
     if to:  # a publish that stopped half-way takes the short way back
         dead = Publication.begin(bench.platform.store, NAME, writer="a run", lease_seconds=0)
-        dead.write([Change(entity, text, None) for entity, text in list(g.documents[3].items())[:50]])
+        dead.write([DocumentChange(entity, text, None) for entity, text in list(g.documents[3].items())[:50]])
     told = g.roll_back(to)
     assert (told.how, told.documents_of, told.equal) == ("republished" if to else "one write", 2, True)
     assert "half-way" in told.why if to else "previous" in told.why

@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from typer.testing import CliRunner, Result
 
-from serving_assets.alerts.book import IncidentStore
+from serving_assets.alerts.alerts_file import AlertsFile
 from serving_assets.alerts.config import AlertConfig
-from serving_assets.alerts.file import AlertsFile
+from serving_assets.alerts.incident_store import IncidentStore
 from serving_assets.alerts.records import Finding, Key, Severity
 from serving_assets.cli import app
 from serving_assets.pipeline.observing.finding_builder import PLATFORM

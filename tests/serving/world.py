@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from serving_assets.models.lifecycle.champion import point_to_champion
-from serving_assets.store import Change, Entity, Target, open_store, publish, rollback, total_digest
+from serving_assets.store import DocumentChange, Entity, PublishTarget, open_store, publish, rollback, total_digest
 from tests.unit.catalog.small_catalog import FILES, USE_CASE, write_catalog
 
 FEATURES = "SELECT person, " + ", ".join(f"CAST(1 AS DOUBLE) AS f{i}" for i in range(6)) + " FROM person_days"
@@ -78,10 +78,10 @@ class Published:
     def publish(self, values: Mapping[Any, dict[str, Any]], *, days_old: float = 0.5, model: str = "3") -> int:
         """Publish exactly these values; returns the generation."""
         new = {entity: json.dumps({"v": value}) for entity, value in values.items()}
-        changes = [Change(e, self.documents.get(e), new.get(e)) for e in {**self.documents, **new}]
+        changes = [DocumentChange(e, self.documents.get(e), new.get(e)) for e in {**self.documents, **new}]
         as_of = (datetime.now(UTC) - timedelta(days=days_old)).isoformat()
         self.version += 1
-        target = Target(as_of, model, self.version, len(new), total_digest(new.items()), "run")
+        target = PublishTarget(as_of, model, self.version, len(new), total_digest(new.items()), "run")
         with open_store(self.uri) as store:
             report = publish(store, self.collection, changes, target, writer=f"writer {self.version}")
         self.documents = new

@@ -13,7 +13,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from serving_assets.errors import ConflictError
-from serving_assets.store import Change, Control, PublishReport, open_store, publish, read
+from serving_assets.store import Control, DocumentChange, PublishReport, open_store, publish, read
 from tests.store.snapshots import changes, snapshot, target
 
 C = "collection"
@@ -56,7 +56,7 @@ def publish_version(
 ) -> PublishReport:
     """Publish a snapshot over whatever is active, as a run of the pipeline does; `options` go to publish."""
 
-    def since(control: Control) -> list[Change]:
+    def since(control: Control) -> list[DocumentChange]:
         active = control.published.snapshot_version if control.published else 0
         return changes(lake(active, ids), lake(version, ids), unchanged=bool(options.get("rewrite")))
 

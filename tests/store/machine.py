@@ -22,9 +22,9 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multip
 from serving_assets.errors import ConflictError
 from serving_assets.store import (
     Cause,
-    Change,
     Control,
     Document,
+    DocumentChange,
     Entity,
     OnlineStore,
     Pin,
@@ -55,8 +55,8 @@ class Writer:
     old: dict[Entity, str]
     new: dict[Entity, str]
     as_of: str
-    todo: list[Change]
-    all: list[Change]
+    todo: list[DocumentChange]
+    all: list[DocumentChange]
     flipped_before_removal: int | None = None
 
 

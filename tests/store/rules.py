@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from serving_assets.store import Change, Control, OnlineStore
+from serving_assets.store import Control, DocumentChange, OnlineStore
 from tests.store.snapshots import snapshot
 
 StoreFactory = Callable[[str], OnlineStore]
@@ -52,5 +52,5 @@ def control_once(store: OnlineStore, old: Control | None) -> Iterator[list[Contr
 
 def lose(store: OnlineStore, entity: int) -> None:
     """Make the store lose a document, with nothing but primitives: a tombstone that no protocol wrote, then removed."""
-    store.upsert(C, 1, None, (), [Change(entity, None, None)])
+    store.upsert(C, 1, None, (), [DocumentChange(entity, None, None)])
     assert store.remove(C, 1, ()) == 1

@@ -13,7 +13,7 @@ import pytest
 from serving_assets.errors import ConflictError
 from serving_assets.store import (
     Cause,
-    Change,
+    DocumentChange,
     OnlineStore,
     Pin,
     PinnedError,
@@ -134,8 +134,10 @@ class PinningRules(Rules):
         report = published(store, C, {}, ONE, highest_known_generation=2)
         assert report.generation > 2 + len(zombies)
         for zombie in zombies:
-            store.upsert(C, zombie.generation, zombie.base, (), [Change(1, ONE[1], "{}"), Change(9, None, "{}")])
-        store.upsert(C, 1, None, (), [Change(8, None, "{}")])
+            store.upsert(
+                C, zombie.generation, zombie.base, (), [DocumentChange(1, ONE[1], "{}"), DocumentChange(9, None, "{}")]
+            )
+        store.upsert(C, 1, None, (), [DocumentChange(8, None, "{}")])
         assert seen(store, C, [*ALL, 8, 9]) == {1: 0.1, 2: 0.2, 3: 0.3}
         assert published(store, C, ONE, TWO, highest_known_generation=2).generation == report.generation + 1
         assert dict(scan(store, C)) == TWO
@@ -145,14 +147,14 @@ class PinningRules(Rules):
         published(store, C, {}, ONE)
         report = published(store, C, ONE, TWO, highest_known_generation=7)
         assert report.generation > 8
-        store.upsert(C, 7, 1, (), [Change(9, None, "{}")])
+        store.upsert(C, 7, 1, (), [DocumentChange(9, None, "{}")])
         assert dict(scan(store, C)) == TWO
         assert rollback(store, C).active == 1
         assert dict(scan(store, C)) == ONE
 
     def test_documents_without_their_control_record(self, store: OnlineStore) -> None:
         """Documents that are left when only the control record was lost are overwritten or removed, never shown."""
-        store.upsert(C, 5, 4, (), [Change(1, None, "{}"), Change(7, None, "{}")])
+        store.upsert(C, 5, 4, (), [DocumentChange(1, None, "{}"), DocumentChange(7, None, "{}")])
         published(store, C, {}, ONE, highest_known_generation=4)
         assert seen(store, C, [*ALL, 7]) == {1: 0.1, 2: 0.2, 3: 0.3}
         assert target(ONE).rows == store.count(C, 10_000, ())

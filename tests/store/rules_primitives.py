@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from serving_assets.store import Change, Control, Document, OnlineStore
+from serving_assets.store import Control, Document, DocumentChange, OnlineStore
 from tests.store.rules import C, Rules
 
 OLD = (1, 3, "cur", 2, "prev")
@@ -21,8 +21,8 @@ class PrimitiveRules(Rules):
     def primed(self, store: OnlineStore) -> OnlineStore:
         """A store whose only document is OLD."""
         assert store.swap(C, 0, Control(revision=1))
-        store.upsert(C, 2, None, (), [Change(1, None, "prev")])
-        store.upsert(C, 3, 2, (), [Change(1, None, "cur")])
+        store.upsert(C, 2, None, (), [DocumentChange(1, None, "prev")])
+        store.upsert(C, 3, 2, (), [DocumentChange(1, None, "cur")])
         assert _stored(store) == {OLD}
         return store
 
@@ -56,7 +56,7 @@ class PrimitiveRules(Rules):
         expected: tuple[object, ...],
     ) -> None:
         """An upsert keeps what the document says at the base, whatever the writer believes, and spares the newer."""
-        primed.upsert(C, generation, base, void, [Change(1, "what the writer believes", "new")])
+        primed.upsert(C, generation, base, void, [DocumentChange(1, "what the writer believes", "new")])
         assert _stored(primed) == {(1, *expected)}
 
     @pytest.mark.parametrize("text", ["cur", None])
@@ -64,14 +64,14 @@ class PrimitiveRules(Rules):
         self, primed: OnlineStore, text: str | None
     ) -> None:
         """An erasure empties the previous slot, also where the current one says already what it shall."""
-        primed.upsert(C, 3, 2, (), [Change(1, "cur", text)])
-        primed.upsert(C, 3, None, (), [Change(1, None, text)])
+        primed.upsert(C, 3, 2, (), [DocumentChange(1, "cur", text)])
+        primed.upsert(C, 3, None, (), [DocumentChange(1, None, text)])
         assert _stored(primed) == {(1, 3, text, None, None)}
 
     @pytest.mark.parametrize(("base", "prev_g"), [(4, 4), (None, None)])
     def test_upsert_creates(self, primed: OnlineStore, base: int | None, prev_g: int | None) -> None:
         """A document that does not exist is created without a past, whatever the writer believes."""
-        primed.upsert(C, 5, base, (), [Change(2, "what the writer believes", "new")])
+        primed.upsert(C, 5, base, (), [DocumentChange(2, "what the writer believes", "new")])
         assert _stored(primed) == {OLD, (2, 5, "new", prev_g, None)}
 
     @pytest.mark.parametrize(
@@ -134,8 +134,8 @@ class PrimitiveRules(Rules):
         self, primed: OnlineStore, cur: str | None, prev: str | None, void: tuple[tuple[int, int], ...], counted: int
     ) -> None:
         """A count takes of each document the slot that a reader would take, and no tombstones."""
-        primed.upsert(C, 2, None, (), [Change(2, None, prev)])
-        primed.upsert(C, 4, 3, (), [Change(2, None, cur)])
+        primed.upsert(C, 2, None, (), [DocumentChange(2, None, prev)])
+        primed.upsert(C, 4, 3, (), [DocumentChange(2, None, cur)])
         assert primed.count(C, 5, void) == counted
 
     @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ class PrimitiveRules(Rules):
     )
     def test_remove(self, primed: OnlineStore, newest: int, void: tuple[tuple[int, int], ...], removed: int) -> None:
         """Only tombstones of generations that are old enough and not void are removed, and no other document."""
-        primed.upsert(C, 4, 3, (), [Change(2, None, None)])
+        primed.upsert(C, 4, 3, (), [DocumentChange(2, None, None)])
         assert primed.remove(C, newest, void) == removed
         assert _stored(primed) == {OLD} | ({(2, 4, None, 3, None)} if not removed else set())
 

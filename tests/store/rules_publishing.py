@@ -12,8 +12,8 @@ import pytest
 
 from serving_assets.errors import ConflictError
 from serving_assets.store import (
-    Change,
     Control,
+    DocumentChange,
     OnlineStore,
     Publication,
     StoreError,
@@ -81,7 +81,7 @@ class PublishingRules(Rules):
         published(store, C, {}, ONE, version=1)
         documents = list(store.every_document(C))
 
-        def never(_: Control) -> list[Change]:
+        def never(_: Control) -> list[DocumentChange]:
             raise AssertionError("no change is needed")
 
         report = publish(store, C, never, target(ONE, version=2, run_id="again"), writer="w")
@@ -106,7 +106,7 @@ class PublishingRules(Rules):
         """A function of changes is given the control record the publish builds on, and nobody publishes meanwhile."""
         published(store, C, {}, ONE, version=5)
 
-        def compute(control: Control) -> list[Change]:
+        def compute(control: Control) -> list[DocumentChange]:
             assert control.published
             assert control.published.snapshot_version == 5
             with pytest.raises(ConflictError):
@@ -176,7 +176,7 @@ class PublishingRules(Rules):
     def test_a_damaged_sample_is_noticed(self, store: OnlineStore) -> None:
         """Documents that do not change are compared too, as far as the changes offer them."""
         published(store, C, {}, ONE)
-        store.upsert(C, 1, None, (), [Change(1, None, '{"v":{"score":9}}')])
+        store.upsert(C, 1, None, (), [DocumentChange(1, None, '{"v":{"score":9}}')])
         with pytest.raises(StoreError, match=r"would not find what was written for 1.*rewrite"):
             publish(store, C, changes(ONE, TWO, unchanged=True), target(TWO), writer="w")
         assert parity(store, C, 3, target(ONE).digest).equal is False

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from serving_assets.errors import InputError
-from serving_assets.store import Change, OnlineStore, Publication, StoreError, publish, read, rollback, scan
+from serving_assets.store import DocumentChange, OnlineStore, Publication, StoreError, publish, read, rollback, scan
 from serving_assets.store.read import ATTEMPTS
 from tests.store.rules import ALL, ONE, TWO, C, Rules, StoreFactory, control_once
 from tests.store.snapshots import changes, published, seen, snapshot, target
@@ -61,7 +61,7 @@ class ReadingRules(Rules):
         with pytest.raises(InputError, match="entity id"):
             read(store, C, [entity])
         with pytest.raises(InputError, match="entity id"):
-            publish(store, C, [Change(entity, None, "{}")], target(TWO), writer="w")
+            publish(store, C, [DocumentChange(entity, None, "{}")], target(TWO), writer="w")
         assert seen(store, C, ALL) == {1: 0.1, 2: 0.2, 3: 0.3}
 
     def test_values_say_where_they_come_from(self, store: OnlineStore) -> None:
@@ -117,7 +117,7 @@ class ReadingRules(Rules):
     def test_damage_is_not_an_endless_loop(self, store: OnlineStore) -> None:
         """Documents that belong to no generation end a read with an error that names the mend."""
         published(store, C, {}, ONE)
-        store.upsert(C, 9, 8, (), [Change(1, None, ONE[1])])
+        store.upsert(C, 9, 8, (), [DocumentChange(1, None, ONE[1])])
         with pytest.raises(StoreError, match=f"{ATTEMPTS} reads in a row.*rewrite"):
             read(store, C, [1])
 

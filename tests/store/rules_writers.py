@@ -12,7 +12,7 @@ import pytest
 
 from serving_assets.errors import ConflictError
 from serving_assets.store import (
-    Change,
+    DocumentChange,
     OnlineStore,
     Publication,
     StoreError,
@@ -49,7 +49,7 @@ class WriterRules(Rules):
         """A publish that fails gives its lease back at once, and what it wrote stays void."""
         published(store, C, {}, ONE)
 
-        def broken() -> Iterator[Change]:
+        def broken() -> Iterator[DocumentChange]:
             yield from changes(ONE, TWO)
             raise OSError("the lake went away")
 
@@ -176,7 +176,7 @@ class WriterRules(Rules):
         published(store, C, TWO, {1: TWO[1]})
         assert remove_tombstones(store, C, grace_seconds=0) == 1
         for zombie in [zombies[0], zombies[0], zombies[1]]:
-            store.upsert(C, zombie.generation, zombie.base, zombie.control.void, [Change(3, ONE[3], "{}")])
+            store.upsert(C, zombie.generation, zombie.base, zombie.control.void, [DocumentChange(3, ONE[3], "{}")])
             assert seen(store, C, ALL) == {1: 0.1}
 
     def test_rollback_is_one_write_and_publishing_goes_on(self, store: OnlineStore) -> None:

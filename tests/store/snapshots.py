@@ -8,7 +8,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from serving_assets.store import Change, Entity, OnlineStore, PublishReport, Target, publish, read, total_digest
+from serving_assets.store import (
+    DocumentChange,
+    Entity,
+    OnlineStore,
+    PublishReport,
+    PublishTarget,
+    publish,
+    read,
+    total_digest,
+)
 
 Snapshot = Mapping[Entity, str]
 
@@ -23,14 +32,14 @@ def snapshot(values: Mapping[Entity, Any]) -> dict[Entity, str]:
     return {entity: text(value) for entity, value in values.items()}
 
 
-def target(documents: Snapshot, *, as_of: str = "day 1", run_id: str = "run", version: int = 1) -> Target:
+def target(documents: Snapshot, *, as_of: str = "day 1", run_id: str = "run", version: int = 1) -> PublishTarget:
     """What a generation with `documents` holds in total."""
-    return Target(as_of, "3", version, len(documents), total_digest(documents.items()), run_id)
+    return PublishTarget(as_of, "3", version, len(documents), total_digest(documents.items()), run_id)
 
 
-def changes(old: Snapshot, new: Snapshot, *, unchanged: bool = False) -> list[Change]:
+def changes(old: Snapshot, new: Snapshot, *, unchanged: bool = False) -> list[DocumentChange]:
     """What turns `old` into `new`, with or without what is in both."""
-    every = [Change(entity, old.get(entity), new.get(entity)) for entity in {**old, **new}]
+    every = [DocumentChange(entity, old.get(entity), new.get(entity)) for entity in {**old, **new}]
     return every if unchanged else [change for change in every if change.old != change.new]
 
 

@@ -16,7 +16,7 @@ import dagster as dg
 from serving_assets.errors import InputError
 from serving_assets.pipeline.dagster_instance.step_metadata import permanent_errors
 from serving_assets.pipeline.platform import Platform
-from serving_assets.pipeline.publishing.published_documents import Collection, collections_of, predictions_of
+from serving_assets.pipeline.publishing.published_documents import PublishedCollection, collections_of, predictions_of
 from serving_assets.pipeline.publishing.restore import restore_all
 from serving_assets.pipeline.publishing.rollback import RollbackRequest, resume, roll_back
 
@@ -89,7 +89,7 @@ def _restore(context: dg.OpExecutionContext) -> None:
             _tell(context, collection, asdict(restored[collection.name]))
 
 
-def _predictions(context: dg.OpExecutionContext) -> Collection:
+def _predictions(context: dg.OpExecutionContext) -> PublishedCollection:
     platform: Platform = context.resources.platform
     return predictions_of(platform.catalog.use_case(context.op_config["use_case"]))
 
@@ -109,7 +109,7 @@ def _day(text: str | None) -> date | None:
         raise InputError(f"to_date is {text!r}.", hint="Write a day as YYYY-MM-DD.") from error
 
 
-def _tell(context: dg.OpExecutionContext, collection: Collection, told: dict[str, Any]) -> None:
+def _tell(context: dg.OpExecutionContext, collection: PublishedCollection, told: dict[str, Any]) -> None:
     """In the log, and on the asset whose readers it concerns."""
     shown = {name: value if isinstance(value, str | int | float) else str(value) for name, value in told.items()}
     context.log.info(", ".join(f"{name}: {value}" for name, value in shown.items()))

@@ -17,7 +17,7 @@ from serving_assets.engines.protocol import Engine, Input, Query
 from serving_assets.monitoring.read_back import missed, read_back_severity
 from serving_assets.pipeline.checks.history import evaluations
 from serving_assets.pipeline.checks.verdict import Check, Verdict
-from serving_assets.pipeline.publishing.published_documents import Snapshot
+from serving_assets.pipeline.publishing.published_documents import PublishedDocuments
 from serving_assets.store import OnlineStore, read
 
 READ_BACK = Check(
@@ -30,7 +30,12 @@ FORMER_NAME = "canary"
 
 
 def check_read_back(
-    engine: Engine, snapshot: Snapshot, store: OnlineStore, instance: dg.DagsterInstance, asset: dg.AssetKey, count: int
+    engine: Engine,
+    snapshot: PublishedDocuments,
+    store: OnlineStore,
+    instance: dg.DagsterInstance,
+    asset: dg.AssetKey,
+    count: int,
 ) -> Verdict:
     """Compare `count` published documents, other ones with every generation."""
     expected = _expected(engine, snapshot, count)
@@ -58,7 +63,7 @@ def missed_before(instance: dg.DagsterInstance, asset: dg.AssetKey) -> Iterator[
             yield not evaluation.passed
 
 
-def _expected(engine: Engine, snapshot: Snapshot, count: int) -> dict[Any, dict[str, Any]]:
+def _expected(engine: Engine, snapshot: PublishedDocuments, count: int) -> dict[Any, dict[str, Any]]:
     """What readers should get: the documents of a few entities, with what they leave out filled in."""
     sql = f"""
         SELECT id, text FROM ({snapshot.documents_sql("snapshot")})

@@ -19,17 +19,17 @@ from typing import Any
 import dagster as dg
 from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 
-from serving_assets.alerts.book import IncidentStore
+from serving_assets.alerts.alerts_file import AlertsFile
 from serving_assets.alerts.config import AlertConfig, parse_config
-from serving_assets.alerts.delivery import SECONDS_OF_AN_ATTEMPT, Outcome, deliver
-from serving_assets.alerts.file import AlertsFile
-from serving_assets.alerts.life import days_text
+from serving_assets.alerts.delivery import SECONDS_OF_AN_ATTEMPT, DeliveryAttempt, deliver
+from serving_assets.alerts.incident_store import IncidentStore
+from serving_assets.alerts.lifecycle import days_text
 from serving_assets.alerts.message import Links
 from serving_assets.alerts.records import AlertsError, Finding, Incident, Severity
 from serving_assets.pipeline.observing.finding_builder import (
     CONFIGURATION_BROKEN,
     DELIVERY_FAILED,
-    Subjects,
+    FindingBuilder,
     platform_finding,
 )
 from serving_assets.pipeline.observing.findings_from_runs import Cursor, end_of_log, failing_now, since
@@ -50,7 +50,7 @@ class Evaluation:
 
     open: int
     delivered: int
-    refused: Sequence[Outcome]
+    refused: Sequence[DeliveryAttempt]
 
     def __str__(self) -> str:
         refused = f", {len(self.refused)} refused: {self.refused[0].error}" if self.refused else ""
@@ -81,7 +81,7 @@ def look(instance: dg.DagsterInstance, platform: Platform, graph: AssetGraph, no
     The configuration is read anew each time. When it is broken, alerts go where its last valid version sent them, and
     that is an incident too.
     """
-    settings, subjects = platform.settings, Subjects(graph, platform.catalog)
+    settings, subjects = platform.settings, FindingBuilder(graph, platform.catalog)
     book = IncidentStore(AlertsFile(settings.alerts_file))
     with book.file.alone() as alone:
         if not alone:
@@ -101,7 +101,7 @@ def look(instance: dg.DagsterInstance, platform: Platform, graph: AssetGraph, no
 
 
 def _events(
-    instance: dg.DagsterInstance, subjects: Subjects, book: IncidentStore, now: datetime
+    instance: dg.DagsterInstance, subjects: FindingBuilder, book: IncidentStore, now: datetime
 ) -> tuple[list[Finding], Cursor]:
     """What happened since the last look; at the first, only what fails now: nobody is called for last year."""
     known = book.cursor()

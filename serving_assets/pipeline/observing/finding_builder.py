@@ -39,7 +39,7 @@ NOT_BLOCKED = "What was made has been handed on. Look at the check in the UI: it
 
 
 @dataclass(frozen=True)
-class Subjects:
+class FindingBuilder:
     """The assets of a workspace, as alerts speak of them."""
 
     graph: AssetGraph

@@ -36,7 +36,7 @@ from serving_assets.pipeline.observing.finding_builder import (
     RUN_DIED,
     RUN_FAILED,
     STEP_FAILED,
-    Subjects,
+    FindingBuilder,
 )
 
 Event = dg.DagsterEventType
@@ -76,7 +76,7 @@ def end_of_log(instance: dg.DagsterInstance) -> Cursor:
     return Cursor(max(newest, default=0), runless)
 
 
-def failing_now(instance: dg.DagsterInstance, subjects: Subjects) -> Iterator[Finding]:
+def failing_now(instance: dg.DagsterInstance, subjects: FindingBuilder) -> Iterator[Finding]:
     """Checks whose newest evaluation did not pass."""
     keys = list(subjects.graph.asset_check_keys)
     for record in instance.event_log_storage.get_latest_asset_check_execution_by_key(keys).values():
@@ -85,7 +85,7 @@ def failing_now(instance: dg.DagsterInstance, subjects: Subjects) -> Iterator[Fi
 
 
 def since(
-    instance: dg.DagsterInstance, subjects: Subjects, cursor: Cursor, now: datetime
+    instance: dg.DagsterInstance, subjects: FindingBuilder, cursor: Cursor, now: datetime
 ) -> tuple[list[Finding], Cursor]:
     """What was told after `cursor`, by runs that have ended and outside of runs, and how far that is.
 
@@ -125,7 +125,7 @@ def _ended_at(instance: dg.DagsterInstance, run: dg.DagsterRun) -> datetime:
 
 
 def _of_run(
-    instance: dg.DagsterInstance, subjects: Subjects, run: dg.DagsterRun, ended_at: datetime
+    instance: dg.DagsterInstance, subjects: FindingBuilder, run: dg.DagsterRun, ended_at: datetime
 ) -> Iterator[Finding]:
     events = instance.all_logs(run.run_id, of_type=TOLD_BY_RUNS)
     days = days_of_run(run)
@@ -139,7 +139,7 @@ def _of_run(
         yield from (one for one in failures if not _made_since(instance, subjects, one, run))
 
 
-def _of_event(subjects: Subjects, entry: EventLogEntry, days: Days) -> Iterator[Finding]:
+def _of_event(subjects: FindingBuilder, entry: EventLogEntry, days: Days) -> Iterator[Finding]:
     event = entry.get_dagster_event()
     if event.event_type == Event.ASSET_CHECK_EVALUATION:
         yield _evaluation(subjects, entry, days)
@@ -149,7 +149,7 @@ def _of_event(subjects: Subjects, entry: EventLogEntry, days: Days) -> Iterator[
             yield subjects.asset_finding(event.asset_key, kind, Severity.OK, _at(entry), made)
 
 
-def _evaluation(subjects: Subjects, entry: EventLogEntry, days: Days) -> Finding:
+def _evaluation(subjects: FindingBuilder, entry: EventLogEntry, days: Days) -> Finding:
     check = entry.get_dagster_event().asset_check_evaluation_data
     error = check.severity == dg.AssetCheckSeverity.ERROR
     severity = Severity.OK if check.passed else Severity.ERROR if error else Severity.WARN
@@ -176,7 +176,7 @@ def _evaluation(subjects: Subjects, entry: EventLogEntry, days: Days) -> Finding
 
 def _failures(
     instance: dg.DagsterInstance,
-    subjects: Subjects,
+    subjects: FindingBuilder,
     run: dg.DagsterRun,
     events: Sequence[EventLogEntry],
     ended_at: datetime,
@@ -226,7 +226,7 @@ def _passed_since(instance: dg.DagsterInstance, entry: EventLogEntry, run: dg.Da
     return any(_ended_before(instance, record.run_id, run, record.event and record.event.timestamp) for record in same)
 
 
-def _made_since(instance: dg.DagsterInstance, subjects: Subjects, failure: Finding, run: dg.DagsterRun) -> bool:
+def _made_since(instance: dg.DagsterInstance, subjects: FindingBuilder, failure: Finding, run: dg.DagsterRun) -> bool:
     """Whether the asset of a failure was made after the run began, in a run that ended, and was read, before it."""
     asset = dg.AssetKey(failure.key.asset.split("/"))
     if not subjects.graph.has(asset):

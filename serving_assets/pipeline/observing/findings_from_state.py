@@ -22,7 +22,7 @@ from serving_assets.pipeline.observing.finding_builder import (
     GIVEN_UP,
     RUN_STUCK,
     TICK_FAILED,
-    Subjects,
+    FindingBuilder,
     platform_finding,
 )
 from serving_assets.pipeline.platform import Platform
@@ -37,7 +37,9 @@ STATES = {FreshnessState.PASS: Severity.OK, FreshnessState.WARN: Severity.WARN, 
 READERS_FIRST = ("online", "latest")
 
 
-def states(instance: dg.DagsterInstance, subjects: Subjects, open_keys: Iterable[Key], now: datetime) -> list[Finding]:
+def states(
+    instance: dg.DagsterInstance, subjects: FindingBuilder, open_keys: Iterable[Key], now: datetime
+) -> list[Finding]:
     """How everything stands that alerts look at, and is no event."""
     return [
         *freshness(instance, subjects, now),
@@ -46,7 +48,7 @@ def states(instance: dg.DagsterInstance, subjects: Subjects, open_keys: Iterable
     ]
 
 
-def freshness(instance: dg.DagsterInstance, subjects: Subjects, now: datetime) -> Iterator[Finding]:
+def freshness(instance: dg.DagsterInstance, subjects: FindingBuilder, now: datetime) -> Iterator[Finding]:
     """Assets that are not as fresh as declared; of one use case only the one that is nearest to its readers.
 
     The state is the daemon's, which evaluates the policies. An asset that was never made has none.
@@ -80,7 +82,7 @@ def _nearest_to_readers(record: FreshnessStateRecord) -> tuple[int, int]:
 
 
 def _standing_still(
-    instance: dg.DagsterInstance, subjects: Subjects, open_keys: Iterable[Key], now: datetime
+    instance: dg.DagsterInstance, subjects: FindingBuilder, open_keys: Iterable[Key], now: datetime
 ) -> Iterator[Finding]:
     """Runs in which nothing happens, and a queue that nobody empties."""
     running = (dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING)
@@ -134,7 +136,7 @@ def _tick(state: InstigatorState, newest_first: list[InstigatorTick]) -> Finding
 
 
 def days_given_up(
-    instance: dg.DagsterInstance, platform: Platform, subjects: Subjects, open_keys: Iterable[Key], now: datetime
+    instance: dg.DagsterInstance, platform: Platform, subjects: FindingBuilder, open_keys: Iterable[Key], now: datetime
 ) -> Iterator[Finding]:
     """Days that catching up has given up, by use case. Costs a look into the landing zone."""
     failing: set[Key] = set()

@@ -1,4 +1,4 @@
-"""Trace: what was served of one entity at one moment, and where it came from, down to the feature row.
+"""PredictionProvenance: what was served of one entity at one moment, and where it came from, down to the feature row.
 
 Here: putting it together from the log of publications and the lake's history. Not here: its screen (commands/trace.py).
 """
@@ -17,13 +17,13 @@ from serving_assets.engines.protocol import Input, Query
 from serving_assets.errors import InputError
 from serving_assets.pipeline.platform import Platform
 from serving_assets.pipeline.privacy.erasure_register import request_of
-from serving_assets.pipeline.publishing.activation_log import LOST, Publications, active_at
-from serving_assets.pipeline.publishing.published_documents import Snapshot, predictions_of, snapshot_of
+from serving_assets.pipeline.publishing.activation_log import LOST, ActivationLog, active_at
+from serving_assets.pipeline.publishing.published_documents import PublishedDocuments, documents_of, predictions_of
 from serving_assets.store import Activation, Entity
 
 
 @dataclass(frozen=True)
-class Served:
+class ServedGeneration:
     """The generation that readers got at the moment asked for.
 
     `until` is when another became active; None while it is the active one.
@@ -40,7 +40,7 @@ class Served:
 
 
 @dataclass(frozen=True)
-class Made:
+class ScoredPrediction:
     """The prediction, as readers got it, and how it came about."""
 
     value: dict[str, Any]
@@ -53,20 +53,20 @@ class Made:
 
 
 @dataclass(frozen=True)
-class Trace:
+class PredictionProvenance:
     """The answer: `said` puts it in words; `made` is None when nothing was served, `features` when they are unknown."""
 
     use_case: str
     entity: Entity
     at: str
     said: str
-    served: Served | None = None
-    made: Made | None = None
+    served: ServedGeneration | None = None
+    made: ScoredPrediction | None = None
     features: dict[str, Any] | None = None
     features_said: str = ""
 
 
-def trace(platform: Platform, use_case: BoundUseCase, entity: Entity, at: datetime) -> Trace:
+def trace(platform: Platform, use_case: BoundUseCase, entity: Entity, at: datetime) -> PredictionProvenance:
     """What readers of `entity` got at `at`. What the lake's history no longer has is said, not guessed.
 
     Raises:
@@ -75,9 +75,9 @@ def trace(platform: Platform, use_case: BoundUseCase, entity: Entity, at: dateti
     if at > datetime.now(UTC):
         raise InputError(f"{at.isoformat()} lies in the future.", hint="Ask for a moment that has passed.")
     collection = predictions_of(use_case)
-    log = Publications(platform, collection).entries(platform.store.control(collection.name))
+    log = ActivationLog(platform, collection).entries(platform.store.control(collection.name))
     index = active_at(log, at)
-    nothing = Trace(use_case.name, entity, at.isoformat(), "")
+    nothing = PredictionProvenance(use_case.name, entity, at.isoformat(), "")
     request = request_of(platform, collection.key, entity)
     if request and request.begun_at:
         when = request.begun_at.isoformat(timespec="seconds")
@@ -87,7 +87,7 @@ def trace(platform: Platform, use_case: BoundUseCase, entity: Entity, at: dateti
         return replace(nothing, said=f"Nothing was served: {first}.")
     found = replace(nothing, served=_served(log, index))
     try:
-        snapshot = snapshot_of(collection, log[index].generation, platform.lake)
+        snapshot = documents_of(collection, log[index].generation, platform.lake)
     except InputError as error:
         return replace(found, said=f"Generation {log[index].generation.number} was served; {_gone(error)}")
     made = _made(platform, snapshot, entity)
@@ -99,13 +99,13 @@ def trace(platform: Platform, use_case: BoundUseCase, entity: Entity, at: dateti
     return replace(found, said=said, made=made, features=features, features_said=features_said)
 
 
-def _served(log: Sequence[Activation], index: int) -> Served:
+def _served(log: Sequence[Activation], index: int) -> ServedGeneration:
     """The whole time for which the generation was active: a pin or its end does not divide it."""
     generation, first = log[index].generation, index
     while first and log[first - 1].generation.number == generation.number:
         first -= 1
     until = next((entry.at for entry in log[index:] if entry.generation.number != generation.number), None)
-    return Served(
+    return ServedGeneration(
         generation=generation.number,
         repeats=generation.repeats,
         since=log[first].at,
@@ -126,7 +126,7 @@ def _loss(log: Sequence[Activation], index: int) -> str:
     return ""
 
 
-def _made(platform: Platform, snapshot: Snapshot, entity: Entity) -> Made | None:
+def _made(platform: Platform, snapshot: PublishedDocuments, entity: Entity) -> ScoredPrediction | None:
     key = snapshot.collection.key
     sql = f"""
         SELECT t.scored_for, t.scored_at, t.run_id, t.model_version, t.features_version, d.text
@@ -136,7 +136,7 @@ def _made(platform: Platform, snapshot: Snapshot, entity: Entity) -> Made | None
     if not rows:
         return None
     row, document = rows[0], json.loads(rows[0]["text"])
-    return Made(
+    return ScoredPrediction(
         value=document["v"],
         as_of=document.get("as_of", snapshot.as_of),
         model_version=row["model_version"],
@@ -148,7 +148,7 @@ def _made(platform: Platform, snapshot: Snapshot, entity: Entity) -> Made | None
 
 
 def _features(
-    platform: Platform, use_case: BoundUseCase, entity: Entity, made: Made
+    platform: Platform, use_case: BoundUseCase, entity: Entity, made: ScoredPrediction
 ) -> tuple[dict[str, Any] | None, str]:
     """The row that was scored, and what to say of it."""
     name = use_case.lake_name("features")

@@ -29,9 +29,9 @@ from serving_assets.pipeline.observing.runbooks import (
 )
 from serving_assets.pipeline.observing.timeliness import timeliness
 from serving_assets.pipeline.platform import Platform
-from serving_assets.pipeline.publishing.activation_log import Publications, is_lost, origin, standing
+from serving_assets.pipeline.publishing.activation_log import ActivationLog, is_lost, origin, standing
 from serving_assets.pipeline.publishing.dead_leases import is_over
-from serving_assets.pipeline.publishing.published_documents import Collection, collections_of
+from serving_assets.pipeline.publishing.published_documents import PublishedCollection, collections_of
 from serving_assets.pipeline.publishing.rollback import one_write_to
 from serving_assets.store import Lease
 
@@ -56,14 +56,14 @@ def gather(workspace: Workspace, use_case: BoundUseCase) -> dict[str, Any]:
     }
 
 
-def _online(workspace: Workspace, collection: Collection) -> dict[str, Any]:
+def _online(workspace: Workspace, collection: PublishedCollection) -> dict[str, Any]:
     """What readers get of one collection, and which way leads back; without the store, why nobody can tell."""
     platform = workspace.platform
     try:
         control = platform.store.control(collection.name)
     except ServingAssetsError as error:
         return {"unknown": str(error), "lost": False, "generation": None, "runbook": _page(platform, STORE_UNREACHABLE)}
-    log = Publications(platform, collection).entries(control)
+    log = ActivationLog(platform, collection).entries(control)
     published = control.published if control else None
     lost, counting = is_lost(control, log), standing(log)
     return {

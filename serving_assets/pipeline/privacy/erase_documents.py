@@ -10,19 +10,19 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
-from serving_assets.engines.person_hash import Subjects
+from serving_assets.engines.person_hash import PersonHashes
 from serving_assets.errors import ConflictError, InputError
 from serving_assets.pipeline.platform import Platform
 from serving_assets.pipeline.privacy.find_person import documents_naming
-from serving_assets.pipeline.publishing.activation_log import Publications, origin, refuse_lost
-from serving_assets.pipeline.publishing.published_documents import Collection, snapshot_of
+from serving_assets.pipeline.publishing.activation_log import ActivationLog, origin, refuse_lost
+from serving_assets.pipeline.publishing.published_documents import PublishedCollection, documents_of
 from serving_assets.store import (
     Cause,
-    Change,
     Control,
+    DocumentChange,
     Generation,
     OnlineStore,
-    Target,
+    PublishTarget,
     publish,
     remove_tombstones,
     scan,
@@ -36,7 +36,7 @@ WRITER = "erasure"
 REASON = "A person was erased."
 
 
-def erase_documents(platform: Platform, collection: Collection, subjects: Subjects) -> None:
+def erase_documents(platform: Platform, collection: PublishedCollection, subjects: PersonHashes) -> None:
     """Publish the active generation without these persons, end the way back, and empty their documents.
 
     The pin of a rollback stays. An empty tombstone with the key is left until no read can need it; then retention
@@ -48,7 +48,7 @@ def erase_documents(platform: Platform, collection: Collection, subjects: Subjec
     """
     store, name = platform.store, collection.name
     control = store.control(name)
-    known = Publications(platform, collection).record(control)
+    known = ActivationLog(platform, collection).record(control)
     if control is None and not known:
         return
     control = refuse_lost(collection, control, known)
@@ -59,7 +59,7 @@ def erase_documents(platform: Platform, collection: Collection, subjects: Subjec
     if full:
         _publish_without(platform, collection, control.published, subjects, control)
         control = _without_way_back(store, name)
-    overwritten = [Change(entity, None, None) for entity in (*full, *empty)]
+    overwritten = [DocumentChange(entity, None, None) for entity in (*full, *empty)]
     store.upsert(name, control.taken, None, control.void, overwritten)
     if rested > timedelta(seconds=TOMBSTONE_GRACE_SECONDS):
         # What older generations removed has rested long enough, and this one removed nothing else.
@@ -67,12 +67,12 @@ def erase_documents(platform: Platform, collection: Collection, subjects: Subjec
 
 
 def _publish_without(
-    platform: Platform, collection: Collection, active: Generation, subjects: Subjects, control: Control
+    platform: Platform, collection: PublishedCollection, active: Generation, subjects: PersonHashes, control: Control
 ) -> None:
     store = platform.store
     theirs = [(entity, text) for entity, text in scan(store, collection.name) if subjects.among(entity)]
     rows, digest = active.rows - len(theirs), (active.digest - total_digest(theirs)) % MODULUS
-    target = Target(
+    target = PublishTarget(
         as_of=active.as_of,
         model_version=active.model_version,
         snapshot_version=_version_with(platform, collection, active, rows, digest),
@@ -81,12 +81,14 @@ def _publish_without(
         run_id=f"{WRITER}-{uuid4()}",
     )
     cause = Cause("restore", by=WRITER, reason=REASON, repeats=origin(active), pin=control.pinned)
-    changes = [Change(entity, text, None) for entity, text in theirs]
+    changes = [DocumentChange(entity, text, None) for entity, text in theirs]
     publish(store, collection.name, changes, target, writer=WRITER, cause=cause)
-    Publications(platform, collection).record(store.control(collection.name))
+    ActivationLog(platform, collection).record(store.control(collection.name))
 
 
-def _version_with(platform: Platform, collection: Collection, active: Generation, rows: int, digest: int) -> int:
+def _version_with(
+    platform: Platform, collection: PublishedCollection, active: Generation, rows: int, digest: int
+) -> int:
     """The version of the table that has exactly the documents that are left, as a rule the newest.
 
     Where the table has moved on since the publish, there is none: the version published from is named, although it is
@@ -94,7 +96,7 @@ def _version_with(platform: Platform, collection: Collection, active: Generation
     """
     newest = platform.lake.table(collection.table).at().version
     try:
-        total = snapshot_of(collection, replace(active, snapshot_version=newest), platform.lake).total(platform.engine)
+        total = documents_of(collection, replace(active, snapshot_version=newest), platform.lake).total(platform.engine)
     except InputError:
         return active.snapshot_version
     return newest if (total.rows, total.digest) == (rows, digest) else active.snapshot_version

@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 
 from serving_assets.catalog.serve import LOG_FOLDER
 from serving_assets.engines.delete_rows import delete_rows
-from serving_assets.engines.person_hash import Subjects
+from serving_assets.engines.person_hash import PersonHashes
 from serving_assets.errors import ServingAssetsError
 from serving_assets.failpoints import failpoint
 from serving_assets.lake import forget_history, remove_files, stale_files
@@ -24,7 +24,7 @@ from serving_assets.pipeline.platform import Platform
 from serving_assets.pipeline.privacy import erasure_register
 from serving_assets.pipeline.privacy.erase_documents import erase_documents
 from serving_assets.pipeline.privacy.erase_prediction_log import STILL_WRITTEN, answers_naming, erase_answers
-from serving_assets.pipeline.privacy.erasure_register import Request
+from serving_assets.pipeline.privacy.erasure_register import ErasureRequest
 from serving_assets.pipeline.privacy.find_person import (
     Holder,
     Left,
@@ -34,7 +34,7 @@ from serving_assets.pipeline.privacy.find_person import (
     log_names,
     rows_naming,
 )
-from serving_assets.pipeline.publishing.published_documents import Collection, collections_of
+from serving_assets.pipeline.publishing.published_documents import PublishedCollection, collections_of
 
 SWEPT_AGAIN = timedelta(days=7)
 """For how long the nightly run looks again at persons who are erased: a run that had read their rows before may have
@@ -44,7 +44,7 @@ written them after."""
 WHY_TOMBSTONES = "They hold the key alone; retention removes them when no read that began before can need them."
 
 
-def due(platform: Platform, now: datetime | None = None) -> list[Request]:
+def due(platform: Platform, now: datetime | None = None) -> list[ErasureRequest]:
     """The requests that wait for nothing any more: begun or not, and those erased lately, to be proven once more."""
     instant = now or datetime.now(UTC)
     return [
@@ -54,7 +54,7 @@ def due(platform: Platform, now: datetime | None = None) -> list[Request]:
     ]
 
 
-def erase(platform: Platform, requests: Iterable[Request], now: datetime | None = None) -> list[Request]:
+def erase(platform: Platform, requests: Iterable[ErasureRequest], now: datetime | None = None) -> list[ErasureRequest]:
     """Carry out these requests, all at once; returns them as the register has them then, with what was removed.
 
     Raises:
@@ -67,7 +67,7 @@ def erase(platform: Platform, requests: Iterable[Request], now: datetime | None 
     return [known[request.subject] for request in wanted]
 
 
-def remains(platform: Platform, key: str, subjects: Subjects) -> list[Left]:
+def remains(platform: Platform, key: str, subjects: PersonHashes) -> list[Left]:
     """All that still names one of these persons; reads every data file, every document, and all that the API noted."""
     left = []
     for holder in holders(platform, key):
@@ -115,7 +115,7 @@ def _note(platform: Platform, place: str, counts: Mapping[str, int]) -> None:
             erasure_register.update(platform, request.subject, removed={**request.removed, place: count})
 
 
-def _forget(platform: Platform, holder: Holder, subjects: Subjects, now: datetime) -> None:
+def _forget(platform: Platform, holder: Holder, subjects: PersonHashes, now: datetime) -> None:
     """Give up all versions but the newest of a table that held one of these persons in any of them."""
     table = holder.table
     if not files_naming(platform, holder, subjects) and not log_names(holder, subjects):
@@ -128,7 +128,7 @@ def _forget(platform: Platform, holder: Holder, subjects: Subjects, now: datetim
     failpoint("erasure.after_history")
 
 
-def _prove(platform: Platform, key: str, subjects: Subjects, now: datetime) -> None:
+def _prove(platform: Platform, key: str, subjects: PersonHashes, now: datetime) -> None:
     left = [found for found in remains(platform, key, subjects) if found.what != "empty tombstones"]
     if left:
         told = "; ".join(f"{found.count} {found.what} of {found.where}" for found in left)
@@ -142,7 +142,7 @@ def _prove(platform: Platform, key: str, subjects: Subjects, now: datetime) -> N
             erasure_register.update(platform, request.subject, erased_at=now)
 
 
-def _collections(platform: Platform, key: str) -> list[Collection]:
+def _collections(platform: Platform, key: str) -> list[PublishedCollection]:
     """What is published by this key."""
     use_cases = [case for case in platform.catalog.use_cases.values() if case.spec.entity.key == key]
     return [collection for use_case in use_cases for collection in collections_of(use_case)]

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from serving_assets.catalog.serve import LOG_FOLDER
-from serving_assets.engines.person_hash import Subjects
+from serving_assets.engines.person_hash import PersonHashes
 from serving_assets.pipeline.platform import Platform
 
 STILL_WRITTEN = (
@@ -24,7 +24,7 @@ STILL_WRITTEN = (
 UNREADABLE = "unreadable"
 
 
-def answers_naming(platform: Platform, subjects: Subjects) -> Counter[str]:
+def answers_naming(platform: Platform, subjects: PersonHashes) -> Counter[str]:
     """How many answers name each of them, by hash, in finished files and in those that the API still writes."""
     found: Counter[str] = Counter()
     for file in _files(platform):
@@ -33,7 +33,7 @@ def answers_naming(platform: Platform, subjects: Subjects) -> Counter[str]:
     return found
 
 
-def erase_answers(platform: Platform, subjects: Subjects) -> None:
+def erase_answers(platform: Platform, subjects: PersonHashes) -> None:
     """Take them out of every finished file; each is old or new, whenever this is killed."""
     for file in _files(platform):
         parted = [_parted(platform, subjects, line) for line in _lines(file)]
@@ -57,7 +57,7 @@ def _lines(file: Path) -> list[bytes]:
     return [line for line in lines if line.endswith(b"\n") or not file.name.startswith(".")]
 
 
-def _parted(platform: Platform, subjects: Subjects, line: bytes) -> tuple[bytes, list[str]]:
+def _parted(platform: Platform, subjects: PersonHashes, line: bytes) -> tuple[bytes, list[str]]:
     """What is left of a line without them, and the hash of each that it named."""
     try:
         answer: dict[str, Any] = json.loads(line)

@@ -23,7 +23,7 @@ import pyarrow as pa
 from serving_assets.catalog.discovery import Table
 from serving_assets.catalog.persons import key_columns
 from serving_assets.catalog.spec import Entity
-from serving_assets.engines.person_hash import Subjects
+from serving_assets.engines.person_hash import PersonHashes
 from serving_assets.engines.protocol import Input, Query
 from serving_assets.errors import ConflictError, InputError, ServingAssetsError
 from serving_assets.lake import NO_TABLE
@@ -49,7 +49,7 @@ _SCHEMA = pa.schema(
 
 
 @dataclass(frozen=True)
-class Request:
+class ErasureRequest:
     """One person's erasure, without personal data.
 
     Attributes:
@@ -84,16 +84,16 @@ def entity_of(platform: Platform, key: str) -> Entity:
     return entities[key]
 
 
-def requests(platform: Platform) -> list[Request]:
+def requests(platform: Platform) -> list[ErasureRequest]:
     """Every request, oldest first."""
     table = platform.lake.table(REGISTER)
     if not table.exists():
         return []
     rows = platform.engine.collect(Query("SELECT * FROM t ORDER BY requested_at, subject", {"t": Input(table.scan())}))
-    return [Request(**{**row, "removed": json.loads(row["removed"])}) for row in rows.to_pylist()]
+    return [ErasureRequest(**{**row, "removed": json.loads(row["removed"])}) for row in rows.to_pylist()]
 
 
-def request_of(platform: Platform, key: str, entity: int | str) -> Request | None:
+def request_of(platform: Platform, key: str, entity: int | str) -> ErasureRequest | None:
     """The request to erase this person, or None; what answers about persons asks this first."""
     if not platform.lake.table(REGISTER).exists():
         return None
@@ -101,33 +101,33 @@ def request_of(platform: Platform, key: str, entity: int | str) -> Request | Non
     return next((request for request in requests(platform) if (request.subject, request.key) == (subject, key)), None)
 
 
-def ask(platform: Platform, key: str, entity: int | str, now: datetime | None = None) -> Request:
+def ask(platform: Platform, key: str, entity: int | str, now: datetime | None = None) -> ErasureRequest:
     """Enter a request into the register; one that is there already stays as it is."""
     secret, instant = _secret(platform, create=True), now or datetime.now(UTC)
     due = instant + timedelta(days=platform.settings.erasure_delay_days)
-    asked = Request(subjects(platform, key, ()).hash(entity), key, _secret_id(secret), instant, due)
+    asked = ErasureRequest(subjects(platform, key, ()).hash(entity), key, _secret_id(secret), instant, due)
 
-    def entered(known: Sequence[Request]) -> list[Request]:
+    def entered(known: Sequence[ErasureRequest]) -> list[ErasureRequest]:
         return [*known] if any(request.subject == asked.subject for request in known) else [*known, asked]
 
     return next(request for request in _change(platform, entered) if request.subject == asked.subject)
 
 
-def update(platform: Platform, subject: str, **changes: Any) -> Request:
+def update(platform: Platform, subject: str, **changes: Any) -> ErasureRequest:
     """Change what the register says of one subject."""
 
-    def changed(known: Sequence[Request]) -> list[Request]:
+    def changed(known: Sequence[ErasureRequest]) -> list[ErasureRequest]:
         return [replace(request, **changes) if request.subject == subject else request for request in known]
 
     return next(request for request in _change(platform, changed) if request.subject == subject)
 
 
-def subjects(platform: Platform, key: str, hashes: Iterable[str]) -> Subjects:
+def subjects(platform: Platform, key: str, hashes: Iterable[str]) -> PersonHashes:
     """These persons, of the kind that `key` identifies."""
-    return Subjects(key, entity_of(platform, key).dtype, frozenset(hashes), _secret(platform, create=False))
+    return PersonHashes(key, entity_of(platform, key).dtype, frozenset(hashes), _secret(platform, create=False))
 
 
-def left_out(platform: Platform, table: Table) -> dict[str, Subjects]:
+def left_out(platform: Platform, table: Table) -> dict[str, PersonHashes]:
     """By column of a source, the persons whose rows must not be landed.
 
     Raises:
@@ -145,7 +145,9 @@ def left_out(platform: Platform, table: Table) -> dict[str, Subjects]:
     }
 
 
-def _change(platform: Platform, change: Callable[[Sequence[Request]], list[Request]]) -> list[Request]:
+def _change(
+    platform: Platform, change: Callable[[Sequence[ErasureRequest]], list[ErasureRequest]]
+) -> list[ErasureRequest]:
     """Rewrite the register; two that change it at the same time both do."""
     table = platform.lake.table(REGISTER)
     for attempt in range(ATTEMPTS):
@@ -198,7 +200,7 @@ def _secret_id(secret: str) -> str:
     return sha256(f"which secret\x1f{secret}".encode()).hexdigest()[:12]
 
 
-def _check_secret(platform: Platform, request: Request) -> None:
+def _check_secret(platform: Platform, request: ErasureRequest) -> None:
     if _secret_id(_secret(platform, create=False)) != request.secret_id:
         raise ServingAssetsError(
             f"The erasure requested at {request.requested_at.isoformat(timespec='seconds')} was entered with another "

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from serving_assets.catalog.columns import identifier, literal
 from serving_assets.catalog.persons import key_columns
-from serving_assets.engines.person_hash import Subjects
+from serving_assets.engines.person_hash import PersonHashes
 from serving_assets.engines.protocol import Input, Query
 from serving_assets.errors import ServingAssetsError
 from serving_assets.lake import LakeTable
@@ -62,7 +62,7 @@ def holders(platform: Platform, key: str) -> list[Holder]:
     return found
 
 
-def rows_naming(platform: Platform, holder: Holder, subjects: Subjects) -> dict[str, int]:
+def rows_naming(platform: Platform, holder: Holder, subjects: PersonHashes) -> dict[str, int]:
     """Rows of the newest version that name one of them, by hash."""
     hashes = ", ".join(map(subjects.hash_sql, holder.places))
     sql = f"""
@@ -73,7 +73,7 @@ def rows_naming(platform: Platform, holder: Holder, subjects: Subjects) -> dict[
     return {row["subject"]: row["n"] for row in platform.engine.collect(query).to_pylist()}
 
 
-def files_naming(platform: Platform, holder: Holder, subjects: Subjects) -> set[str]:
+def files_naming(platform: Platform, holder: Holder, subjects: PersonHashes) -> set[str]:
     """Every data file in the table's folder, of any version or of none, that names one of them, or cannot be read."""
     files = [file.path for file in holder.table.storage.walk() if file.path.endswith(".parquet")]
     data = {path for path in files if not path.startswith(_LOG)}
@@ -81,7 +81,7 @@ def files_naming(platform: Platform, holder: Holder, subjects: Subjects) -> set[
     return (data - readable) | _search(platform, holder, subjects, sorted(readable))
 
 
-def log_names(holder: Holder, subjects: Subjects) -> int:
+def log_names(holder: Holder, subjects: PersonHashes) -> int:
     """How often the log names one of them, as the smallest or largest value of a file's column."""
     storage, count = holder.table.storage, 0
     for name in storage.files("_delta_log"):
@@ -93,7 +93,7 @@ def log_names(holder: Holder, subjects: Subjects) -> int:
 
 
 def documents_naming(
-    store: OnlineStore, collection: str, subjects: Subjects
+    store: OnlineStore, collection: str, subjects: PersonHashes
 ) -> tuple[list[int | str], list[int | str]]:
     """The ids of documents of theirs: those with a value in a slot, and those of which an empty tombstone is left."""
     full: list[int | str] = []
@@ -125,7 +125,7 @@ def _has_footer(table: LakeTable, path: str) -> bool:
     return True
 
 
-def _search(platform: Platform, holder: Holder, subjects: Subjects, paths: list[str]) -> set[str]:
+def _search(platform: Platform, holder: Holder, subjects: PersonHashes, paths: list[str]) -> set[str]:
     import pyarrow.compute as pc
     import pyarrow.dataset as pads
 

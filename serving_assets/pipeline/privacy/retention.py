@@ -20,8 +20,8 @@ from serving_assets.engines.protocol import Input, Query
 from serving_assets.failpoints import failpoint
 from serving_assets.lake import LakeTable, remove_files, stale_files
 from serving_assets.pipeline.platform import Platform
-from serving_assets.pipeline.publishing.activation_log import Publications
-from serving_assets.pipeline.publishing.published_documents import Collection, collections_of, predictions_of
+from serving_assets.pipeline.publishing.activation_log import ActivationLog
+from serving_assets.pipeline.publishing.published_documents import PublishedCollection, collections_of, predictions_of
 from serving_assets.store import OnlineStore, remove_tombstones
 from serving_assets.store.read import TOMBSTONE_GRACE_SECONDS
 
@@ -75,12 +75,12 @@ def retain(platform: Platform, *, dry_run: bool = False, now: datetime | None = 
     return [found for found in removed if found.rows or found.files]
 
 
-def served_versions(platform: Platform, collection: Collection, since: datetime) -> set[int]:
+def served_versions(platform: Platform, collection: PublishedCollection, since: datetime) -> set[int]:
     """The versions of a collection's table that the store builds on, or that were served at `since` or after it.
 
     A rollback reads the latter, and the difference to what is published next is found from the former.
     """
-    log = Publications(platform, collection).entries()
+    log = ActivationLog(platform, collection).entries()
     ends = [datetime.fromisoformat(entry.at) for entry in log[1:]]
     served = {e.generation for e, end in zip_longest(log, ends) if end is None or end >= since}
     control = platform.store.control(collection.name)
@@ -176,7 +176,7 @@ def _leftovers(platform: Platform, horizon: Horizon, dry_run: bool) -> Iterator[
                 yield _removed("unfinished download", path, platform, dry_run)
 
 
-def _collections(platform: Platform) -> list[Collection]:
+def _collections(platform: Platform) -> list[PublishedCollection]:
     return [collection for use_case in platform.catalog.use_cases.values() for collection in collections_of(use_case)]
 
 

@@ -1,4 +1,4 @@
-"""Publications: which generation readers got from when on, who made it so, and why. The lake remembers for good.
+"""The activation log: which generation readers got from when on, who activated it, and why. The lake keeps it.
 
 Here: the log of one collection, and what follows from it. Not here: the store's control record, which decides what is
 active and remembers only the newest few (store/control_record.py); publishing.
@@ -17,7 +17,7 @@ from serving_assets.engines.protocol import Input, Query
 from serving_assets.errors import ConflictError, InputError
 from serving_assets.lake import NO_TABLE, LakeTable
 from serving_assets.pipeline.platform import Platform
-from serving_assets.pipeline.publishing.published_documents import ISO, Collection
+from serving_assets.pipeline.publishing.published_documents import ISO, PublishedCollection
 from serving_assets.store import Activation, Control, Generation, Pin, StoreError
 
 ATTEMPTS = 20
@@ -44,11 +44,11 @@ DESCRIPTION = "Which generation readers got from when on, who made it so, and wh
 
 
 @dataclass(frozen=True)
-class Publications:
+class ActivationLog:
     """The log of one collection."""
 
     platform: Platform
-    collection: Collection
+    collection: PublishedCollection
 
     def entries(self, control: Control | None = None) -> list[Activation]:
         """All activations, oldest first, with those that `control` remembers and nobody has recorded yet."""
@@ -121,7 +121,7 @@ def loss(log: Sequence[Activation]) -> str:
     return f"{LOST} {log[-1].generation.number}"
 
 
-def refuse_lost(collection: Collection, control: Control | None, log: Sequence[Activation]) -> Control:
+def refuse_lost(collection: PublishedCollection, control: Control | None, log: Sequence[Activation]) -> Control:
     """The control record of a collection that is what the log says.
 
     Raises:

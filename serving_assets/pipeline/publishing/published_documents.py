@@ -46,7 +46,7 @@ class Stamp:
 
 
 @dataclass(frozen=True)
-class Collection:
+class PublishedCollection:
     """One collection of the online store: which rows of the lake it serves, and what of each.
 
     Attributes:
@@ -76,10 +76,10 @@ class Collection:
     timezone: str
 
 
-def predictions_of(use_case: BoundUseCase) -> Collection:
+def predictions_of(use_case: BoundUseCase) -> PublishedCollection:
     """The predictions of a use case: its table `latest`."""
     spec = use_case.spec
-    return Collection(
+    return PublishedCollection(
         use_case=use_case.name,
         name=use_case.name,
         asset="online",
@@ -94,13 +94,13 @@ def predictions_of(use_case: BoundUseCase) -> Collection:
     )
 
 
-def features_of(use_case: BoundUseCase) -> Collection | None:
+def features_of(use_case: BoundUseCase) -> PublishedCollection | None:
     """The online features of a use case: its newest feature rows; None when it declares none."""
     spec = use_case.spec
     declared = spec.online_features
     if declared is None:
         return None
-    return Collection(
+    return PublishedCollection(
         use_case=use_case.name,
         name=use_case.features_collection,
         asset="online_features",
@@ -118,7 +118,7 @@ def features_of(use_case: BoundUseCase) -> Collection | None:
     )
 
 
-def collections_of(use_case: BoundUseCase) -> list[Collection]:
+def collections_of(use_case: BoundUseCase) -> list[PublishedCollection]:
     """All that a use case publishes, the predictions first."""
     predictions = predictions_of(use_case) if use_case.spec.serve.published else None
     return [found for found in (predictions, features_of(use_case)) if found]
@@ -141,10 +141,10 @@ class Total(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Snapshot:
+class PublishedDocuments:
     """A version of a collection's table, as documents."""
 
-    collection: Collection
+    collection: PublishedCollection
     scan: Scan
     stamp: Stamp
 
@@ -195,7 +195,7 @@ def text_bytes(column: pa.Array) -> int:
     return pc.sum(pc.binary_length(column)).as_py() or 0
 
 
-def newest_snapshot(collection: Collection, engine: Engine, lake: Lake) -> Snapshot:
+def newest_documents(collection: PublishedCollection, engine: Engine, lake: Lake) -> PublishedDocuments:
     """What is to be published now.
 
     Raises:
@@ -214,12 +214,12 @@ def newest_snapshot(collection: Collection, engine: Engine, lake: Lake) -> Snaps
     if collection.days is None:
         sql = f"SELECT max({day}) AS day, {model_version} AS model_version FROM snapshot"
         newest = engine.collect(Query(sql, {"snapshot": Input(scan)})).to_pylist()[0]
-        return Snapshot(collection, scan, Stamp(newest["day"], newest["model_version"]))
+        return PublishedDocuments(collection, scan, Stamp(newest["day"], newest["model_version"]))
     stamp = Stamp(max(table.partitions(collection.day, version=scan.version)), "")
-    return Snapshot(collection, scan.narrowed({collection.day: _window(collection.days, stamp.day)}), stamp)
+    return PublishedDocuments(collection, scan.narrowed({collection.day: _window(collection.days, stamp.day)}), stamp)
 
 
-def snapshot_of(collection: Collection, generation: Generation, lake: Lake) -> Snapshot:
+def documents_of(collection: PublishedCollection, generation: Generation, lake: Lake) -> PublishedDocuments:
     """What was published as `generation`.
 
     Raises:
@@ -231,14 +231,14 @@ def snapshot_of(collection: Collection, generation: Generation, lake: Lake) -> S
     scan.files()  # raises when one is missing
     if missing := sorted(set(collection.values) - set(scan.schema().names)):
         raise InputError(f"{collection.table} at version {scan.version} has no column {', '.join(missing)}.")
-    return Snapshot(collection, scan, stamp)
+    return PublishedDocuments(collection, scan, stamp)
 
 
 def _window(days: int, newest: date) -> DayRange:
     return DayRange(newest - timedelta(days=days - 1), newest)
 
 
-def documents_sql(collection: Collection, table: str, stamp: Stamp) -> str:
+def documents_sql(collection: PublishedCollection, table: str, stamp: Stamp) -> str:
     """SQL of `(id, text)`, one an entity: canonical JSON, rounded, naming only what differs from `stamp`."""
     values = ", ".join(f"'{name}': {expression}" for name, expression in collection.values.items())
     day, model = f'"{collection.day}"', collection.model_version

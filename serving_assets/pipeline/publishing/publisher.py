@@ -18,14 +18,14 @@ from serving_assets.engines.protocol import Input, Query
 from serving_assets.errors import InputError
 from serving_assets.failpoints import failpoint
 from serving_assets.pipeline.platform import Platform
-from serving_assets.pipeline.publishing.activation_log import Publications, origin
+from serving_assets.pipeline.publishing.activation_log import ActivationLog, origin
 from serving_assets.pipeline.publishing.published_documents import (
-    Collection,
-    Snapshot,
+    PublishedCollection,
+    PublishedDocuments,
     Total,
     changes_sql,
+    documents_of,
     python_values,
-    snapshot_of,
     text_bytes,
 )
 from serving_assets.store import (
@@ -36,7 +36,7 @@ from serving_assets.store import (
     Generation,
     Parity,
     PublishReport,
-    Target,
+    PublishTarget,
     parity,
     publish,
     scan,
@@ -67,18 +67,18 @@ class Publisher:
     """
 
     platform: Platform
-    collection: Collection
+    collection: PublishedCollection
     writer: str
     run_id: str
     told: Callable[[int], None] | None = None
     warned: Callable[[str], None] | None = None
 
     @property
-    def log(self) -> Publications:
+    def log(self) -> ActivationLog:
         """The log in which each activation is entered."""
-        return Publications(self.platform, self.collection)
+        return ActivationLog(self.platform, self.collection)
 
-    def publish(self, snapshot: Snapshot, cause: Cause, *, rewrite_reason: str | None = None) -> Published:
+    def publish(self, snapshot: PublishedDocuments, cause: Cause, *, rewrite_reason: str | None = None) -> Published:
         """Make `snapshot` what readers get.
 
         Only the differences to the published snapshot are written, found in the lake alone. When the lake no longer
@@ -91,7 +91,7 @@ class Publisher:
         with spared_collector():
             return self._publish(snapshot, cause, rewrite_reason)
 
-    def _publish(self, snapshot: Snapshot, cause: Cause, rewrite_reason: str | None) -> Published:
+    def _publish(self, snapshot: PublishedDocuments, cause: Cause, rewrite_reason: str | None) -> Published:
         control = self.platform.store.control(self.collection.name)
         known = self.log.record(control)
         highest_known_generation = max((entry.generation.number for entry in known), default=0)
@@ -115,11 +115,16 @@ class Publisher:
         Raises:
             InputError: the lake no longer has its snapshot.
         """
-        snapshot = snapshot_of(self.collection, earlier, self.platform.lake)
+        snapshot = documents_of(self.collection, earlier, self.platform.lake)
         return self.publish(snapshot, replace(cause, repeats=origin(earlier)), rewrite_reason=rewrite_reason)
 
     def _put(
-        self, snapshot: Snapshot, cause: Cause, highest_known_generation: int, total: Total, rewrite_reason: str | None
+        self,
+        snapshot: PublishedDocuments,
+        cause: Cause,
+        highest_known_generation: int,
+        total: Total,
+        rewrite_reason: str | None,
     ) -> Published:
         store = self.platform.store
         size = 0
@@ -134,7 +139,7 @@ class Publisher:
                 size += written
                 yield from changes
 
-        target = Target(
+        target = PublishTarget(
             as_of=snapshot.as_of,
             model_version=snapshot.stamp.model_version,
             snapshot_version=snapshot.scan.version,
@@ -157,13 +162,13 @@ class Publisher:
         return Published(report, total, size, rewrite_reason)
 
     def _differences(
-        self, snapshot: Snapshot, total: Total, control: Control
+        self, snapshot: PublishedDocuments, total: Total, control: Control
     ) -> Iterator[tuple[Iterator[BareChange], int]]:
         """The documents that differ from the published ones, in batches, with the bytes of the new texts."""
         inputs, old = {"target": Input(snapshot.scan)}, None
         if control.published:
             try:
-                published = snapshot_of(self.collection, control.published, self.platform.lake)
+                published = documents_of(self.collection, control.published, self.platform.lake)
             except InputError as error:
                 raise DisagreementError(
                     f"{self.collection.name}: the lake no longer knows generation {control.active}: {error.message}",
@@ -177,7 +182,7 @@ class Publisher:
             changed = pc.fill_null(pc.not_equal(before, after), True)
             yield zip(*map(python_values, batch.columns), strict=True), text_bytes(after.filter(changed))
 
-    def _everything(self, snapshot: Snapshot) -> Iterator[BareChange]:
+    def _everything(self, snapshot: PublishedDocuments) -> Iterator[BareChange]:
         """Every document of the snapshot, and the removal of whatever else the store shows.
 
         Holds the ids in memory: the one place that does, and only when the lake cannot tell what must go.
@@ -191,7 +196,7 @@ class Publisher:
                 yield entity, text, None
 
 
-def _known_total(snapshot: Snapshot, control: Control | None) -> Total | None:
+def _known_total(snapshot: PublishedDocuments, control: Control | None) -> Total | None:
     """What was counted when this very version, made into documents in the same way, was published; None if it is not.
 
     A publish that has nothing to do then reads none of its rows.
@@ -216,7 +221,7 @@ def spared_collector() -> Iterator[None]:
         gc.unfreeze()
 
 
-def parity_with(platform: Platform, snapshot: Snapshot, total: Total | None = None) -> Parity:
+def parity_with(platform: Platform, snapshot: PublishedDocuments, total: Total | None = None) -> Parity:
     """Every document that readers get against those of `snapshot`, by count and digest."""
     with spared_collector():
         total = total or snapshot.total(platform.engine)

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from serving_assets.catalog.discovery import BoundUseCase
 from serving_assets.errors import InputError
 from serving_assets.pipeline.platform import Platform
-from serving_assets.pipeline.publishing.activation_log import Publications, is_lost, loss, pin_of
+from serving_assets.pipeline.publishing.activation_log import ActivationLog, is_lost, loss, pin_of
 from serving_assets.pipeline.publishing.dead_leases import Runs, release_dead_lease
 from serving_assets.pipeline.publishing.published_documents import (
-    Collection,
+    PublishedCollection,
     collections_of,
+    documents_of,
     predictions_of,
-    snapshot_of,
 )
 from serving_assets.pipeline.publishing.publisher import Publisher, parity_with
 from serving_assets.store import Activation, Cause, Control, Generation, Parity
@@ -45,11 +45,11 @@ class Restored:
 def restore_all(platform: Platform, use_case: BoundUseCase, by: str, runs: Runs, reason: str = "") -> list[Restored]:
     """Restore whatever was ever published of a use case, the predictions first; see `restore`."""
     first, *others = collections_of(use_case) or [predictions_of(use_case)]
-    published = [other for other in others if Publications(platform, other).entries()]
+    published = [other for other in others if ActivationLog(platform, other).entries()]
     return [restore(platform, collection, by, runs, reason) for collection in (first, *published)]
 
 
-def restore(platform: Platform, collection: Collection, by: str, runs: Runs, reason: str = "") -> Restored:
+def restore(platform: Platform, collection: PublishedCollection, by: str, runs: Runs, reason: str = "") -> Restored:
     """Make the store hold what was active, when it came back empty, older or damaged; otherwise change nothing.
 
     It becomes a new generation, whose number goes on behind all that were used; a pin stays. May be killed and
@@ -62,7 +62,7 @@ def restore(platform: Platform, collection: Collection, by: str, runs: Runs, rea
     store, name = platform.store, collection.name
     release_dead_lease(runs, store, name)
     control = store.control(name)
-    log = Publications(platform, collection).record(control)
+    log = ActivationLog(platform, collection).record(control)
     if not log:
         raise InputError(
             f"Nothing of {name} was ever published, so there is nothing to restore.",
@@ -83,18 +83,18 @@ def restore(platform: Platform, collection: Collection, by: str, runs: Runs, rea
         generation=after.published.number,
         why=why,
         pinned=after.pinned is not None,
-        parity=parity_with(platform, snapshot_of(collection, after.published, platform.lake)),
+        parity=parity_with(platform, documents_of(collection, after.published, platform.lake)),
     )
 
 
 def _loss(
-    platform: Platform, collection: Collection, control: Control | None, log: Sequence[Activation]
+    platform: Platform, collection: PublishedCollection, control: Control | None, log: Sequence[Activation]
 ) -> tuple[str | None, Generation]:
     """What became of the active generation, None when nothing, and which that is."""
     lost = is_lost(control, log)
     active = log[-1].generation if lost or control is None or control.published is None else control.published
     try:
-        snapshot = snapshot_of(collection, active, platform.lake)
+        snapshot = documents_of(collection, active, platform.lake)
     except InputError as error:
         raise InputError(
             f"{collection.name}: generation {active.number} cannot be restored: {error.message}",

@@ -17,7 +17,7 @@ from serving_assets.failpoints import failpoint
 from serving_assets.pipeline.days import as_of
 from serving_assets.pipeline.platform import Platform
 from serving_assets.pipeline.publishing.activation_log import (
-    Publications,
+    ActivationLog,
     active_at,
     of_origin,
     origin,
@@ -25,7 +25,7 @@ from serving_assets.pipeline.publishing.activation_log import (
     standing,
 )
 from serving_assets.pipeline.publishing.dead_leases import Runs, release_dead_lease
-from serving_assets.pipeline.publishing.published_documents import Collection, snapshot_of
+from serving_assets.pipeline.publishing.published_documents import PublishedCollection, documents_of
 from serving_assets.pipeline.publishing.publisher import Publisher, parity_with
 from serving_assets.store import Activation, Cause, Control, Generation, Pin, rollback, set_pin
 
@@ -77,7 +77,7 @@ class RolledBack:
     seconds: float
 
 
-def roll_back(platform: Platform, collection: Collection, request: RollbackRequest, runs: Runs) -> RolledBack:
+def roll_back(platform: Platform, collection: PublishedCollection, request: RollbackRequest, runs: Runs) -> RolledBack:
     """Give readers an older generation again, and pin it: no publish replaces it until `resume`.
 
     One write where the older generation is the previous one and no document was touched since; otherwise its snapshot
@@ -90,7 +90,7 @@ def roll_back(platform: Platform, collection: Collection, request: RollbackReque
     """
     began, store, name = time.monotonic(), platform.store, collection.name
     release_dead_lease(runs, store, name)
-    log = Publications(platform, collection).record(store.control(name))
+    log = ActivationLog(platform, collection).record(store.control(name))
     control = refuse_lost(collection, store.control(name), log)
     assert control.published is not None
     if control.pinned and request.to is None and request.to_date is None:
@@ -101,12 +101,12 @@ def roll_back(platform: Platform, collection: Collection, request: RollbackReque
     way = _go_back(platform, collection, request, control, log, earlier)
     failpoint("rollback.after_write")
     after = store.control(name)
-    Publications(platform, collection).record(after)
+    ActivationLog(platform, collection).record(after)
     assert after is not None
     return _told(platform, collection, control, after, way, began)
 
 
-def resume(platform: Platform, collection: Collection, by: str, runs: Runs, reason: str = "") -> Pin | None:
+def resume(platform: Platform, collection: PublishedCollection, by: str, runs: Runs, reason: str = "") -> Pin | None:
     """Let the next publish replace what was pinned; returns the pin that was, None when there was none.
 
     A rollback or restore whose run is dead, as `runs` know, is not waited for.
@@ -115,7 +115,7 @@ def resume(platform: Platform, collection: Collection, by: str, runs: Runs, reas
         InputError: nothing was ever published.
         StoreError, ConflictError: the store was lost or is out of reach; somebody publishes at this moment.
     """
-    store, log = platform.store, Publications(platform, collection)
+    store, log = platform.store, ActivationLog(platform, collection)
     release_dead_lease(runs, store, collection.name)
     control = refuse_lost(collection, store.control(collection.name), log.record(store.control(collection.name)))
     if control.pinned:
@@ -134,7 +134,7 @@ def one_write_to(control: Control) -> int | None:
 
 def _go_back(
     platform: Platform,
-    collection: Collection,
+    collection: PublishedCollection,
     request: RollbackRequest,
     control: Control,
     log: Sequence[Activation],
@@ -153,7 +153,7 @@ def _go_back(
         rollback(store, name, cause=cause, to=previous)
         return "one write", f"generation {previous} is the previous one, and no document was touched since"
     try:
-        snapshot_of(collection, earlier, platform.lake)
+        documents_of(collection, earlier, platform.lake)
     except InputError as error:
         raise InputError(
             f"{name}: generation {origin(earlier)} cannot be brought back: {error.message}",
@@ -167,7 +167,7 @@ def _go_back(
     return "republished", f"one write leads back to generation {previous} only"
 
 
-def _wanted(collection: Collection, log: Sequence[Activation], request: RollbackRequest) -> int:
+def _wanted(collection: PublishedCollection, log: Sequence[Activation], request: RollbackRequest) -> int:
     """The origin of the generation asked for."""
     if request.to is not None:
         found = [origin(entry.generation) for entry in log if entry.generation.number == request.to]
@@ -195,12 +195,12 @@ def _wanted(collection: Collection, log: Sequence[Activation], request: Rollback
     return counting[-2]
 
 
-def _reachable(platform: Platform, collection: Collection, log: Sequence[Activation]) -> str:
+def _reachable(platform: Platform, collection: PublishedCollection, log: Sequence[Activation]) -> str:
     """The newest few generations whose snapshot the lake still has."""
     found: list[int] = []
     for number in sorted({origin(entry.generation) for entry in log}, reverse=True):
         try:
-            snapshot_of(collection, of_origin(log, number), platform.lake)
+            documents_of(collection, of_origin(log, number), platform.lake)
         except InputError:
             continue
         found.append(number)
@@ -210,7 +210,12 @@ def _reachable(platform: Platform, collection: Collection, log: Sequence[Activat
 
 
 def _told(
-    platform: Platform, collection: Collection, before: Control, after: Control, way: tuple[How, str], began: float
+    platform: Platform,
+    collection: PublishedCollection,
+    before: Control,
+    after: Control,
+    way: tuple[How, str],
+    began: float,
 ) -> RolledBack:
     seconds = time.monotonic() - began
     now = after.published
@@ -229,6 +234,6 @@ def _told(
         model_version=now.model_version,
         rows=now.rows,
         pin=after.pinned,
-        equal=parity_with(platform, snapshot_of(collection, now, platform.lake)).equal,
+        equal=parity_with(platform, documents_of(collection, now, platform.lake)).equal,
         seconds=seconds,
     )

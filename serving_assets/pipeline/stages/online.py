@@ -26,11 +26,11 @@ from serving_assets.pipeline.platform import Platform
 from serving_assets.pipeline.publishing.activation_log import is_lost, loss, pin_of
 from serving_assets.pipeline.publishing.dead_leases import release_dead_lease
 from serving_assets.pipeline.publishing.published_documents import (
-    Collection,
-    Snapshot,
-    newest_snapshot,
+    PublishedCollection,
+    PublishedDocuments,
+    documents_of,
+    newest_documents,
     predictions_of,
-    snapshot_of,
 )
 from serving_assets.pipeline.publishing.publisher import Published, Publisher, parity_with
 from serving_assets.pipeline.stages.latest import CHECKS
@@ -46,9 +46,9 @@ def online_asset(use_case: BoundUseCase, platform: Platform) -> list[dg.AssetsDe
     if not use_case.spec.serve.published:
         return []
 
-    def newest(step: Step, collection: Collection) -> Snapshot:
+    def newest(step: Step, collection: PublishedCollection) -> PublishedDocuments:
         step.refuse_failed("latest", CHECKS)
-        return newest_snapshot(collection, step.platform.engine, step.platform.lake)
+        return newest_documents(collection, step.platform.engine, step.platform.lake)
 
     return [
         published_asset(
@@ -65,8 +65,8 @@ def online_asset(use_case: BoundUseCase, platform: Platform) -> list[dg.AssetsDe
 def published_asset(
     use_case: BoundUseCase,
     platform: Platform,
-    collection: Collection,
-    newest: Callable[[Step, Collection], Snapshot],
+    collection: PublishedCollection,
+    newest: Callable[[Step, PublishedCollection], PublishedDocuments],
     *,
     upstream: str,
     description: str,
@@ -88,7 +88,10 @@ def published_asset(
 
 
 def _publish(
-    collection: Collection, newest: Callable[[Step, Collection], Snapshot], thresholds: Checks, step: Step
+    collection: PublishedCollection,
+    newest: Callable[[Step, PublishedCollection], PublishedDocuments],
+    thresholds: Checks,
+    step: Step,
 ) -> dg.MaterializeResult[Any]:
     p = step.platform
     snapshot = newest(step, collection)
@@ -105,7 +108,7 @@ def _publish(
             step.context.log.warning(str(error))
     control = p.store.control(collection.name)
     if published is None and control and control.published:
-        snapshot = snapshot_of(collection, control.published, p.lake)
+        snapshot = documents_of(collection, control.published, p.lake)
     facts = _facts(snapshot, published, control) | cost.metadata()
     return step.result(facts, _verdicts(snapshot, published, control, thresholds, step))
 
@@ -126,7 +129,7 @@ def _rewrite_reason(step: Step) -> str | None:
 
 
 def _verdicts(
-    snapshot: Snapshot, published: Published | None, control: Control | None, thresholds: Checks, step: Step
+    snapshot: PublishedDocuments, published: Published | None, control: Control | None, thresholds: Checks, step: Step
 ) -> list[Verdict]:
     p, name = step.platform, snapshot.collection.name
     found = parity_with(p, snapshot, published.total if published else None)
@@ -138,7 +141,7 @@ def _verdicts(
     ]
 
 
-def _facts(snapshot: Snapshot, published: Published | None, control: Control | None) -> dict[str, Any]:
+def _facts(snapshot: PublishedDocuments, published: Published | None, control: Control | None) -> dict[str, Any]:
     facts = {"as_of": snapshot.as_of, "model_version": snapshot.stamp.model_version, "pinned": published is None}
     if published is None:
         return facts | {"generation": control.active if control else None, "changed": 0, "removed": 0}

@@ -11,7 +11,12 @@ import dagster as dg
 from serving_assets.catalog.discovery import BoundUseCase
 from serving_assets.lake import DayRange
 from serving_assets.pipeline.platform import Platform
-from serving_assets.pipeline.publishing.published_documents import Collection, Snapshot, features_of, newest_snapshot
+from serving_assets.pipeline.publishing.published_documents import (
+    PublishedCollection,
+    PublishedDocuments,
+    features_of,
+    newest_documents,
+)
 from serving_assets.pipeline.stages.features import CHECKS
 from serving_assets.pipeline.stages.online import published_asset
 from serving_assets.pipeline.stages.step import Step
@@ -34,9 +39,9 @@ def online_features_asset(use_case: BoundUseCase, platform: Platform) -> list[dg
     ]
 
 
-def _newest(step: Step, collection: Collection) -> Snapshot:
+def _newest(step: Step, collection: PublishedCollection) -> PublishedDocuments:
     """The newest day, whatever order days are made in; none that failed its checks is published."""
-    snapshot = newest_snapshot(collection, step.platform.engine, step.platform.lake)
+    snapshot = newest_documents(collection, step.platform.engine, step.platform.lake)
     days = snapshot.scan.where[collection.day]
     assert isinstance(days, DayRange)
     step.refuse_failed("features", CHECKS, days)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from serving_assets.engines.delete_rows import count_rows, delete_rows
 from serving_assets.engines.duckdb.engine import DuckDBEngine
-from serving_assets.engines.person_hash import Subjects
+from serving_assets.engines.person_hash import PersonHashes
 from serving_assets.lake import Lake, LakeTable
 
 DAYS = [date(2017, 1, day) for day in (1, 2, 3)]
@@ -58,7 +58,7 @@ def test_nothing_to_delete_makes_no_version(table: LakeTable, engine: DuckDBEngi
     assert table.version() == 0
 
 
-def _named(subjects: Subjects, value: object, sql_type: str) -> bool:
+def _named(subjects: PersonHashes, value: object, sql_type: str) -> bool:
     with duckdb.connect() as connection:
         sql = f"SELECT {subjects.condition(['v'])} IS TRUE FROM (SELECT CAST($v AS {sql_type}) AS v)"
         found = connection.sql(sql, params={"v": value, "secret": subjects.secret}).to_arrow_table()
@@ -68,8 +68,8 @@ def _named(subjects: Subjects, value: object, sql_type: str) -> bool:
 @given(st.integers(-(2**63), 2**63 - 1), st.sampled_from(["BIGINT", "VARCHAR"]))
 def test_sql_and_python_know_the_same_integer(entity: int, sql_type: str) -> None:
     """An integer key is found in a column of integers and in one of text, and its neighbour is not."""
-    subjects = Subjects("id", "int64", frozenset(), "a secret")
-    known = Subjects("id", "int64", frozenset([subjects.hash(entity)]), "a secret")
+    subjects = PersonHashes("id", "int64", frozenset(), "a secret")
+    known = PersonHashes("id", "int64", frozenset([subjects.hash(entity)]), "a secret")
     assert known.among(entity)
     assert _named(known, entity, sql_type)
     other = entity - 1 if entity > 0 else entity + 1
@@ -80,8 +80,8 @@ def test_sql_and_python_know_the_same_integer(entity: int, sql_type: str) -> Non
 @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")))
 def test_sql_and_python_know_the_same_text(entity: str) -> None:
     """A text key is found as it is, with every blank and every case."""
-    subjects = Subjects("id", "string", frozenset(), "a secret")
-    known = Subjects("id", "string", frozenset([subjects.hash(entity)]), "a secret")
+    subjects = PersonHashes("id", "string", frozenset(), "a secret")
+    known = PersonHashes("id", "string", frozenset([subjects.hash(entity)]), "a secret")
     assert known.among(entity)
     assert _named(known, entity, "VARCHAR")
     assert not _named(known, entity + " ", "VARCHAR")
@@ -90,12 +90,12 @@ def test_sql_and_python_know_the_same_text(entity: str) -> None:
 @pytest.mark.parametrize("landed", ["733", " 733", "733.0", "+733", "0733"])
 def test_an_integer_is_known_however_it_was_written(landed: str) -> None:
     """A rejected row may hold the key in a form that the contract refuses, and is found all the same."""
-    subjects = Subjects("id", "int64", frozenset([Subjects("id", "int64", frozenset(), "s").hash(733)]), "s")
+    subjects = PersonHashes("id", "int64", frozenset([PersonHashes("id", "int64", frozenset(), "s").hash(733)]), "s")
     assert _named(subjects, landed, "VARCHAR")
 
 
 @pytest.mark.parametrize(("key", "secret", "dtype"), [("other", "s", "int64"), ("id", "t", "int64")])
 def test_a_hash_belongs_to_one_key_and_one_secret(key: str, secret: str, dtype: Literal["int64"]) -> None:
     """The same number under another key, or hashed with another secret, is another person."""
-    hashed = Subjects("id", "int64", frozenset(), "s").hash(733)
-    assert not Subjects(key, dtype, frozenset([hashed]), secret).among(733)
+    hashed = PersonHashes("id", "int64", frozenset(), "s").hash(733)
+    assert not PersonHashes(key, dtype, frozenset([hashed]), secret).among(733)

@@ -1,7 +1,7 @@
-"""The life of an incident: which finding opens, joins, worsens or ends it, and what is told when.
+"""The life cycle of an incident: which finding opens, joins, worsens or resolves it, and which notice is due when.
 
-Here: pure functions of an incident, a finding and the time. Not here: where incidents are kept (book.py), or who is
-told (config.py gives the routes).
+Here: pure functions of an incident, a finding and the time. Not here: where incidents are kept (incident_store.py), or
+who receives a notice (config.py gives the routes).
 """
 
 from __future__ import annotations

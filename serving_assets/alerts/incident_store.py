@@ -1,7 +1,7 @@
 """The durable state of alerts: incidents, silences, and how far the sources have been read.
 
 Here: each change as one transaction, so that a kill between any two of them loses nothing and doubles nothing. Not
-here: the rules (life.py), or the sending (outbox.py, delivery.py).
+here: the rules (lifecycle.py), or the sending (outbox.py, delivery.py).
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from serving_assets.alerts import life
-from serving_assets.alerts.file import AlertsFile
-from serving_assets.alerts.life import Rules, Step
+from serving_assets.alerts import lifecycle
+from serving_assets.alerts.alerts_file import AlertsFile
+from serving_assets.alerts.lifecycle import Rules, Step
 from serving_assets.alerts.outbox import Outbox
 from serving_assets.alerts.records import INCIDENT, AlertsError, Finding, Incident, Severity, Silence
 
@@ -44,7 +44,7 @@ class IncidentStore:
 
             def due(incident: Incident) -> Incident:
                 silenced = any(silence.covers(incident.key, now) for silence in silences)
-                return self._keep(connection, life.due(incident, rules, now, silenced=silenced), incident)
+                return self._keep(connection, lifecycle.due(incident, rules, now, silenced=silenced), incident)
 
             for finding in findings:
                 self._take_in(connection, finding, due)
@@ -90,11 +90,11 @@ class IncidentStore:
 
     def acknowledge(self, number: int, author: str, note: str, now: datetime) -> Incident:
         """Note that somebody has taken an open incident, and tell whoever was told of it."""
-        return self._by_hand(number, lambda incident: life.acknowledged(incident, author, note, now))
+        return self._by_hand(number, lambda incident: lifecycle.acknowledged(incident, author, note, now))
 
     def resolve(self, number: int, author: str, note: str, now: datetime) -> Incident:
         """Note that an open incident is over, and tell whoever was told of it."""
-        return self._by_hand(number, lambda incident: life.resolved(incident, author, note, now))
+        return self._by_hand(number, lambda incident: lifecycle.resolved(incident, author, note, now))
 
     def silence(self, pattern: str, author: str, reason: str, now: datetime, until: datetime) -> Silence:
         """Tell nothing of the incidents that `pattern` covers until then."""
@@ -127,9 +127,9 @@ class IncidentStore:
         """An incident that begins and ends between two looks is told too: first that it began, then that it is over."""
         found = _incidents(connection, "open = 1 AND key = ?", [json.dumps(finding.key)])
         if found:
-            ends = not life.joined(found[0], finding).is_open
+            ends = not lifecycle.joined(found[0], finding).is_open
             before = due(found[0]) if ends and found[0].announced_at is None else found[0]
-            after = self._keep(connection, (life.joined(before, finding), None), before)
+            after = self._keep(connection, (lifecycle.joined(before, finding), None), before)
             if ends:
                 due(after)
         elif finding.severity is not Severity.OK:
@@ -138,7 +138,7 @@ class IncidentStore:
             )
             number = row.lastrowid or 0
             workspace = connection.execute("SELECT value FROM facts WHERE name = 'workspace'").fetchone()[0]
-            self._keep(connection, (life.opened(finding, number, f"{workspace}-{number}"), None), None)
+            self._keep(connection, (lifecycle.opened(finding, number, f"{workspace}-{number}"), None), None)
 
     def _by_hand(self, number: int, change: Callable[[Incident], Step]) -> Incident:
         with self.file.writing() as connection:

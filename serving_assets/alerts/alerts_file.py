@@ -1,7 +1,7 @@
 """The file that alerts are kept in: SQLite, because it survives a kill between any two instructions.
 
 Here: opening it, transactions, the lock that one look holds, and what each fault of the file is called. Not here: what
-the tables mean (book.py, outbox.py).
+the tables mean (incident_store.py, outbox.py).
 """
 
 from __future__ import annotations

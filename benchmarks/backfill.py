@@ -26,10 +26,13 @@ from serving_assets.catalog.spec import DAY, Source
 from serving_assets.demo import FIRST_DAY, NEWEST_DAY, land
 from serving_assets.engines.protocol import Input, Query, Target
 from serving_assets.lake import DayRange
+from serving_assets.lake.day_ranges import chunks
 from serving_assets.landing.ingest import ingest
 from serving_assets.local_runner import backfill, backfill_steps
-from serving_assets.local_runner.backfill_steps import Phase
 from serving_assets.local_runner.workspace import Workspace
+from serving_assets.pipeline.asset_keys import upstream_tables
+from serving_assets.pipeline.automation import backfill_record
+from serving_assets.pipeline.automation.backfill_record import Phase
 from serving_assets.pipeline.platform import Platform
 from serving_assets.pipeline.publishing.published_documents import newest_documents, predictions_of
 from serving_assets.pipeline.publishing.publisher import Publisher
@@ -147,7 +150,7 @@ def _train(workspace: Workspace, days: DayRange) -> None:
 def _backfilled(workspace: Workspace, days: DayRange) -> Clock:
     """As `serving-assets backfill` does it, checks, records and publication included."""
     with _clock() as (clock, now):
-        ordered = backfill.order(workspace.instance, workspace.catalog.use_case(NAME), days, only_tables=False)
+        ordered = backfill_record.order(workspace.instance, workspace.catalog.use_case(NAME), days, only_tables=False)
         for phase, outcome in backfill.carry_out(workspace, ordered):
             now = clock.add(phase, now)
             assert outcome.success, outcome.failures
@@ -157,8 +160,8 @@ def _backfilled(workspace: Workspace, days: DayRange) -> Clock:
 def _bare(p: Platform, use_case: BoundUseCase, days: DayRange) -> Clock:
     """The same queries in the same chunks, the same scorer day by day, one merge and one publication; nothing else."""
     with _clock() as (clock, now):
-        made = [p.catalog.tables[key.path[-1]] for key in backfill_steps.upstream_tables(p.catalog, use_case)]
-        for chunk in backfill_steps.chunks(days):
+        made = [p.catalog.tables[key.path[-1]] for key in upstream_tables(p.catalog, use_case)]
+        for chunk in chunks(days):
             for table in made:
                 _make(p, table, chunk)
         now = clock.add(Phase.TABLES, now)

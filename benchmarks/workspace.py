@@ -20,10 +20,9 @@ from serving_assets.catalog.discovery import BoundUseCase, Catalog, load_catalog
 from serving_assets.catalog.spec import DAY
 from serving_assets.engines.protocol import Input, Query, Target
 from serving_assets.lake import DayRange, LakeTable, Where
-from serving_assets.local_runner.backfill_steps import upstream_tables
 from serving_assets.local_runner.run_assets import run_assets
 from serving_assets.local_runner.sqlite_speedups import unhurried_sqlite
-from serving_assets.pipeline.automation.jobs import DAILY_STAGES, TRAINING_STAGES, stage_keys
+from serving_assets.pipeline.asset_keys import DAILY_STAGES, TRAINING_STAGES, stage_keys, upstream_tables
 from serving_assets.pipeline.dagster_instance.step_metadata import Cost, measured
 from serving_assets.pipeline.definitions import build_defs
 from serving_assets.pipeline.platform import Platform

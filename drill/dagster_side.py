@@ -16,10 +16,9 @@ from dagster._core.workspace.load_target import WorkspaceFileTarget
 from drill.calendar import ZONE, at
 from drill.processes import LOCATION, Processes
 from drill.world import NAME
-from serving_assets.local_runner.backfill_steps import upstream_tables
 from serving_assets.local_runner.workspace import Workspace
+from serving_assets.pipeline.asset_keys import daily_keys, upstream_tables
 from serving_assets.pipeline.automation.daily_schedule import EVERY_MINUTES
-from serving_assets.pipeline.automation.jobs import daily_keys
 from serving_assets.store import read, scan
 
 KEPT_ON = {f"{NAME}_daily_schedule", f"{NAME}_catch_up", "complete_journey_arrivals", "alerts"}

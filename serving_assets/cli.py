@@ -128,7 +128,10 @@ def status(
     with reported_errors():
         workspace = _workspace()
         names = [use_case] if use_case else sorted(workspace.catalog.use_cases)
-        states = [gather(workspace, workspace.catalog.use_case(name)) for name in names]
+        states = [
+            gather(workspace.instance, workspace.platform, workspace.defs, workspace.catalog.use_case(name))
+            for name in names
+        ]
         if as_json:
             print_json(states)
         else:

@@ -32,8 +32,8 @@ from serving_assets.errors import ServingAssetsError
 from serving_assets.local_runner.run_assets import Outcome, run_assets
 from serving_assets.pipeline.automation import arrivals_sensor, catch_up_sensor, daily_schedule
 from serving_assets.pipeline.automation.gaps import find_gaps
-from serving_assets.pipeline.automation.jobs import Priority
-from serving_assets.pipeline.automation.runs_in_flight import days_of
+from serving_assets.pipeline.automation.priorities import Priority
+from serving_assets.pipeline.dagster_instance.tags import days_of
 from serving_assets.pipeline.days import as_of
 from tests.pipeline.slice import Bench
 

@@ -15,10 +15,10 @@ from serving_assets.catalog.discovery import BoundUseCase
 from serving_assets.commands.screen import console, progress_bar
 from serving_assets.lake import DayRange
 from serving_assets.local_runner import backfill_steps
-from serving_assets.local_runner.backfill import Backfill, carry_out, order, progress_of
-from serving_assets.local_runner.backfill_steps import Phase
+from serving_assets.local_runner.backfill import carry_out
 from serving_assets.local_runner.run_assets import Outcome
 from serving_assets.local_runner.workspace import Workspace
+from serving_assets.pipeline.automation.backfill_record import Backfill, Phase, order, progress_of
 
 LABELS = {
     Phase.TABLES: "raw and mapped tables, in days",

@@ -15,8 +15,8 @@ from serving_assets.commands.options import JsonOption
 from serving_assets.commands.screen import console, print_json, reported_errors
 
 if TYPE_CHECKING:
-    from serving_assets.local_runner.backfill import Backfill
     from serving_assets.local_runner.workspace import Workspace
+    from serving_assets.pipeline.automation.backfill_record import Backfill
 
 SHOWN = 20
 SHOWN_FAILURES = 10
@@ -34,8 +34,8 @@ def backfills(context: typer.Context, as_json: JsonOption = False) -> None:
     """
     if context.invoked_subcommand is not None:
         return
-    from serving_assets.local_runner.backfill import all_backfills
     from serving_assets.local_runner.workspace import Workspace
+    from serving_assets.pipeline.automation.backfill_record import all_backfills
 
     with reported_errors():
         workspace = Workspace()
@@ -46,8 +46,8 @@ def backfills(context: typer.Context, as_json: JsonOption = False) -> None:
 @backfills_app.command()
 def show(backfill: BackfillArgument, as_json: JsonOption = False) -> None:
     """One backfill, with the days that failed and their runs."""
-    from serving_assets.local_runner.backfill import backfill_of
     from serving_assets.local_runner.workspace import Workspace
+    from serving_assets.pipeline.automation.backfill_record import backfill_of
 
     with reported_errors():
         workspace = Workspace()
@@ -58,8 +58,8 @@ def show(backfill: BackfillArgument, as_json: JsonOption = False) -> None:
 @backfills_app.command()
 def pause(backfill: BackfillArgument) -> None:
     """Stop a running backfill as soon as its present run has ended; nothing that is done is lost."""
-    from serving_assets.local_runner.backfill import pause as ask
     from serving_assets.local_runner.workspace import Workspace
+    from serving_assets.pipeline.automation.backfill_record import pause as ask
 
     with reported_errors():
         ask(Workspace().instance, backfill)
@@ -71,8 +71,8 @@ def pause(backfill: BackfillArgument) -> None:
 def resume(backfill: BackfillArgument, as_json: JsonOption = False) -> None:
     """Go on with a backfill that was paused or killed; days that failed are tried again. Exits with 1 if any fails."""
     from serving_assets.commands.backfill import go_on, print_summary, summary
-    from serving_assets.local_runner.backfill import backfill_of
     from serving_assets.local_runner.workspace import Workspace
+    from serving_assets.pipeline.automation.backfill_record import backfill_of
 
     with reported_errors():
         workspace = Workspace()
@@ -84,7 +84,7 @@ def resume(backfill: BackfillArgument, as_json: JsonOption = False) -> None:
 
 def state_of(workspace: Workspace, backfill: Backfill) -> dict[str, Any]:
     """A backfill in plain values."""
-    from serving_assets.local_runner.backfill import progress_of
+    from serving_assets.pipeline.automation.backfill_record import progress_of
 
     progress = progress_of(workspace.instance, backfill.id)
     return {

@@ -6,9 +6,8 @@ backfills that the UI launches, which Dagster splits itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from datetime import date, timedelta
-from enum import Enum
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import date
 
 import dagster as dg
 from dagster._core.storage.tags import PRIORITY_TAG
@@ -16,41 +15,18 @@ from dagster._core.storage.tags import PRIORITY_TAG
 from serving_assets.catalog.discovery import BoundUseCase, Catalog
 from serving_assets.errors import InputError
 from serving_assets.lake import DayRange
+from serving_assets.lake.day_ranges import chunks, ranges
 from serving_assets.local_runner.run_assets import Outcome, run_assets
-from serving_assets.local_runner.worker_pool import run_side_by_side
-from serving_assets.pipeline.automation.jobs import TRAINING_STAGES, Priority, online_features_keys, stage_keys
-from serving_assets.pipeline.stages.step import PHASE_TAG
+from serving_assets.local_runner.worker_pool import Opened, run_side_by_side
+from serving_assets.pipeline.asset_keys import TRAINING_STAGES, online_features_keys, stage_keys, upstream_tables
+from serving_assets.pipeline.automation.backfill_record import Phase
+from serving_assets.pipeline.automation.priorities import Priority
+from serving_assets.pipeline.dagster_instance.tags import PHASE_TAG
 
-CHUNK_DAYS = 100
-"""Days that heavy stages take in one run; memory grows with it, the overhead shrinks."""
 MOST_BAD_DAYS = 10
 DAILY_TABLES = ("features", "predictions", "historic")
 FEWEST_SIDE_BY_SIDE = 10
 """Days that are worth the seconds that processes take to start."""
-
-
-class Phase(Enum):
-    """The parts of a backfill, in their order."""
-
-    TABLES = "tables"
-    PREDICTIONS = "predictions"
-    PUBLICATION = "publication"
-
-
-def upstream_tables(catalog: Catalog, use_case: BoundUseCase) -> list[dg.AssetKey]:
-    """Asset keys of the raw and mapped tables that a use case stands on, in the order in which they are built."""
-    wanted = {*use_case.spec.features.inputs, *use_case.spec.labels.inputs}
-    for table in reversed(list(catalog.tables.values())):
-        if table.name in wanted:
-            wanted |= set(table.inputs)
-    return [dg.AssetKey([table.layer, table.name]) for table in catalog.tables.values() if table.name in wanted]
-
-
-def chunks(days: DayRange, size: int = CHUNK_DAYS) -> list[DayRange]:
-    """`days` in pieces of at most `size`, oldest first."""
-    firsts = range(0, len(days), size)
-    starts = [days.first + timedelta(days=offset) for offset in firsts]
-    return [DayRange(start, min(start + timedelta(days=size - 1), days.last)) for start in starts]
 
 
 def refuse_days_without_partition(partitions: dg.DailyPartitionsDefinition, days: DayRange) -> None:
@@ -100,15 +76,16 @@ def backfill_predictions(
     tags: Mapping[str, str] | None = None,
     *,
     processes: int = 1,
+    opens: Callable[[], Opened] | None = None,
 ) -> Iterator[Outcome]:
     """Features, predictions and history of each day, with a verdict of its own: a bad day fails alone.
 
-    In this process, or in `processes` others, which open the environment's workspace, where there are enough days.
+    In this process, or, where there are enough days, in `processes` others that run with what `opens` returns.
     """
     keys, tags = stage_keys(use_case, DAILY_TABLES), _tags(use_case, Phase.PREDICTIONS, tags)
     due = sorted(days)
-    if processes > 1 and len(due) >= FEWEST_SIDE_BY_SIDE:
-        yield from run_side_by_side(keys, due, tags, processes)
+    if opens and processes > 1 and len(due) >= FEWEST_SIDE_BY_SIDE:
+        yield from run_side_by_side(opens, keys, due, tags, processes)
     else:
         yield from (run_assets(defs, instance, keys, day, tags=tags) for day in due)
 
@@ -152,14 +129,3 @@ def unscored_days(instance: dg.DagsterInstance, use_case: BoundUseCase, days: Da
     """The days of a range without a prediction in the history, as ranges."""
     have = instance.get_materialized_partitions(dg.AssetKey([use_case.name, "historic"]))
     return ranges(day for day in days.days() if str(day) not in have)
-
-
-def ranges(days: Iterable[date]) -> list[DayRange]:
-    """Ascending days as the fewest ranges."""
-    ranges: list[DayRange] = []
-    for day in days:
-        if ranges and ranges[-1].last + timedelta(days=1) == day:
-            ranges[-1] = DayRange(ranges[-1].first, day)
-        else:
-            ranges.append(DayRange(day, day))
-    return ranges

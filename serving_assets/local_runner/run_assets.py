@@ -6,8 +6,6 @@ are shown (cli.py).
 
 from __future__ import annotations
 
-import os
-import platform
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -18,10 +16,11 @@ from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PART
 
 from serving_assets.lake import DayRange
 from serving_assets.local_runner.sqlite_speedups import uncaptured_output, unhurried_sqlite
-from serving_assets.pipeline.dagster_instance.step_metadata import hint_of
+from serving_assets.pipeline.dagster_instance.events import is_check_failure, plain_numbers, step_failure
+from serving_assets.pipeline.dagster_instance.processes import this_process
+from serving_assets.pipeline.dagster_instance.tags import PROCESS_TAG
 from serving_assets.pipeline.prices import COST
 
-PROCESS_TAG = "serving_assets/process"
 OF_EACH_DAY = ("rows", "rejected_rows", "bytes", COST, "dagster/partition_row_count")
 """What the materializations of a range of days tell each for its day; the rest they share."""
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -81,38 +80,6 @@ def run_assets(
     return _outcome(result, DayRange(days, days) if isinstance(days, date) else days)
 
 
-def settle_dead_runs(instance: dg.DagsterInstance) -> None:
-    """Fail the runs of killed commands on this machine, and free the pool slots they held.
-
-    Nobody else would: a command runs without a daemon, and the next one would wait for the slot in vain.
-    """
-    for run in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
-        if is_dead(run.tags.get(PROCESS_TAG, "")):
-            instance.report_run_failed(run, "The process that executed this run was killed.")
-            instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
-
-
-def this_process() -> str:
-    """Host and number of the running process, as its runs and backfills carry them."""
-    return f"{platform.node()}:{os.getpid()}"
-
-
-def is_dead(process: str) -> bool:
-    """Whether `process` was one of this machine and is gone; of another machine's nobody here can tell."""
-    host, _, pid = process.rpartition(":")
-    return host == platform.node() and not _alive(int(pid))
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
 def _outcome(result: dg.ExecuteInProcessResult, days: DayRange | None) -> Outcome:
     made: dict[str, Made] = {}
     failures: list[str] = []
@@ -144,28 +111,3 @@ def _run_failure(result: dg.ExecuteInProcessResult) -> str:
     error = said[-1].job_failure_data.error if said else None
     why = (error.cause or error).message.strip() if error else "It says no more."
     return f"Run {result.run_id[:8]} failed outside of its steps: {why}"
-
-
-def plain_numbers(materialization: dg.AssetMaterialization) -> dict[str, Any]:
-    """The metadata of a materialization that are plain values."""
-    plain = (dg.IntMetadataValue, dg.FloatMetadataValue, dg.TextMetadataValue, dg.BoolMetadataValue)
-    return {name: entry.value for name, entry in materialization.metadata.items() if isinstance(entry, plain)}
-
-
-def is_check_failure(event: dg.DagsterEvent) -> bool:
-    """The failure that a blocking check causes; the check itself has told why already."""
-    error = event.step_failure_data.error
-    return error is not None and error.cls_name == "DagsterAssetCheckFailedError"
-
-
-def step_failure(event: dg.DagsterEvent) -> str:
-    """Which step failed, why, and the mend where it is known."""
-    data = event.step_failure_data
-    said = (data.user_failure_data.description or "") if data.user_failure_data else ""
-    hint = hint_of(data.user_failure_data.metadata) if data.user_failure_data else ""
-    if not said and data.error is not None:
-        cause = data.error.cause or data.error
-        said = cause.message.strip()
-    step = (event.step_key or "").replace("__", "/", 1)
-    named = said if said.startswith(step) else f"{step}: {said}"
-    return named + (f" {hint}" if hint else "")

@@ -17,7 +17,8 @@ import dagster as dg
 from serving_assets.catalog.discovery import BoundUseCase, Catalog
 from serving_assets.engines.protocol import Input, Query
 from serving_assets.errors import InputError
-from serving_assets.local_runner.run_assets import plain_numbers, settle_dead_runs
+from serving_assets.pipeline.dagster_instance.events import plain_numbers
+from serving_assets.pipeline.dagster_instance.processes import settle_dead_runs
 from serving_assets.pipeline.definitions import build_defs
 from serving_assets.pipeline.platform import Platform
 from serving_assets.settings import PROJECT

@@ -18,7 +18,7 @@ from serving_assets.engines.protocol import Input, Query
 from serving_assets.lake import DayRange, Where
 from serving_assets.local_runner import backfill_steps
 from serving_assets.local_runner.run_assets import Outcome, run_assets
-from serving_assets.pipeline.automation.jobs import TRAINING_STAGES, stage_keys
+from serving_assets.pipeline.asset_keys import TRAINING_STAGES, stage_keys
 from serving_assets.pipeline.definitions import build_defs
 from serving_assets.pipeline.platform import Platform
 from serving_assets.settings import PROJECT, Settings

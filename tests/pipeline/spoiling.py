@@ -12,10 +12,10 @@ from datetime import timedelta
 import duckdb
 import numpy as np
 
-from serving_assets.local_runner.backfill_steps import upstream_tables
 from serving_assets.local_runner.run_assets import Outcome, run_assets
 from serving_assets.models.bundle import stamp, write_bundle
 from serving_assets.models.estimator import pickled
+from serving_assets.pipeline.asset_keys import upstream_tables
 from serving_assets.settings import PROJECT
 from tests.pipeline.slice import DAY, NAME, Bench, small_catalog
 

@@ -18,7 +18,7 @@ from dagster._core.test_utils import freeze_time
 
 from serving_assets.lake import DayRange
 from serving_assets.pipeline.automation.arrivals_sensor import Memory, evaluate
-from serving_assets.pipeline.automation.runs_in_flight import days_of
+from serving_assets.pipeline.dagster_instance.tags import days_of
 from serving_assets.pipeline.platform import Platform
 from serving_assets.settings import Settings
 from tests.pipeline.daemons import run_sensor

@@ -22,11 +22,14 @@ from hypothesis import strategies as st
 from serving_assets.commands.backfill import run_backfill
 from serving_assets.errors import InputError
 from serving_assets.lake import DayRange
+from serving_assets.lake.day_ranges import chunks
 from serving_assets.local_runner import backfill, backfill_steps
-from serving_assets.local_runner.backfill_steps import Phase
-from serving_assets.local_runner.run_assets import Outcome, this_process
+from serving_assets.local_runner.run_assets import Outcome
 from serving_assets.local_runner.workspace import Workspace
-from serving_assets.pipeline.automation.jobs import DAYS_TAG
+from serving_assets.pipeline.automation import backfill_record
+from serving_assets.pipeline.automation.backfill_record import Phase
+from serving_assets.pipeline.dagster_instance.processes import this_process
+from serving_assets.pipeline.dagster_instance.tags import BACKFILL_TAG, DAYS_TAG
 from tests.pipeline.daemons import LOGGER, code_location, daemon_instance
 from tests.pipeline.slice import DAY, NAME, Bench
 
@@ -61,7 +64,7 @@ def stages(outcome: Outcome) -> list[str]:
 def test_chunks_are_the_range_in_pieces(first: date, days: int, size: int) -> None:
     """The chunks of a range follow each other without a gap, none is longer than allowed, all but the last are full."""
     whole = DayRange(first, first + timedelta(days=days - 1))
-    found = backfill_steps.chunks(whole, size)
+    found = chunks(whole, size)
     assert [day for chunk in found for day in chunk.days()] == list(whole.days())
     assert {len(chunk) for chunk in found[:-1]} <= {size}
     assert len(found[-1]) <= size
@@ -91,8 +94,8 @@ def test_a_day_whose_file_is_missing_fails_alone(bench: Bench) -> None:
         RANGE.last,
         DAY,
     }
-    (found,) = backfill.all_backfills(bench.instance)
-    progress = backfill.progress_of(bench.instance, found.id)
+    (found,) = backfill_record.all_backfills(bench.instance)
+    progress = backfill_record.progress_of(bench.instance, found.id)
     assert (found.state, sorted(progress.scored), progress.published) == ("ended", [RANGE.first, RANGE.last], True)
     assert progress.failed == {date(2017, 5, 27): failed.run_id}
 
@@ -113,16 +116,16 @@ def test_what_is_wrong_with_all_days_is_not_tried_day_by_day(bench: Bench, monke
 def test_a_backfill_is_paused_and_resumed(bench: Bench) -> None:
     """Paused after its first day it stops; resumed, even by another process, it does the rest and publishes once."""
     workspace = BenchWorkspace(bench)
-    ordered = backfill.order(bench.instance, bench.use_case, RANGE, only_tables=False)
+    ordered = backfill_record.order(bench.instance, bench.use_case, RANGE, only_tables=False)
     made: list[tuple[Phase, Outcome]] = []
     for phase, outcome in backfill.carry_out(workspace, ordered):
         made.append((phase, outcome))
         if phase is Phase.PREDICTIONS:
-            backfill.pause(bench.instance, ordered.id)
-    paused = backfill.backfill_of(bench.instance, ordered.id)
-    progress = backfill.progress_of(bench.instance, ordered.id)
+            backfill_record.pause(bench.instance, ordered.id)
+    paused = backfill_record.backfill_of(bench.instance, ordered.id)
+    progress = backfill_record.progress_of(bench.instance, ordered.id)
     assert (paused.state, sorted(progress.scored), progress.published) == ("paused", [RANGE.first], False)
-    assert backfill.running_backfill(bench.instance, NAME) is None
+    assert backfill_record.running_backfill(bench.instance, NAME) is None
     made += backfill.carry_out(workspace, paused)
     days = {phase: [outcome.days for each, outcome in made if each is phase] for phase in Phase}
     assert days == {
@@ -130,26 +133,26 @@ def test_a_backfill_is_paused_and_resumed(bench: Bench) -> None:
         Phase.PREDICTIONS: [DayRange(day, day) for day in RANGE.days()],
         Phase.PUBLICATION: [None],
     }
-    assert backfill.backfill_of(bench.instance, ordered.id).state == "ended"
+    assert backfill_record.backfill_of(bench.instance, ordered.id).state == "ended"
 
 
 def test_a_killed_backfill_is_known_and_goes_on(bench: Bench) -> None:
     """A backfill whose process is gone is interrupted; one that another process carries out cannot be taken over."""
     workspace = BenchWorkspace(bench)
-    ordered = backfill.order(bench.instance, bench.use_case, RANGE, only_tables=True)
+    ordered = backfill_record.order(bench.instance, bench.use_case, RANGE, only_tables=True)
     host = this_process().rpartition(":")[0]
-    backfill._enter(bench.instance, replace(ordered, process=f"{host}:{2**22 + 1}"))
-    killed = backfill.backfill_of(bench.instance, ordered.id)
+    backfill_record.record(bench.instance, replace(ordered, process=f"{host}:{2**22 + 1}"))
+    killed = backfill_record.backfill_of(bench.instance, ordered.id)
     assert killed.state == "interrupted"
     with pytest.raises(InputError, match="interrupted"):
-        backfill.pause(bench.instance, ordered.id)
-    tags = {backfill.BACKFILL_TAG: ordered.id}
+        backfill_record.pause(bench.instance, ordered.id)
+    tags = {BACKFILL_TAG: ordered.id}
     run = create_run_for_test(bench.instance, tags=tags, status=dg.DagsterRunStatus.STARTED)
     with pytest.raises(InputError, match="elsewhere:7"):
         next(backfill.carry_out(workspace, replace(killed, process="elsewhere:7")))
     bench.instance.report_run_failed(run)
     assert [outcome.success for _, outcome in backfill.carry_out(workspace, killed)] == [True]
-    assert backfill.backfill_of(bench.instance, ordered.id).state == "ended"
+    assert backfill_record.backfill_of(bench.instance, ordered.id).state == "ended"
 
 
 def test_a_backfill_gives_way_to_what_readers_wait_for(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,7 +167,7 @@ def test_a_backfill_gives_way_to_what_readers_wait_for(bench: Bench, monkeypatch
             bench.instance.report_run_canceled(daily)
 
     one = DayRange(RANGE.first, RANGE.first)
-    ordered = backfill.order(bench.instance, bench.use_case, one, only_tables=False)
+    ordered = backfill_record.order(bench.instance, bench.use_case, one, only_tables=False)
     assert len(list(backfill.carry_out(workspace, ordered, told))) == 3
     assert waited == [daily.run_id] * 3
 

@@ -15,9 +15,11 @@ import pytest
 from dagster._core.test_utils import create_run_for_test
 
 from serving_assets.lake import DayRange
-from serving_assets.local_runner.backfill import BACKFILL_TAG, _enter, order
-from serving_assets.local_runner.run_assets import this_process
-from serving_assets.pipeline.automation.gaps import find_gaps, given_up, newest_due
+from serving_assets.pipeline.automation.backfill_record import order, record
+from serving_assets.pipeline.automation.calendar import newest_due
+from serving_assets.pipeline.automation.gaps import find_gaps, given_up
+from serving_assets.pipeline.dagster_instance.processes import this_process
+from serving_assets.pipeline.dagster_instance.tags import BACKFILL_TAG
 from tests.pipeline.slice import DAY, NAME, Bench
 from tests.pipeline.ticks import at, carried_out, entered, made, schedule_tick, sensor_tick
 
@@ -170,7 +172,7 @@ def test_what_nobody_published_is_published_once_it_rests(bench: Bench) -> None:
 def test_a_backfill_at_work_is_left_alone(bench: Bench) -> None:
     """While a command's backfill works on the use case, nothing is caught up."""
     ordered = order(bench.instance, bench.use_case, DayRange(DAY, DAY), only_tables=False)
-    _enter(bench.instance, replace(ordered, process=this_process()))
+    record(bench.instance, replace(ordered, process=this_process()))
     create_run_for_test(bench.instance, tags={BACKFILL_TAG: ordered.id}, status=dg.DagsterRunStatus.SUCCESS)
     tick = sensor_tick(bench, SENSOR, None, DUE)
     assert (asked(tick), tick.skip_message) == ([], f"Backfill {ordered.id} is at work.")

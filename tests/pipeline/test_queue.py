@@ -11,7 +11,8 @@ import yaml
 from dagster._core.test_utils import create_run_for_test
 from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import QueuedRunCoordinatorDaemon
 
-from serving_assets.pipeline.automation.jobs import DAYS_TAG, Priority
+from serving_assets.pipeline.automation.priorities import Priority
+from serving_assets.pipeline.dagster_instance.tags import DAYS_TAG
 from serving_assets.settings import PROJECT
 from tests.pipeline.daemons import code_location
 from tests.pipeline.slice import NAME, Bench, small_catalog

@@ -33,7 +33,7 @@ def test_a_lost_store_is_unavailable_not_empty(bench: Bench) -> None:
         g.roll_back()
     with pytest.raises(StoreError, match="lost generation 2"):
         resume(bench.platform, g.collection, "somebody", bench.runs)
-    online = gather(workspace, bench.use_case)["online"]["online"]
+    online = gather(bench.instance, bench.platform, bench.defs, bench.use_case)["online"]["online"]
     assert (online["lost"], online["generation"], online["one_write_rollback_to"]) == (True, 2, None)
 
 

@@ -19,7 +19,8 @@ from serving_assets.failpoints import VARIABLE
 from serving_assets.lake import DayRange
 from serving_assets.local_runner.backfill_steps import DAILY_TABLES
 from serving_assets.local_runner.worker_pool import run_side_by_side
-from serving_assets.pipeline.automation.jobs import stage_keys
+from serving_assets.local_runner.workspace import Workspace
+from serving_assets.pipeline.asset_keys import stage_keys
 from serving_assets.settings import PROJECT
 from tests.pipeline.slice import Bench, copy_of
 
@@ -55,7 +56,7 @@ def test_days_side_by_side_are_scored_as_one_after_the_other(opened: Bench, tmp_
     opened.rewrite("mapped/household_days", late, {"day": BAD})
     alone = copy_of(opened, tmp_path / "alone")
     keys = stage_keys(opened.use_case, DAILY_TABLES)
-    done = {outcome.days: outcome for outcome in run_side_by_side(keys, RANGE.days(), {}, 2)}
+    done = {outcome.days: outcome for outcome in run_side_by_side(Workspace, keys, RANGE.days(), {}, 2)}
     one_by_one = {day: alone.score(day) for day in RANGE.days()}
     for day in RANGE.days():
         outcome = done[DayRange(day, day)]
@@ -73,7 +74,7 @@ def test_a_killed_process_is_told(opened: Bench, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv(VARIABLE, "stage.before_write")
     keys = stage_keys(opened.use_case, DAILY_TABLES)
     with pytest.raises(ServingAssetsError, match="was killed"):
-        list(run_side_by_side(keys, [RANGE.first], {}, 1))
+        list(run_side_by_side(Workspace, keys, [RANGE.first], {}, 1))
 
 
 def test_processes_end_with_the_command() -> None:

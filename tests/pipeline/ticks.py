@@ -13,7 +13,7 @@ import dagster as dg
 from dagster._core.test_utils import create_run_for_test, freeze_time
 
 from serving_assets.local_runner.run_assets import Outcome, run_assets
-from serving_assets.pipeline.automation.runs_in_flight import days_of
+from serving_assets.pipeline.dagster_instance.tags import days_of
 from tests.pipeline.slice import Bench
 
 NEW_YORK = ZoneInfo("America/New_York")

@@ -15,8 +15,8 @@ from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PART
 
 from serving_assets.catalog.discovery import Table
 from serving_assets.lake import DayRange
-from serving_assets.local_runner.backfill_steps import CHUNK_DAYS
-from serving_assets.pipeline.automation.jobs import Priority
+from serving_assets.lake.day_ranges import CHUNK_DAYS
+from serving_assets.pipeline.automation.priorities import Priority
 from serving_assets.pipeline.automation.runs_in_flight import RunsInFlight
 
 MOST_REQUESTS = 8

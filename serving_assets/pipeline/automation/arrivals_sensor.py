@@ -19,8 +19,8 @@ import dagster as dg
 from serving_assets.catalog.discovery import Table
 from serving_assets.catalog.spec import Source
 from serving_assets.landing.zone import SNAPSHOT, UNREAD, LandingZone
+from serving_assets.pipeline.asset_keys import tables_job_name
 from serving_assets.pipeline.automation.arrival_plan import Change, Plan, plan_requests
-from serving_assets.pipeline.automation.jobs import tables_job_name
 from serving_assets.pipeline.automation.runs_in_flight import RunsInFlight
 from serving_assets.pipeline.platform import Platform
 

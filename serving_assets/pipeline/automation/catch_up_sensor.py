@@ -10,9 +10,10 @@ from dagster._core.storage.tags import PRIORITY_TAG
 from dagster._time import get_current_datetime
 
 from serving_assets.catalog.discovery import BoundUseCase
-from serving_assets.local_runner.backfill import running_backfill
-from serving_assets.pipeline.automation.gaps import FIXES_TAG, INPUTS_TAG, Gap, find_gaps
-from serving_assets.pipeline.automation.jobs import DAYS_TAG, Priority
+from serving_assets.pipeline.automation.backfill_record import running_backfill
+from serving_assets.pipeline.automation.gaps import Gap, find_gaps
+from serving_assets.pipeline.automation.priorities import Priority
+from serving_assets.pipeline.dagster_instance.tags import DAYS_TAG, FIXES_TAG, INPUTS_TAG
 from serving_assets.pipeline.platform import Platform
 
 EVERY_SECONDS = 300

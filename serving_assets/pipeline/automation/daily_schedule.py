@@ -11,16 +11,16 @@ requested once more when what it lacked comes before the deadline.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date, datetime, time, timedelta
-from zoneinfo import ZoneInfo
+from datetime import date
 
 import dagster as dg
 from dagster._core.storage.tags import PARTITION_NAME_TAG, SCHEDULE_NAME_TAG, WILL_RETRY_TAG
 
 from serving_assets.catalog.discovery import BoundUseCase
 from serving_assets.catalog.timing import minutes_after, minutes_from
-from serving_assets.local_runner.backfill_steps import upstream_tables
-from serving_assets.pipeline.automation.jobs import daily_keys
+from serving_assets.pipeline.asset_keys import daily_keys, upstream_tables
+from serving_assets.pipeline.automation.calendar import day_of, past_cut_off
+from serving_assets.pipeline.automation.missing_tables import missing_tables
 from serving_assets.pipeline.automation.runs_in_flight import RunsInFlight
 from serving_assets.pipeline.platform import Platform
 
@@ -72,23 +72,6 @@ def ticks(at: str, deadline: str) -> str | list[str]:
     return found[0] if len(found) == 1 else found
 
 
-def day_of(use_case: BoundUseCase, tick: datetime) -> date:
-    """The day that had ended, in the domain's time zone, when the schedule of this tick began."""
-    at = use_case.spec.schedule
-    local = tick.astimezone(ZoneInfo(at.timezone))
-    begin = datetime.combine(local.date(), time.fromisoformat(at.at), local.tzinfo)
-    if local.time().replace(second=0, microsecond=0) < begin.time():
-        begin -= timedelta(days=1)
-    return begin.astimezone(ZoneInfo(use_case.domain.timezone)).date() - timedelta(days=1)
-
-
-def past_cut_off(use_case: BoundUseCase, tick: datetime) -> bool:
-    """Whether the schedule of this tick waits for no file any more."""
-    at = use_case.spec.schedule
-    local = tick.astimezone(ZoneInfo(at.timezone)).strftime("%H:%M")
-    return minutes_from(at.at, local) >= minutes_from(at.at, at.cut_off)
-
-
 def was_fixed(
     instance: dg.DagsterInstance, platform: Platform, use_case: BoundUseCase, day: date, run: dg.RunRecord
 ) -> bool:
@@ -129,22 +112,6 @@ def request(
         return dg.SkipReason(f"Waits for {listed} of {day}, until {until}.")
     run_key = f"{day}:{attempt}" if attempt else str(day)
     return dg.RunRequest(run_key=run_key, partition_key=str(day), asset_selection=[*missing, *daily_keys(use_case)])
-
-
-def missing_tables(
-    instance: dg.DagsterInstance, platform: Platform, tables: Sequence[dg.AssetKey], day: date
-) -> list[dg.AssetKey]:
-    """Those of `tables` that were not made for `day`, or, without partitions, never."""
-    daily = {key for key in tables if platform.catalog.tables[key.path[-1]].daily}
-    return [
-        key
-        for key in tables
-        if (str(day) not in instance.get_materialized_partitions(key) if key in daily else _never_made(instance, key))
-    ]
-
-
-def _never_made(instance: dg.DagsterInstance, key: dg.AssetKey) -> bool:
-    return instance.get_latest_materialization_event(key) is None
 
 
 def _listed(numbers: Sequence[int]) -> str:

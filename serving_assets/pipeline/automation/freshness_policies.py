@@ -20,8 +20,7 @@ from dagster._core.loader import LoadingContextForTest
 from serving_assets.catalog.discovery import BoundUseCase, Catalog, Table
 from serving_assets.catalog.spec import Source
 from serving_assets.catalog.timing import MINUTES_OF_A_DAY, minutes_from
-from serving_assets.local_runner.backfill_steps import upstream_tables
-from serving_assets.pipeline.automation.jobs import online_features_keys, stage_keys
+from serving_assets.pipeline.asset_keys import online_features_keys, stage_keys, upstream_tables
 
 CLOCK_CHANGE_MINUTES = 60
 """Dagster counts the window back in hours that pass: where clocks go back, an hour more passes than the face shows."""

@@ -11,9 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Literal
-from zoneinfo import ZoneInfo
 
 import dagster as dg
 from dagster._core.storage.dagster_run import FINISHED_STATUSES
@@ -22,15 +21,14 @@ from serving_assets.catalog.discovery import BoundUseCase
 from serving_assets.catalog.spec import LastDays, Source
 from serving_assets.lake import DayRange
 from serving_assets.landing.zone import SNAPSHOT, LandingZone
-from serving_assets.local_runner.backfill_steps import upstream_tables
-from serving_assets.pipeline.automation.daily_schedule import day_of, missing_tables
-from serving_assets.pipeline.automation.jobs import daily_keys, online_features_keys, stage_keys
+from serving_assets.pipeline.asset_keys import daily_keys, online_features_keys, stage_keys, upstream_tables
+from serving_assets.pipeline.automation.calendar import newest_due
+from serving_assets.pipeline.automation.missing_tables import missing_tables
 from serving_assets.pipeline.automation.runs_in_flight import RunsInFlight
+from serving_assets.pipeline.dagster_instance.tags import FIXES_TAG, INPUTS_TAG
 from serving_assets.pipeline.days import last_days
 from serving_assets.pipeline.platform import Platform
 
-FIXES_TAG, INPUTS_TAG = "serving_assets/mends", "serving_assets/inputs"
-"""On a run that mends: what (`<use_case>/<day or publication>`), and the state of its inputs when it was requested."""
 PUBLICATION = "publication"
 QUIET = timedelta(minutes=10)
 """How long the history must have rested before it is published out of turn: of a backfill, more days may follow."""
@@ -200,14 +198,6 @@ class _Survey:
                 if read:
                     return f"{table.lake_name} lacks {', '.join(map(str, read[:3]))}{' ...' if len(read) > 3 else ''}"
         return ""
-
-
-def newest_due(use_case: BoundUseCase, now: datetime) -> date:
-    """The newest day whose deadline has passed."""
-    at = use_case.spec.schedule
-    local = now.astimezone(ZoneInfo(at.timezone))
-    deadline = datetime.combine(local.date(), time.fromisoformat(use_case.spec.due_at), local.tzinfo)
-    return day_of(use_case, deadline if deadline <= local else deadline - timedelta(days=1))
 
 
 def _as(gap: Gap, state: State, why: str, attempts: int) -> Gap:

@@ -6,58 +6,17 @@ Here: which assets a job holds, its priority, and the schedule of the training. 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from enum import Enum
-
 import dagster as dg
 from dagster._core.storage.tags import PRIORITY_TAG
 
 from serving_assets.catalog.discovery import BoundUseCase
 from serving_assets.catalog.spec import Weekly
+from serving_assets.pipeline.asset_keys import TRAINING_STAGES, daily_job_name, daily_keys, stage_keys, tables_job_name
+from serving_assets.pipeline.automation.priorities import Priority
+from serving_assets.pipeline.dagster_instance.tags import DAYS_TAG
 from serving_assets.pipeline.platform import Platform
 
-TRAINING_STAGES = ("training_set", "model", "champion")
-DAILY_STAGES = ("features", "predictions", "historic", "latest", "online")
-ONLINE_FEATURES = "online_features"
-DAYS_TAG = "serving_assets/days_of"
-"""On every run of single days of a use case; the queue lets one of them in at a time."""
 CRON_DAYS = ("sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday")
-
-
-class Priority(Enum):
-    """Who goes first in the queue; what has no priority, such as a backfill from the UI, stands at 0."""
-
-    TABLES = 20
-    DAILY = 10
-    CATCH_UP = 5
-    RESCORING = -5
-    BACKFILL = -10
-
-
-def stage_keys(use_case: BoundUseCase, stages: Iterable[str]) -> list[dg.AssetKey]:
-    """Asset keys of those of some stages that the use case has: what nobody reads is not published."""
-    published = use_case.spec.serve.published
-    return [dg.AssetKey([use_case.name, stage]) for stage in stages if published or stage != "online"]
-
-
-def daily_keys(use_case: BoundUseCase) -> list[dg.AssetKey]:
-    """Asset keys of all that is made every day."""
-    return [*stage_keys(use_case, DAILY_STAGES), *online_features_keys(use_case)]
-
-
-def online_features_keys(use_case: BoundUseCase) -> list[dg.AssetKey]:
-    """The asset key of the online features; empty where none are declared."""
-    return stage_keys(use_case, [ONLINE_FEATURES] if use_case.spec.online_features else [])
-
-
-def daily_job_name(use_case: BoundUseCase) -> str:
-    """Name of the job that makes one day of a use case."""
-    return f"{use_case.name}_daily"
-
-
-def tables_job_name(domain: str) -> str:
-    """Name of the job that makes the raw and mapped tables of a domain."""
-    return f"{domain}_tables"
 
 
 def use_case_jobs(use_case: BoundUseCase) -> tuple[dg.UnresolvedAssetJobDefinition, dg.UnresolvedAssetJobDefinition]:

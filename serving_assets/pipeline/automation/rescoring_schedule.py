@@ -14,10 +14,11 @@ import dagster as dg
 
 from serving_assets.catalog.discovery import BoundUseCase
 from serving_assets.catalog.timing import minutes_after
+from serving_assets.pipeline.asset_keys import stage_keys
+from serving_assets.pipeline.automation.calendar import day_of
 from serving_assets.pipeline.automation.catch_up_sensor import request
-from serving_assets.pipeline.automation.daily_schedule import day_of
 from serving_assets.pipeline.automation.gaps import SCORING, Gap, stale_days
-from serving_assets.pipeline.automation.jobs import Priority, stage_keys
+from serving_assets.pipeline.automation.priorities import Priority
 from serving_assets.pipeline.platform import Platform
 
 MINUTES_BEFORE = 180

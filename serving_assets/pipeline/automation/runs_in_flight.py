@@ -5,22 +5,17 @@ Here: reading it off the instance. Not here: what is missing (gaps.py), or what 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 
 import dagster as dg
 from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
-from dagster._core.storage.tags import (
-    ASSET_PARTITION_RANGE_END_TAG,
-    ASSET_PARTITION_RANGE_START_TAG,
-    PARTITION_NAME_TAG,
-)
 
 from serving_assets.lake import DayRange
-from serving_assets.local_runner.backfill_steps import upstream_tables
-from serving_assets.pipeline.automation.jobs import daily_job_name, daily_keys, tables_job_name
+from serving_assets.pipeline.asset_keys import daily_job_name, daily_keys, tables_job_name, upstream_tables
+from serving_assets.pipeline.dagster_instance.tags import days_of
 from serving_assets.pipeline.platform import Platform
 
 
@@ -48,13 +43,6 @@ class RunsInFlight:
         """Whether a run makes one of `keys` for `day`; with None, whether one makes any of them at all."""
         wanted = frozenset(keys)
         return any(wanted & made and (day is None or (days is not None and day in days)) for made, days in self.runs)
-
-
-def days_of(tags: Mapping[str, str]) -> DayRange | None:
-    """The days that a run's tags name; None for a run without partitions."""
-    first = tags.get(ASSET_PARTITION_RANGE_START_TAG) or tags.get(PARTITION_NAME_TAG)
-    last = tags.get(ASSET_PARTITION_RANGE_END_TAG) or first
-    return DayRange(date.fromisoformat(first), date.fromisoformat(last)) if first and last else None
 
 
 def _keys_of_jobs(platform: Platform) -> dict[str, list[dg.AssetKey]]:

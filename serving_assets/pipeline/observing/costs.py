@@ -18,8 +18,8 @@ from typing import Any
 import dagster as dg
 
 from serving_assets.catalog.discovery import Catalog
-from serving_assets.local_runner.backfill_steps import upstream_tables
-from serving_assets.local_runner.run_assets import plain_numbers
+from serving_assets.pipeline.asset_keys import upstream_tables
+from serving_assets.pipeline.dagster_instance.events import plain_numbers
 from serving_assets.pipeline.prices import COST
 
 PAGE = 1_000

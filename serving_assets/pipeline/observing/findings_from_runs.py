@@ -27,7 +27,7 @@ from dagster._core.storage.tags import (
 )
 
 from serving_assets.alerts.records import ALL, Days, Finding, Severity
-from serving_assets.local_runner.run_assets import is_check_failure, step_failure
+from serving_assets.pipeline.dagster_instance.events import is_check_failure, step_failure
 from serving_assets.pipeline.dagster_instance.step_metadata import hint_of
 from serving_assets.pipeline.observing.finding_builder import (
     BLOCKED,

@@ -15,10 +15,8 @@ from dagster._core.storage.asset_check_execution_record import AssetCheckExecuti
 from serving_assets.alerts.message import Links
 from serving_assets.catalog.discovery import BoundUseCase
 from serving_assets.errors import ServingAssetsError
-from serving_assets.local_runner.backfill_steps import upstream_tables
-from serving_assets.local_runner.workspace import Workspace
+from serving_assets.pipeline.asset_keys import TRAINING_STAGES, daily_keys, stage_keys, upstream_tables
 from serving_assets.pipeline.automation.gaps import find_gaps
-from serving_assets.pipeline.automation.jobs import TRAINING_STAGES, daily_keys, stage_keys
 from serving_assets.pipeline.observing.alert_sensor import summary
 from serving_assets.pipeline.observing.finding_builder import PLATFORM
 from serving_assets.pipeline.observing.runbooks import (
@@ -36,29 +34,29 @@ from serving_assets.pipeline.publishing.rollback import one_write_to
 from serving_assets.store import Lease
 
 
-def gather(workspace: Workspace, use_case: BoundUseCase) -> dict[str, Any]:
+def gather(
+    instance: dg.DagsterInstance, platform: Platform, defs: dg.Definitions, use_case: BoundUseCase
+) -> dict[str, Any]:
     """The state of one use case in plain values."""
     now = datetime.now(UTC)
-    tables = upstream_tables(workspace.catalog, use_case)
+    tables = upstream_tables(platform.catalog, use_case)
     keys = [*tables, *daily_keys(use_case), *stage_keys(use_case, TRAINING_STAGES)]
     return {
         "use_case": use_case.name,
-        "stages": {key.to_user_string(): _newest(workspace, key) for key in keys},
-        "online": {c.asset: _online(workspace, c) for c in collections_of(use_case)},
-        **_champion(workspace, use_case),
-        "alerts": summary(workspace.platform.settings, (use_case.name, use_case.domain.name, PLATFORM), now),
-        "timeliness": [asdict(found) for found in timeliness(workspace, use_case, now)],
+        "stages": {key.to_user_string(): _newest(instance, key) for key in keys},
+        "online": {c.asset: _online(instance, platform, c) for c in collections_of(use_case)},
+        **_champion(platform, use_case),
+        "alerts": summary(platform.settings, (use_case.name, use_case.domain.name, PLATFORM), now),
+        "timeliness": [asdict(found) for found in timeliness(instance, platform, defs, use_case, now)],
         "lacks": [
-            {"day": gap.day, "state": gap.state, "why": gap.why}
-            for gap in find_gaps(workspace.instance, workspace.platform, use_case, now)
+            {"day": gap.day, "state": gap.state, "why": gap.why} for gap in find_gaps(instance, platform, use_case, now)
         ],
-        "failing_checks": _failing(workspace, set(keys)),
+        "failing_checks": _failing(instance, platform, defs, set(keys)),
     }
 
 
-def _online(workspace: Workspace, collection: PublishedCollection) -> dict[str, Any]:
+def _online(instance: dg.DagsterInstance, platform: Platform, collection: PublishedCollection) -> dict[str, Any]:
     """What readers get of one collection, and which way leads back; without the store, why nobody can tell."""
-    platform = workspace.platform
     try:
         control = platform.store.control(collection.name)
     except ServingAssetsError as error:
@@ -80,18 +78,18 @@ def _online(workspace: Workspace, collection: PublishedCollection) -> dict[str, 
         "previous": control.previous if control else None,
         "rollback_to": counting[-2] if len(counting) > 1 else None,
         "one_write_rollback_to": one_write_to(control) if control else None,
-        "lease": _lease(workspace, control.lease) if control and control.lease else None,
+        "lease": _lease(instance, platform, control.lease) if control and control.lease else None,
         "runbook": _page(platform, STORE_LOST) if lost else None,
     }
 
 
-def _lease(workspace: Workspace, lease: Lease) -> dict[str, Any]:
+def _lease(instance: dg.DagsterInstance, platform: Platform, lease: Lease) -> dict[str, Any]:
     """Who may write to a collection, until when, and whether that run is over and will not."""
     return {
         "writer": lease.writer,
         "until": datetime.fromtimestamp(lease.expires_at, UTC).isoformat(timespec="seconds"),
-        "stale": lease.expires_at < datetime.now(UTC).timestamp() or is_over(workspace.instance, lease.writer),
-        "runbook": _page(workspace.platform, LEASE_HELD),
+        "stale": lease.expires_at < datetime.now(UTC).timestamp() or is_over(instance, lease.writer),
+        "runbook": _page(platform, LEASE_HELD),
     }
 
 
@@ -100,32 +98,34 @@ def _page(platform: Platform, name: str) -> str:
     return Links.of(platform.settings).runbook_of(name)
 
 
-def _newest(workspace: Workspace, key: dg.AssetKey) -> str | None:
+def _newest(instance: dg.DagsterInstance, key: dg.AssetKey) -> str | None:
     """The newest partition; for an asset without partitions, when it was last made."""
-    partitions = workspace.instance.get_materialized_partitions(key)
+    partitions = instance.get_materialized_partitions(key)
     if partitions:
         return max(partitions)
-    event = workspace.instance.get_latest_materialization_event(key)
+    event = instance.get_latest_materialization_event(key)
     if event is None:
         return None
     return f"made {datetime.fromtimestamp(event.timestamp, UTC).isoformat(timespec='seconds')}"
 
 
-def _champion(workspace: Workspace, use_case: BoundUseCase) -> dict[str, str | None]:
+def _champion(platform: Platform, use_case: BoundUseCase) -> dict[str, str | None]:
     """The version that scores, and why it is not known: the rest of the page must be there without the registry."""
-    page = _page(workspace.platform, REGISTRY_UNREACHABLE)
+    page = _page(platform, REGISTRY_UNREACHABLE)
     try:
-        version = workspace.platform.registry.champion(use_case.name)
+        version = platform.registry.champion(use_case.name)
         return {"champion": version, "champion_unknown": None, "champion_runbook": None}
     except ServingAssetsError as error:
         return {"champion": None, "champion_unknown": str(error), "champion_runbook": page}
 
 
-def _failing(workspace: Workspace, assets: set[dg.AssetKey]) -> list[dict[str, str]]:
+def _failing(
+    instance: dg.DagsterInstance, platform: Platform, defs: dg.Definitions, assets: set[dg.AssetKey]
+) -> list[dict[str, str]]:
     """Checks whose newest evaluation did not pass, errors first."""
-    graph = workspace.defs.resolve_asset_graph()
+    graph = defs.resolve_asset_graph()
     keys = [key for key in graph.asset_check_keys if key.asset_key in assets]
-    records = workspace.instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
+    records = instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
     failing = []
     for key, record in records.items():
         evaluation = record.evaluation
@@ -137,7 +137,7 @@ def _failing(workspace: Workspace, assets: set[dg.AssetKey]) -> list[dict[str, s
                     "severity": evaluation.severity.value,
                     "said": evaluation.description or "",
                     "partition": evaluation.partition or "",
-                    "runbook": _page(workspace.platform, key.name),
+                    "runbook": _page(platform, key.name),
                 }
             )
     return sorted(failing, key=lambda check: (check["severity"] != "ERROR", check["asset"]))

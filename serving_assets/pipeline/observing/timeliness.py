@@ -14,6 +14,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import dagster as dg
+from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetNode
 from dagster._core.definitions.freshness import CronFreshnessPolicy
 
 from serving_assets.catalog.columns import identifier
@@ -21,10 +22,8 @@ from serving_assets.catalog.discovery import BoundUseCase, Table
 from serving_assets.catalog.spec import DAY
 from serving_assets.engines.protocol import Input, Query
 from serving_assets.errors import ServingAssetsError
-from serving_assets.local_runner.backfill_steps import upstream_tables
-from serving_assets.local_runner.workspace import Workspace
+from serving_assets.pipeline.asset_keys import stage_keys, upstream_tables
 from serving_assets.pipeline.automation.freshness_policies import state_of
-from serving_assets.pipeline.automation.jobs import stage_keys
 from serving_assets.pipeline.days import as_of
 from serving_assets.pipeline.platform import Platform
 
@@ -48,28 +47,35 @@ class Timeliness:
     newest_data: str | None
 
 
-def timeliness(workspace: Workspace, use_case: BoundUseCase, now: datetime) -> list[Timeliness]:
+def timeliness(
+    instance: dg.DagsterInstance, platform: Platform, defs: dg.Definitions, use_case: BoundUseCase, now: datetime
+) -> list[Timeliness]:
     """Of the daily sources that the use case reads, of latest, and of online."""
-    platform, instance = workspace.platform, workspace.instance
+    graph = defs.resolve_asset_graph()
     tables = [platform.catalog.tables[key.path[-1]] for key in upstream_tables(platform.catalog, use_case)]
     found = []
     for table in tables:
         if table.layer == "raw" and table.daily:
-            day = _newest_day(instance, dg.AssetKey([table.layer, table.name]))
-            found.append(_of(workspace, ["raw", table.name], use_case, now, day, _newest_row(platform, table, day)))
+            key = dg.AssetKey([table.layer, table.name])
+            day = _newest_day(instance, key)
+            found.append(_of(instance, graph.get(key), use_case, now, day, _newest_row(platform, table, day)))
     scored = _newest_day(instance, dg.AssetKey([use_case.name, "historic"]))
     for key in stage_keys(use_case, ("latest", "online")):
         day, told = scored, str(as_of(scored, use_case.domain.timezone)) if scored else None
         if key.path[-1] == "online":
             day, told = _published(platform, use_case)
-        found.append(_of(workspace, list(key.path), use_case, now, day, told))
+        found.append(_of(instance, graph.get(key), use_case, now, day, told))
     return found
 
 
 def _of(
-    workspace: Workspace, path: list[str], use_case: BoundUseCase, now: datetime, day: date | None, told: str | None
+    instance: dg.DagsterInstance,
+    node: BaseAssetNode,
+    use_case: BoundUseCase,
+    now: datetime,
+    day: date | None,
+    newest_data: str | None,
 ) -> Timeliness:
-    node = workspace.defs.resolve_asset_graph().get(dg.AssetKey(path))
     policy = node.freshness_policy_or_from_metadata
     due = None
     if isinstance(policy, CronFreshnessPolicy):
@@ -77,7 +83,7 @@ def _of(
         due = f"{int(hour):02}:{int(minute):02} {policy.timezone}"
     ended = now.astimezone(ZoneInfo(use_case.domain.timezone)).date() - timedelta(days=1)
     behind = (ended - day).days if day else None
-    return Timeliness("/".join(path), state_of(workspace.instance, node).value, due, day, behind, told)
+    return Timeliness(node.key.to_user_string(), state_of(instance, node).value, due, day, behind, newest_data)
 
 
 def _newest_day(instance: dg.DagsterInstance, key: dg.AssetKey) -> date | None:

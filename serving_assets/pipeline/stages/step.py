@@ -18,14 +18,13 @@ from serving_assets.failpoints import failpoint
 from serving_assets.lake import DayRange
 from serving_assets.pipeline.checks.verdict import Check, Verdict
 from serving_assets.pipeline.dagster_instance.step_metadata import LINEAGE, RETRIES, permanent_errors
+from serving_assets.pipeline.dagster_instance.tags import PHASE_TAG
 from serving_assets.pipeline.platform import Platform
 from serving_assets.pipeline.prices import COST, Prices
 from serving_assets.pipeline.stages.input_gates import failed_days, refuse_failed
 
 HEAVY_STAGE = dg.BackfillPolicy.multi_run(max_partitions_per_run=100)
 """Stages that read a range of days at once take a backfill in chunks, unless each day needs a verdict of its own."""
-PHASE_TAG = "serving_assets/phase"
-"""On every run of a backfill by the command; Dagster has a tag of its own for those from the UI."""
 
 
 @dataclass(frozen=True)

@@ -7,18 +7,65 @@ declares those).
 from __future__ import annotations
 
 import os
+import re
 from datetime import date
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from serving_assets.errors import InputError
 
 PROJECT = Path(__file__).resolve().parent.parent
 WORKSPACE_FILE = "settings.env"
+
+
+ANY_ORIGIN = "*"
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_OWN_PATHS = ("v1", "docs", "livez", "readyz", "metrics", "openapi.json")
+
+
+def _origins(text: str) -> str:
+    """The origins as browsers send them: lower case, no default port, no trailing slash."""
+    found = [_origin(one.strip()) for one in text.split(",") if one.strip()]
+    if ANY_ORIGIN in found and len(found) > 1:
+        raise ValueError("* stands for every origin, so no other may stand beside it")
+    return ",".join(dict.fromkeys(found))
+
+
+def _origin(text: str) -> str:
+    if text == ANY_ORIGIN:
+        return text
+    try:
+        parts = urlsplit(text)
+        port, host = parts.port, parts.hostname
+    except ValueError:
+        port, host, parts = None, None, urlsplit("")
+    plain = parts.path in ("", "/") and not (parts.query or parts.fragment or parts.username or parts.password)
+    named = re.fullmatch(r"[a-z0-9._-]+|[0-9a-f:.]+", host or "")
+    if parts.scheme not in _DEFAULT_PORTS or not named or not plain or not text.isprintable():
+        raise ValueError(
+            f"{text!r} is not an origin: expected http or https, a host in ASCII and perhaps a port, such as "
+            "https://shop.example, or * alone for every origin"
+        )
+    name = f"[{host}]" if ":" in named.string else named.string
+    return f"{parts.scheme}://{name}" + (f":{port}" if port not in (None, _DEFAULT_PORTS[parts.scheme]) else "")
+
+
+def _path_prefix(text: str) -> str:
+    """The prefix without a slash at its end."""
+    prefix = text.rstrip("/")
+    segments = prefix.split("/")[1:]
+    if prefix and (prefix[0] != "/" or not all(re.fullmatch(r"[A-Za-z0-9._~-]+", one) for one in segments)):
+        raise ValueError(
+            f"{text!r} is not a path prefix: expected letters, digits, and - . _ ~ between slashes, such as /ml"
+        )
+    if segments and (segments[0] in _OWN_PATHS or {".", ".."} & set(segments)):
+        raise ValueError(f"{text!r} cannot be a path prefix: it begins as paths of the API do, or has . or .. in it")
+    return prefix
 
 
 class Settings(BaseSettings):
@@ -58,11 +105,23 @@ class Settings(BaseSettings):
     batch_rows: int = Field(65_536, ge=1, description="rows that are in flight at once between the parts")
     api_cache_mb: int = Field(256, ge=0, description="memory of the API's cache, in each worker")
     api_concurrency: int = Field(256, ge=1, description="requests at a time in each worker; more get 503 at once")
-    api_request_seconds: float = Field(2.0, gt=0, description="time that one request to the API may take")
-    api_store_seconds: float = Field(0.5, gt=0, description="time that one read of the store may take")
+    api_request_seconds: float = Field(
+        2.0, gt=0, allow_inf_nan=False, description="time that one request to the API may take"
+    )
+    api_store_seconds: float = Field(
+        0.5, gt=0, allow_inf_nan=False, description="time that one read of the store may take"
+    )
+    api_keep_alive_seconds: int = Field(
+        75, ge=1, description="after how long an idle connection is closed; longer than the proxy in front keeps it"
+    )
     api_body_bytes: int = Field(1 << 20, ge=1, description="largest body of a request")
     api_batch_ids: int = Field(1_000, ge=1, description="most ids in one batchGet")
-    api_cors_origins: str = Field("", description="origins whose pages may read answers, separated by commas")
+    api_cors_origins: Annotated[str, AfterValidator(_origins)] = Field(
+        "", description="origins whose pages may read answers, separated by commas; * for every origin"
+    )
+    api_root_path: Annotated[str, AfterValidator(_path_prefix)] = Field(
+        "", description="path prefix under which a proxy shows the API, such as /ml"
+    )
     rollback_days: int = Field(30, ge=0, description="how far back a rollback may go; older versions are removed")
     rejected_days: int = Field(90, ge=0, description="how long rejected rows are kept")
     check_examples: int = Field(
@@ -164,8 +223,10 @@ def get_settings() -> Settings:
     try:
         return Settings(_env_file=file)
     except ValidationError as error:
-        told = "; ".join(f"{str(found['loc'][0]).upper()}: {found['msg']}" for found in error.errors())
-        raise InputError(f"{told}.", hint=f"Correct it in the environment, or in {file}.") from error
+        messages = (
+            f"{str(one['loc'][0]).upper()}: {one['msg'].removeprefix('Value error, ')}" for one in error.errors()
+        )
+        raise InputError(f"{'; '.join(messages)}.", hint=f"Correct it in the environment, or in {file}.") from error
 
 
 def remember(**values: object) -> None:

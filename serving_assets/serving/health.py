@@ -13,7 +13,9 @@ from typing import Any
 
 import orjson
 
-from serving_assets.serving.http.messages import JSON, NO_STORE, Answer, HttpRequest, Problem
+from serving_assets.serving.http.answer import JSON, NO_STORE, Answer
+from serving_assets.serving.http.problems import Problem
+from serving_assets.serving.http.request import HttpRequest
 from serving_assets.serving.service import ServedUseCase
 from serving_assets.serving.telemetry.metrics import ApiMetrics
 
@@ -49,7 +51,7 @@ class Health:
     async def metrics(self, request: HttpRequest) -> Answer:
         """The metrics in Prometheus' format."""
         if not request.allows(METRICS_SCOPE):
-            raise Problem(403, "forbidden", "The key does not cover metrics")
+            raise Problem("forbidden", "The key does not have the scope metrics.")
         text, kind = self._metrics.text()
         return Answer(200, text, ((b"content-type", kind), NO_STORE))
 

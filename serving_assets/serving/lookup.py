@@ -14,8 +14,10 @@ from typing import Any
 import orjson
 
 from serving_assets.catalog.spec import UseCase
+from serving_assets.serving.http.answer import JSON, NO_STORE, Answer
 from serving_assets.serving.http.ids import expected, parser
-from serving_assets.serving.http.messages import JSON, NO_STORE, Answer, HttpRequest, Problem, bad_request, unavailable
+from serving_assets.serving.http.problems import Problem, bad_request, unavailable
+from serving_assets.serving.http.request import HttpRequest
 from serving_assets.serving.reading.cache import Entry, Version
 from serving_assets.serving.reading.collection import FollowedCollection, Unavailable
 from serving_assets.serving.reading.freshness import STALE, Freshness
@@ -135,11 +137,9 @@ class Lookup:
     def _absent(self, entry: Entry[bytes]) -> Problem:
         members = {"use_case": self.spec.name, "generation": entry.version.number}
         if entry.content is None:
-            return Problem(
-                404, "not-found", "There is no prediction", f"No {self.spec.entity.key} of this id.", members=members
-            )
+            return Problem("not-found", f"No {self.spec.entity.key} has this id.", members=members)
         days = self.spec.predictions.expire_after_days
-        return Problem(404, "expired", "The prediction has expired", f"It is older than {days} days.", members=members)
+        return Problem("expired", f"It is older than {days} days.", members=members)
 
     def _parts(self, version: Version) -> tuple[bytes, bytes]:
         """The ETag, and the members that name the generation: the same for all answers of a version."""

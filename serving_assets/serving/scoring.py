@@ -24,8 +24,9 @@ import orjson
 from serving_assets.catalog.serve import Fallback
 from serving_assets.catalog.spec import UseCase
 from serving_assets.errors import InputError
+from serving_assets.serving.http.answer import JSON, NO_STORE, Answer
 from serving_assets.serving.http.ids import expected
-from serving_assets.serving.http.messages import JSON, NO_STORE, Answer, Problem, bad_request, unavailable
+from serving_assets.serving.http.problems import Problem, bad_request, unavailable
 from serving_assets.serving.live_model import LiveModel
 from serving_assets.serving.lookup import BATCH, DAY_SECONDS, Lookup
 from serving_assets.serving.reading.cache import Entry
@@ -149,7 +150,7 @@ class Scoring:
     async def _hybrid(self, asked: Asked) -> Answer:
         declared = self.spec.serve.fallback
         if declared is None or self._fallback is None:
-            raise Problem(404, "not-offered", "The use case does not offer this")
+            raise Problem("not-offered", "The use case declares no serve.fallback.")
         if asked.entity is None:
             return await self._respond(self._fallback, asked, Stored(), FALLBACK, "no_entity")
         try:
@@ -189,7 +190,7 @@ class Scoring:
         try:
             scores = await loaded.score(gathered.row)
         except InputError:
-            raise Problem(422, "unscorable", "The model does not take these features") from None
+            raise Problem("unscorable", "The model refuses this combination of values.") from None
         now = time.time()
         as_of = now if stored.as_of is None else stored.as_of
         body: dict[str, Any] = {

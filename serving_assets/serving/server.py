@@ -25,7 +25,6 @@ from serving_assets.settings import Settings, get_settings
 
 _PUBLIC = "SERVING_ASSETS_API_PUBLIC"
 _WORKERS = "SERVING_ASSETS_API_WORKERS"
-KEEP_ALIVE_SECONDS = 15
 SHUTDOWN_SECONDS = 20
 HEALTH_SECONDS = 10
 """How long a worker may keep its parent waiting before it is replaced: on a busy machine the next is no better."""
@@ -72,7 +71,8 @@ def serve(settings: Settings, host: str, port: int, workers: int) -> None:
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        root_path=settings.api_root_path,
+        timeout_keep_alive=settings.api_keep_alive_seconds,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
         timeout_worker_healthcheck=HEALTH_SECONDS,
     )

@@ -13,7 +13,9 @@ from typing import Any
 import orjson
 
 from serving_assets.catalog.spec import UseCase
-from serving_assets.serving.http.messages import JSON, NO_STORE, Answer, HttpRequest, Problem, bad_request
+from serving_assets.serving.http.answer import JSON, NO_STORE, Answer
+from serving_assets.serving.http.problems import Problem, bad_request
+from serving_assets.serving.http.request import HttpRequest
 from serving_assets.serving.lookup import Lookup
 from serving_assets.serving.reading.collection import FollowedCollection
 from serving_assets.serving.scoring import MEMBERS, Scoring
@@ -95,7 +97,7 @@ class Service:
         """A prediction for what the request brings."""
         served = self._served(request)
         if served.scoring is None:
-            raise Problem(404, "not-offered", "The use case does not offer scoring")
+            raise Problem("not-offered", "The use case declares neither serve.on_the_fly nor serve.fallback.")
         body = await request.json_object(self._body_bytes, BODY_SECONDS, MEMBERS)
         answer = await served.scoring.answer(body)
         return self._noted(request, served, answer, 1)
@@ -110,15 +112,15 @@ class Service:
         """The use case that the path names; a key that does not cover it does not learn whether it exists."""
         name = request.params[0]
         if not request.allows(name):
-            raise Problem(403, "forbidden", "The key does not cover this use case")
+            raise Problem("forbidden", "The key does not cover the use case of the path.")
         served = self._use_cases.get(name)
         if served is None:
-            raise Problem(404, "no-such-use-case", "There is no such use case")
+            raise Problem("no-such-use-case")
         request.facts["use_case"] = name
         return served
 
     def _looked_up(self, request: HttpRequest) -> ServedUseCase:
         served = self._served(request)
         if not served.spec.serve.lookup:
-            raise Problem(404, "not-offered", "The use case does not offer look-ups")
+            raise Problem("not-offered", "The use case declares serve.lookup=False.")
         return served

@@ -2,14 +2,7 @@
 
 from __future__ import annotations
 
-from serving_assets.serving.http.problems import PROBLEMS
 from tests.serving.world import World
-
-
-def test_problems_are_explained(world: World) -> None:
-    """Every kind of problem has a paragraph where its type points to."""
-    page = world.get("/docs/problems").body.decode()
-    assert [code for code in PROBLEMS if f'id="{code}"' not in page] == []
 
 
 def test_documentation_fetches_nothing_from_elsewhere(world: World) -> None:

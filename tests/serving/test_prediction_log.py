@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from serving_assets.catalog.serve import LOG_FOLDER, LogAnswers
-from serving_assets.serving.http.messages import Answer
+from serving_assets.serving.http.answer import Answer
 from serving_assets.serving.telemetry.prediction_log import (
     MOST_WAITING,
     PredictionLog,

@@ -13,25 +13,18 @@ import traceback
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 
+from serving_assets.serving.http.answer import Answer, Header
 from serving_assets.serving.http.guard import Guard
-from serving_assets.serving.http.messages import (
-    Answer,
-    Header,
-    HttpRequest,
-    Problem,
-    Receive,
-    Scope,
-    Send,
-    bad_request,
-    late,
-)
+from serving_assets.serving.http.problems import Problem, bad_request, late
+from serving_assets.serving.http.request import HttpRequest, Receive, Scope, Send
 from serving_assets.serving.http.routes import Route, Router
 from serving_assets.serving.telemetry.logs import JsonLog
 from serving_assets.serving.telemetry.metrics import ApiMetrics
 from serving_assets.serving.telemetry.spans import Spans
 from serving_assets.serving.telemetry.tracing import request_id, trace_of
 
-ONCE = (b"host", b"authorization", b"x-api-key")
+ANY_ORIGIN = b"*"
+ONCE = (b"host", b"authorization", b"x-api-key", b"content-encoding")
 SECURITY: tuple[Header, ...] = (
     (b"x-content-type-options", b"nosniff"),
     (b"vary", b"authorization, x-api-key, origin"),
@@ -49,7 +42,7 @@ class Api:
         log: where they are told.
         most: requests at a time; above, 503 at once rather than a queue.
         seconds: that one request may take.
-        origins: of pages that may read answers; none unless configured.
+        origins: of pages that may read answers, or `*` for all; none unless configured.
         spans: where requests are traced; None unless configured.
     """
 
@@ -81,8 +74,13 @@ class Api:
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = time.perf_counter()
         headers: dict[bytes, bytes] = dict(scope["headers"])
+        root_path: str = scope.get("root_path", "")
         request = HttpRequest(
-            scope["method"], scope["raw_path"], headers, receive, request_id(headers.get(b"x-request-id"))
+            scope["method"],
+            _own_path(scope["raw_path"], root_path.encode()),
+            headers,
+            receive,
+            request_id(headers.get(b"x-request-id")),
         )
         route: Route | None = None
         try:
@@ -94,10 +92,10 @@ class Api:
                 route, request.params = self._router.find(request.method, request.path)
                 answer = await self._admitted(route, request)
         except Problem as problem:
-            answer = problem.answer(request.id)
+            answer = problem.answer(request.id, root_path)
         except Exception:  # noqa: BLE001  a bug must not reach the client, and must reach the log
             self._log.write("bug", request_id=request.id, traceback=traceback.format_exc())
-            answer = Problem(500, "internal-error", "The server has a fault").answer(request.id)
+            answer = Problem("internal-error").answer(request.id, root_path)
         await _send(send, answer, request.id, self._cors(headers))
         self._told(request, route, answer, time.perf_counter() - began)
 
@@ -107,7 +105,7 @@ class Api:
         else:
             self._guard.admit(request)
         if self.in_flight >= self._most and not route.vital:
-            raise Problem(503, "too-busy", "The server has too much to do", retry_after=1)
+            raise Problem("too-busy", "It answers as many requests as it may at a time.", retry_after=1)
         self.in_flight += 1
         try:
             async with asyncio.timeout(self._seconds):
@@ -115,9 +113,7 @@ class Api:
         except TimeoutError:
             if request.arriving:
                 raise late(self._seconds) from None
-            raise Problem(
-                504, "too-slow", "No answer in time", f"It took longer than {self._seconds:g} s.", retry_after=1
-            ) from None
+            raise Problem("too-slow", f"It took longer than {self._seconds:g} seconds.", retry_after=1) from None
         finally:
             self.in_flight -= 1
 
@@ -144,17 +140,20 @@ class Api:
 
     def _cors(self, headers: dict[bytes, bytes]) -> tuple[Header, ...]:
         origin = headers.get(b"origin")
-        if not self._origins or origin not in self._origins:
+        if origin is None or not self._may_read(origin):
             return ()
         return (
-            (b"access-control-allow-origin", origin),
+            (b"access-control-allow-origin", ANY_ORIGIN if ANY_ORIGIN in self._origins else origin),
             (b"access-control-expose-headers", b"etag, x-request-id, retry-after"),
         )
 
+    def _may_read(self, origin: bytes) -> bool:
+        return ANY_ORIGIN in self._origins or origin in self._origins
+
     def _preflight(self, headers: dict[bytes, bytes]) -> Answer:
-        if headers.get(b"origin") not in self._origins:
-            raise Problem(403, "origin-not-allowed", "Pages of this origin may not ask")
-        allow = b"authorization, content-type, if-none-match, x-api-key, x-request-id, traceparent"
+        if not self._may_read(headers[b"origin"]):
+            raise Problem("origin-not-allowed")
+        allow = b"authorization, content-encoding, content-type, if-none-match, x-api-key, x-request-id, traceparent"
         return Answer(
             204,
             b"",
@@ -179,6 +178,18 @@ class Api:
         await send({"type": "lifespan.shutdown.complete"})
 
 
+def _own_path(path: bytes, root_path: bytes) -> bytes:
+    """The path without the prefix that a proxy shows this server under.
+
+    The server puts the prefix before every path; a proxy that does not remove it sends it a second time.
+    """
+    if root_path:
+        for _ in range(2):
+            if path.startswith(root_path + b"/"):
+                path = path.removeprefix(root_path)
+    return path
+
+
 def _refuse_twice(headers: Sequence[Header]) -> None:
     """Refuse a request that says twice who asks whom: a proxy that takes the first one decides by another than we do.
 
@@ -187,7 +198,7 @@ def _refuse_twice(headers: Sequence[Header]) -> None:
     """
     names = [name for name, _ in headers]
     if any(names.count(name) > 1 for name in ONCE):
-        raise bad_request("host, authorization and x-api-key may be sent once.")
+        raise bad_request("host, authorization, x-api-key and content-encoding may be sent once.")
 
 
 async def _send(send: Send, answer: Answer, request_id: str, further: tuple[Header, ...]) -> None:

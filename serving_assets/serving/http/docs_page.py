@@ -15,9 +15,10 @@ from pathlib import Path
 import orjson
 
 from serving_assets.catalog.spec import UseCase
-from serving_assets.serving.http.messages import JSON, NO_STORE, Answer, Header, HttpRequest, Problem
+from serving_assets.serving.http.answer import JSON, NO_STORE, Answer, Header
 from serving_assets.serving.http.openapi import document
-from serving_assets.serving.http.problems import PROBLEMS
+from serving_assets.serving.http.problems import PROBLEM_TYPES, Problem
+from serving_assets.serving.http.request import HttpRequest
 from serving_assets.serving.http.routes import Route
 from serving_assets.settings import Settings
 
@@ -31,19 +32,20 @@ _POLICY: Header = (
 )
 _KEEP: Header = (b"cache-control", b"public, max-age=86400")
 
+# Links are relative, so that the page works under a path prefix too.
 _PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Prediction API</title>
-<link rel="icon" href="data:,"><link rel="stylesheet" href="/docs/assets/swagger-ui.css"></head>
+<link rel="icon" href="data:,"><link rel="stylesheet" href="docs/assets/swagger-ui.css"></head>
 <body><div id="page"></div>
-<script src="/docs/assets/swagger-ui-bundle.js"></script><script src="/docs/assets/start.js"></script></body></html>
+<script src="docs/assets/swagger-ui-bundle.js"></script><script src="docs/assets/start.js"></script></body></html>
 """
 _START = """"use strict";
 (async () => {
   const asked = () => sessionStorage.getItem("api-key");
   const headers = () => (asked() ? {"x-api-key": asked()} : {});
-  let found = await fetch("/openapi.json", {headers: headers()});
+  let found = await fetch("openapi.json", {headers: headers()});
   if (found.status === 401) {
     sessionStorage.setItem("api-key", prompt("This server asks for an API key") || "");
-    found = await fetch("/openapi.json", {headers: headers()});
+    found = await fetch("openapi.json", {headers: headers()});
   }
   SwaggerUIBundle({
     spec: await found.json(),
@@ -78,12 +80,13 @@ class Docs:
             return Answer(200, _START.encode(), ((b"content-type", _OWN[name]), _KEEP))
         if name in _ASSETS:
             return Answer(200, _asset(name), ((b"content-type", _ASSETS[name]), _KEEP))
-        raise Problem(404, "no-such-route", "There is no such route")
+        raise Problem("no-such-route")
 
     async def problems(self, request: HttpRequest) -> Answer:
-        """What each `type` of a problem means, and what to do about it."""
+        """What each `type` of a problem means, and what to do about it: the whole table."""
         rows = "".join(
-            f'<h2 id="{code}">{code}</h2><p>{kind.status}. {escape(kind.hint)}</p>' for code, kind in PROBLEMS.items()
+            f'<h2 id="{key}">{key}</h2><p>{one.status}: {escape(one.title)}.</p><p>{escape(one.hint)}</p>'
+            for key, one in PROBLEM_TYPES.items()
         )
         page = f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Problems</title></head>{rows}</html>'
         return Answer(200, page.encode(), (_HTML, _POLICY, _KEEP))
@@ -93,5 +96,5 @@ class Docs:
 def _asset(name: str) -> bytes:
     package = find_spec("fastapi_offline")  # its files alone: importing it would import FastAPI
     if package is None or not package.submodule_search_locations:
-        raise Problem(404, "no-such-route", "There is no such route")
+        raise Problem("no-such-route")
     return (Path(package.submodule_search_locations[0]) / "static" / name).read_bytes()

@@ -1,6 +1,6 @@
 """Who may come in: the key, its rate, and the host that a keyless server answers to.
 
-Here: admission of one request. Not here: the keys' file (keys.py), limits of one request's size and time (messages.py,
+Here: admission of one request. Not here: the keys' file (keys.py), limits of one request's size and time (request.py,
 app.py).
 """
 
@@ -14,7 +14,8 @@ from pathlib import Path
 
 from serving_assets.errors import InputError
 from serving_assets.serving.http.keys import ApiKey, KeyRing, read_ring, recognise
-from serving_assets.serving.http.messages import HttpRequest, Problem
+from serving_assets.serving.http.problems import Problem
+from serving_assets.serving.http.request import HttpRequest
 
 BURST_SECONDS = 2.0
 LOOK_SECONDS = 1.0
@@ -86,9 +87,7 @@ class Guard:
         key = self._presented(request)
         if key is None:
             raise Problem(
-                401,
                 "unauthorized",
-                "A valid API key is needed",
                 "Send it as the header x-api-key, or as authorization: Bearer.",
                 headers=((b"www-authenticate", b'Bearer realm="serving-assets"'),),
             )
@@ -120,13 +119,7 @@ class Guard:
             bucket = self._buckets[key.id] = Bucket(rate / self._workers)
         wait = bucket.take()
         if wait:
-            raise Problem(
-                429,
-                "too-many-requests",
-                "This key asks too often",
-                f"It may ask {rate:g} times a second.",
-                retry_after=ceil(wait),
-            )
+            raise Problem("too-many-requests", f"It may send {rate:g} requests a second.", retry_after=ceil(wait))
 
     def _same_machine(self, request: HttpRequest) -> None:
         """Refuse a page of another site whose name was made to point here: its requests carry that name."""
@@ -134,10 +127,8 @@ class Guard:
         name = host if host.endswith("]") else host.rpartition(":")[0] or host
         if not is_loopback(name):
             raise Problem(
-                421,
                 "misdirected-request",
-                "This server answers this machine alone",
-                "It has no API keys, so the host must be localhost; create a key to ask by another name.",
+                "It has no API keys, so the host must be localhost; create a key to use another name.",
             )
 
     def _look_again(self) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from serving_assets.serving.http.messages import Problem
+from serving_assets.serving.http.problems import Problem
 
 HEAD_BYTES = 32 * 1024
 HEAD_SECONDS = 5.0
@@ -44,7 +44,7 @@ class GuardedProtocol(HttpToolsProtocol):
         """Refuse a connection above the limit; expect a head within its time."""
         super().connection_made(transport)
         if len(self.connections) > CONNECTIONS:
-            self._refuse(Problem(503, "too-busy", "The server has too many connections", retry_after=1))
+            self._refuse(Problem("too-busy", "It has as many connections as it may have.", retry_after=1))
             return
         self._deadline = self.loop.time() + HEAD_SECONDS
         self._look_at_deadline()
@@ -123,8 +123,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """What the parser refuses, as a problem like all others."""
-        known = Problem(400, "invalid-http", "This is no valid HTTP request")
-        self._refuse(self._problem or known)
+        self._refuse(self._problem or Problem("invalid-http"))
 
     def _idle_if_answered(self) -> None:
         """Between requests uvicorn's keep-alive timer counts, but a body's last piece may have stopped it."""
@@ -140,7 +139,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._timer = self.loop.call_later(min(left, WRITE_SECONDS), self._look_at_deadline)
 
     def _refuse(self, problem: Problem) -> None:
-        answer = problem.answer("")
+        answer = problem.answer("", self.root_path)
         headers: list[Any] = [*answer.headers, (b"content-length", b"%d" % len(answer.body)), (b"connection", b"close")]
         head = b"HTTP/1.1 %d \r\n" % answer.status + b"".join(b"%b: %b\r\n" % header for header in headers)
         self.transport.write(head + b"\r\n" + answer.body)
@@ -148,4 +147,4 @@ class GuardedProtocol(HttpToolsProtocol):
 
 
 def _head_too_large() -> Problem:
-    return Problem(431, "head-too-large", "The request's headers are too large")
+    return Problem("head-too-large")

@@ -13,7 +13,7 @@ from typing import Any
 
 from serving_assets.catalog.spec import UseCase
 from serving_assets.serving.http import schemas
-from serving_assets.serving.http.problems import PROBLEMS
+from serving_assets.serving.http.problems import PAGE, PROBLEM_TYPES
 from serving_assets.serving.http.routes import Route
 from serving_assets.settings import Settings
 
@@ -21,7 +21,13 @@ Operation = dict[str, Any]
 
 ALWAYS = ("too-busy", "too-slow", "internal-error")
 WITH_KEY = ("unauthorized", "forbidden", "too-many-requests", "misdirected-request")
-WITH_BODY = ("invalid-request", "request-timeout", "too-large", "unsupported-media-type")
+WITH_BODY = (
+    "invalid-request",
+    "request-timeout",
+    "too-large",
+    "unsupported-media-type",
+    "unsupported-content-encoding",
+)
 
 
 def document(routes: Sequence[Route], use_cases: Sequence[UseCase], settings: Settings) -> dict[str, Any]:
@@ -42,6 +48,7 @@ def document(routes: Sequence[Route], use_cases: Sequence[UseCase], settings: Se
             "version": "1",
             "description": "Predictions made ahead of time, and on the fly. Every answer says where it came from.",
         },
+        "servers": [{"url": settings.api_root_path or "/"}],
         "paths": paths,
         "components": {
             "schemas": {"Problem": schemas.problem()},
@@ -64,21 +71,21 @@ def _operation(route: Route, spec: UseCase | None, settings: Settings) -> Operat
     name = f"{route.doc}_{spec.name}" if spec else route.doc
     security: list[dict[str, list[str]]] = [] if route.open else [{}, {"key": []}, {"bearer": []}]
     kinds = (*ALWAYS, *(() if route.open else WITH_KEY), *found.pop("problems", ()))
-    found["responses"] |= _problems(kinds)
+    found["responses"] |= _problems(kinds, settings.api_root_path)
     return {"operationId": name, "security": security, "tags": [spec.name if spec else "server"], **found}
 
 
-def _problems(codes: Iterable[str]) -> dict[str, Any]:
-    """One response per status; its examples are the kinds of problem that have it."""
+def _problems(keys: Iterable[str], root_path: str) -> dict[str, Any]:
+    """One response per status; its examples are the types of problem that have it."""
     responses: dict[str, Any] = {}
-    for code in dict.fromkeys(codes):
-        status, hint = PROBLEMS[code]
+    for key in dict.fromkeys(keys):
+        status, title, hint = PROBLEM_TYPES[key]
         one = responses.setdefault(str(status), {"description": "", "content": {"application/problem+json": {}}})
-        one["description"] = f"{one['description']} {code}: {hint}".strip()
+        one["description"] = f"{one['description']} {title}: {hint}".strip()
         content = one["content"]["application/problem+json"]
         content["schema"] = {"$ref": "#/components/schemas/Problem"}
-        example = {"type": f"/docs/problems#{code}", "title": code, "status": status, "request_id": "5f2a-1"}
-        content.setdefault("examples", {})[code] = {"value": example}
+        example = {"type": f"{root_path}{PAGE}#{key}", "title": title, "status": status, "request_id": "5f2a-1"}
+        content.setdefault("examples", {})[key] = {"value": example}
     return responses
 
 

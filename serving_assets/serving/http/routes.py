@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
+from serving_assets.serving.http.answer import Answer
 from serving_assets.serving.http.ids import path_segment
-from serving_assets.serving.http.messages import Answer, HttpRequest, Problem, bad_request
+from serving_assets.serving.http.problems import Problem, bad_request
+from serving_assets.serving.http.request import HttpRequest
 
 Handler = Callable[[HttpRequest], Awaitable[Answer]]
 
@@ -64,14 +66,9 @@ class Router:
                     return route, _parameters(segments, given)
                 allowed.append(route.method)
         if not allowed:
-            raise Problem(404, "no-such-route", "There is no such route")
+            raise Problem("no-such-route")
         methods = sorted({*allowed, *(["HEAD"] if "GET" in allowed else [])})
-        raise Problem(
-            405,
-            "method-not-allowed",
-            "The route does not take this method",
-            headers=((b"allow", ", ".join(methods).encode()),),
-        )
+        raise Problem("method-not-allowed", headers=((b"allow", ", ".join(methods).encode()),))
 
 
 def _parameters(segments: tuple[bytes | None, ...], given: list[bytes]) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from serving_assets.models.signature import Feature, Signature, Value
-from serving_assets.serving.http.messages import Problem, bad_request
+from serving_assets.serving.http.problems import Problem, bad_request
 from serving_assets.store import Found
 
 LARGEST = 3.4028234663852886e38
@@ -78,7 +78,7 @@ def gather(signature: Signature, given: Values, stored: Values | None, defaults:
         origins.append(origin)
     absent = [f.name for f, value in zip(signature.features, row, strict=True) if f.required and value is None]
     if absent:
-        raise Problem(422, "unscorable", "A feature that the model requires is missing", f"Send {', '.join(absent)}.")
+        raise Problem("unscorable", f"The model requires {', '.join(absent)}: send them.")
     return Gathered(row, origins)
 
 

@@ -23,7 +23,8 @@ from typing import Any, BinaryIO, NamedTuple
 import orjson
 
 from serving_assets.catalog.serve import LOG_FOLDER, LogAnswers
-from serving_assets.serving.http.messages import Answer, HttpRequest
+from serving_assets.serving.http.answer import Answer
+from serving_assets.serving.http.request import HttpRequest
 
 MOST_WAITING = 10_000
 FILE_SECONDS = 300.0

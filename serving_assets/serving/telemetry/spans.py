@@ -15,7 +15,8 @@ from collections.abc import Mapping
 from importlib import metadata
 
 from serving_assets.errors import InputError
-from serving_assets.serving.http.messages import Answer, HttpRequest
+from serving_assets.serving.http.answer import Answer
+from serving_assets.serving.http.request import HttpRequest
 from serving_assets.serving.http.routes import Route
 from serving_assets.serving.telemetry.tracing import TraceContext
 

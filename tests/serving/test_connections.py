@@ -106,3 +106,41 @@ def test_pages_of_configured_origins_may_ask(own_world: World) -> None:
         assert "access-control-allow-origin" not in world.get(ONE, origin=evil, x_api_key=secret).headers
         plain = world.ask("OPTIONS", ONE, headers={"x-api-key": secret})
         assert (plain.status, plain.headers["allow"]) == (405, "GET, HEAD")
+
+
+def test_every_origin_may_be_allowed(own_world: World) -> None:
+    """With `*` pages of any origin may ask and read, and none of them is given leave to send credentials."""
+    preflight = {"access-control-request-method": "POST", "access-control-request-headers": "content-type"}
+    with own_world.served(API_CORS_ORIGINS="*") as world:
+        for origin in (SHOP, "https://other.example", "null"):
+            asked = world.ask("OPTIONS", f"{ROOT}/{BUYS}/score", headers={"origin": origin, **preflight})
+            found = world.get(ONE, origin=origin)
+            for answer, status in ((asked, 204), (found, 200)):
+                assert (answer.status, answer.headers["access-control-allow-origin"]) == (status, "*")
+                assert "access-control-allow-credentials" not in answer.headers
+        assert "access-control-allow-origin" not in world.get(ONE).headers
+
+
+def test_origins_are_understood_as_people_write_them(own_world: World) -> None:
+    """An origin with capitals, its default port and a slash at the end is the one that browsers send."""
+    preflight = {"access-control-request-method": "GET"}
+    with own_world.served(API_CORS_ORIGINS="HTTPS://Shop.Example:443/") as world:
+        asked = world.ask("OPTIONS", ONE, headers={"origin": SHOP, **preflight})
+        assert (asked.status, asked.headers["access-control-allow-origin"]) == (204, SHOP)
+        assert world.get(ONE, origin=SHOP).headers["access-control-allow-origin"] == SHOP
+
+
+def test_an_idle_connection_is_closed_after_the_set_time(own_world: World) -> None:
+    """A connection that is idle stays open for a while, and is closed by the server in the end."""
+    with (
+        own_world.served(API_KEEP_ALIVE_SECONDS="1") as world,
+        closing(http.client.HTTPConnection("127.0.0.1", world.port, timeout=30)) as line,
+    ):
+        assert ask(line, "GET", "/livez").read()
+        assert line.sock.recv(1) == b""
+
+
+def test_a_bad_setting_stops_the_start_by_name(own_world: World) -> None:
+    """The server does not start with a value that cannot be meant, and names the setting."""
+    with pytest.raises(AssertionError, match="API_CORS_ORIGINS"), own_world.served(API_CORS_ORIGINS="shop.example"):
+        pass

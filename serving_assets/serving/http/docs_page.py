@@ -34,9 +34,9 @@ _KEEP: Header = (b"cache-control", b"public, max-age=86400")
 
 # Links are relative, so that the page works under a path prefix too.
 _PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Prediction API</title>
-<link rel="icon" href="data:,"><link rel="stylesheet" href="docs/assets/swagger-ui.css"></head>
+<link rel="icon" href="data:,"><link rel="stylesheet" href="./docs/assets/swagger-ui.css"></head>
 <body><div id="page"></div>
-<script src="docs/assets/swagger-ui-bundle.js"></script><script src="docs/assets/start.js"></script></body></html>
+<script src="./docs/assets/swagger-ui-bundle.js"></script><script src="./docs/assets/start.js"></script></body></html>
 """
 _START = """"use strict";
 (async () => {

@@ -23,7 +23,7 @@ from serving_assets.settings import PROJECT
 from tests.unit.docs.blocks import Block, blocks, pages, prose
 from tests.unit.docs.shell import commands, names_of, wrong_with
 
-LANGUAGES = {"python", "yaml", "toml", "json", "sql", "sh", "text"}
+LANGUAGES = {"python", "yaml", "toml", "json", "sql", "sh", "nginx", "text"}
 WORDS_OF_A_DECLARATION = {
     name: value
     for module in (columns, checks, compute, serve, timing, spec)

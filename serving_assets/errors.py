@@ -44,3 +44,16 @@ class InputError(ServingAssetsError):
 
 class ConflictError(ServingAssetsError):
     """Another writer was first; a retry may pass."""
+
+
+class QueryError(ServingAssetsError):
+    """An engine could not run a query.
+
+    Attributes:
+        reason: what went wrong, in the engine's words.
+        out_of_memory: whether the query needed more memory than it may use.
+    """
+
+    def __init__(self, message: str, *, hint: str = "", reason: str = "", out_of_memory: bool = False) -> None:
+        self.reason, self.out_of_memory = reason, out_of_memory
+        super().__init__(message, hint=hint)

@@ -1,20 +1,31 @@
 """What an engine is asked to do: a query over fixed versions of tables, and where its rows go.
 
-Here: the words between the stages and the engines. Not here: any execution.
+Here: the words between the stages and the engines. Not here: any execution (engines/duckdb/), or which engines there
+are (catalog/compute.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from serving_assets.catalog.spec import Format
 from serving_assets.lake import LakeTable, Scan, Where, Written
 
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
+    import pyarrow.dataset as pads
+
+FILE_OF_ROW = "_landed_path"
+"""The column of landed files that holds the path of the file a row stands in."""
+JSON_LINE = "json"
+"""The one column of NDJSON files that are read without naming columns: each line's object."""
+PART_OF = "landed_rows"
+"""The name under which the parts of a landing see its rows."""
 
 
 @dataclass(frozen=True)
@@ -27,16 +38,44 @@ class Input:
 
 
 @dataclass(frozen=True)
+class Files:
+    """Landed files of one format with the same columns as a query sees them, beside the column `FILE_OF_ROW`.
+
+    `columns` names those of CSV and NDJSON, whose values are read as text. Parquet brings its own. NDJSON without
+    `columns` has the one column `JSON_LINE`.
+    """
+
+    form: Format
+    paths: tuple[Path, ...]
+    columns: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows that this process holds, or can read, as Arrow."""
+
+    data: pa.Table | pads.Dataset
+
+
+@dataclass(frozen=True)
 class Query:
     """One SELECT in DuckDB's dialect over named inputs.
 
-    `parameters` fill `$name`; `timezone` is the session's, in which dates and hours are local.
+    `views` are SELECTs over the inputs and over earlier views, read under their names. `parameters` fill `$name`;
+    `timezone` is the session's, in which dates and hours are local. `in_order` asks that the rows of each input come in
+    the order in which they are stored, so that a number counted over them is the same in the next query.
     """
 
     sql: str
-    inputs: Mapping[str, Input]
+    inputs: Mapping[str, Input | Files | Rows]
     parameters: Mapping[str, object] = field(default_factory=dict)
     timezone: str = "UTC"
+    views: Mapping[str, str] = field(default_factory=dict)
+    in_order: bool = False
+
+    def then(self, sql: str) -> Query:
+        """`sql` over the rows of this query, which it reads as `PART_OF`."""
+        return replace(self, sql=f"WITH {PART_OF} AS ({self.sql}) {sql}")
 
 
 @dataclass(frozen=True)
@@ -60,6 +99,14 @@ class Target:
         )
 
 
+@dataclass(frozen=True)
+class Part:
+    """Some of the rows of a landing, as a SELECT over `PART_OF`, and where they go."""
+
+    sql: str
+    into: Target
+
+
 class Scorer(Protocol):
     """A model as an engine needs it: named output columns of one batch of feature rows."""
 
@@ -71,8 +118,33 @@ class Scorer(Protocol):
         """Float64 arrays, one value a row of `batch`, in its order."""
 
 
+@dataclass(frozen=True)
+class Limits:
+    """What the queries of one engine may use.
+
+    Attributes:
+        threads: threads of all queries that run at a time.
+        memory: memory of them, such as "1GB"; what is more spills to `scratch`.
+        scratch: folder for spilled data.
+        batch_rows: rows of one record batch between query, scorer and lake.
+    """
+
+    threads: int
+    memory: str
+    scratch: Path
+    batch_rows: int
+
+
 class Engine(Protocol):
-    """Where queries and models run."""
+    """Where queries and models run. Every verb raises `QueryError` when the engine cannot run what it is given."""
+
+    limits: Limits
+
+    def land(self, rows: Query, rejected: Part, accepted: Part) -> tuple[Written, Written]:
+        """Write the two parts of landed rows, the rejected ones first.
+
+        A kill between the two writes leaves the accepted rows at their old version, never a loss.
+        """
 
     def transform(self, queries: Sequence[Query], into: Target) -> Written:
         """Write the rows of all `queries`, which have the same columns, into `into`, in one commit."""

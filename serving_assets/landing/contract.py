@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from serving_assets.catalog.columns import SQL_TYPES, Column, identifier, literal
 from serving_assets.catalog.spec import DAY, Source
+from serving_assets.engines.protocol import FILE_OF_ROW
 from serving_assets.landing.files import TEXT
 
 WHOLE = r"\s*[+-]?[0-9]+(\.0*)?\s*"
@@ -35,7 +36,7 @@ def judged_sql(source: Source, types: Mapping[str, str], timezone: str, *, numbe
         SELECT *, nullif(concat_ws('; ', {", ".join(rules)}), '') AS _broken
         FROM (
             SELECT d.day AS {DAY}, d.label AS _source_file, l._line, {{{landed}}} AS _landed, {columns}
-            FROM (SELECT *, {line} AS _line FROM landed) AS l JOIN days AS d ON d.path = l._landed_path
+            FROM (SELECT *, {line} AS _line FROM landed) AS l JOIN days AS d ON d.path = l.{FILE_OF_ROW}
         )
     """
 

@@ -12,17 +12,15 @@ from __future__ import annotations
 
 import csv
 import gzip
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO
 
-from serving_assets.catalog.columns import identifier, literal
+from serving_assets.catalog.columns import identifier
 from serving_assets.catalog.spec import Format, Source
-
-if TYPE_CHECKING:
-    import duckdb
+from serving_assets.engines.protocol import FILE_OF_ROW, JSON_LINE, Engine, Files, Query
 
 SUFFIXES: dict[Format, tuple[str, ...]] = {
     "parquet": (".parquet",),
@@ -30,7 +28,6 @@ SUFFIXES: dict[Format, tuple[str, ...]] = {
     "ndjson": (".ndjson", ".jsonl", ".ndjson.gz", ".jsonl.gz"),
 }
 TEXT = "VARCHAR"
-PATH = "_landed_path"
 
 
 @dataclass(frozen=True)
@@ -51,35 +48,37 @@ def deliveries(folder: Path, form: Format) -> list[Path]:
     )
 
 
-def columns_of(connection: duckdb.DuckDBPyConnection, path: Path, form: Format) -> dict[str, str] | None:
+def columns_of(engine: Engine, path: Path, form: Format) -> dict[str, str] | None:
     """Columns of one file with DuckDB's names of their types; None for a text file without a single byte of content.
 
     Raises:
         ValueError: when the columns cannot be told apart.
-        duckdb.Error, OSError, EOFError, csv.Error: when the file is not of that format.
+        QueryError, OSError, EOFError, csv.Error: when the file is not of that format.
     """
     if form == "parquet":
-        relation = connection.sql(f"SELECT * FROM {_reader(form, [path], {})} LIMIT 0")
-        types = dict(zip(relation.columns, map(str, relation.types), strict=True))
-        del types[PATH]
-        return types
+        described = "SELECT column_name AS name, column_type AS type FROM (DESCRIBE SELECT * FROM t)"
+        found = engine.collect(Query(described, {"t": Files(form, (path,))})).to_pylist()
+        return {row["name"]: row["type"] for row in found if row["name"] != FILE_OF_ROW}
     if _is_blank(path):
         return None
-    names = _csv_header(path) if form == "csv" else _ndjson_keys(connection, path)
+    names = _csv_header(path) if form == "csv" else _ndjson_keys(engine, path)
     lowered = [name.lower() for name in names]
     if twice := sorted({name for name in names if lowered.count(name.lower()) > 1}):
         raise ValueError(f"the columns {', '.join(twice)} cannot be told apart, because case does not count")
     return dict.fromkeys(names, TEXT)
 
 
-def landed_sql(files: Sequence[LandedFile], source: Source) -> tuple[str, dict[str, str]]:
-    """SQL of all rows of all files, beside the column `PATH`, and the type of each column in it.
+def landed_rows(files: Sequence[LandedFile], source: Source) -> tuple[dict[str, Files], str, dict[str, str]]:
+    """All rows of all files, beside the column `FILE_OF_ROW`: inputs of a query, and SQL over them.
 
     Without any file, the columns are the declared ones and there is no row.
+
+    Returns:
+        The inputs, the SQL, and the type of each column in it.
     """
     if not files:
-        nothing = ", ".join(f"CAST(NULL AS {TEXT}) AS {identifier(name)}" for name in (PATH, *source.columns))
-        return f"SELECT {nothing} WHERE false", dict.fromkeys(source.columns, TEXT)
+        nothing = ", ".join(f"CAST(NULL AS {TEXT}) AS {identifier(name)}" for name in (FILE_OF_ROW, *source.columns))
+        return {}, f"SELECT {nothing} WHERE false", dict.fromkeys(source.columns, TEXT)
     types: dict[str, str] = {}
     for file in files:
         for name, found in file.columns.items():
@@ -87,27 +86,15 @@ def landed_sql(files: Sequence[LandedFile], source: Source) -> tuple[str, dict[s
     groups: dict[tuple[tuple[str, str], ...], list[Path]] = {}
     for file in files:
         groups.setdefault(tuple(file.columns.items()), []).append(file.path)
-    branches = []
-    for columns, paths in groups.items():
+    inputs, branches = {}, []
+    for number, (columns, paths) in enumerate(groups.items()):
+        named = () if source.format == "parquet" else tuple(name for name, _ in columns)
+        inputs[f"files_{number}"] = Files(source.format, tuple(paths), named)
         as_text = [name for name, found in columns if found != types[name]]
         casts = ", ".join(f"CAST({identifier(name)} AS {TEXT}) AS {identifier(name)}" for name in as_text)
         replaced = f" REPLACE ({casts})" if casts else ""
-        branches.append(f"SELECT *{replaced} FROM {_reader(source.format, paths, dict(columns))}")
-    return " UNION ALL BY NAME ".join(branches), types
-
-
-def _reader(form: Format, paths: Iterable[Path], columns: Mapping[str, str]) -> str:
-    listed = "[" + ", ".join(literal(str(path)) for path in paths) + "]"
-    shared = f"filename = '{PATH}', hive_partitioning = false"
-    texts = "{" + ", ".join(f"{literal(name)}: '{TEXT}'" for name in columns) + "}"
-    match form:
-        case "parquet":
-            return f"read_parquet({listed}, {shared})"
-        case "csv":
-            dialect = "auto_detect = false, delim = ',', quote = '\"', escape = '\"', header = true, nullstr = ''"
-            return f"read_csv({listed}, {shared}, {dialect}, columns = {texts})"
-        case "ndjson":
-            return f"read_json({listed}, {shared}, format = 'newline_delimited', columns = {texts})"
+        branches.append(f"SELECT *{replaced} FROM files_{number}")
+    return inputs, " UNION ALL BY NAME ".join(branches), types
 
 
 def _open(path: Path) -> IO[bytes]:
@@ -126,8 +113,6 @@ def _csv_header(path: Path) -> list[str]:
     return [name or f"column{position}" for position, name in enumerate(header)]
 
 
-def _ndjson_keys(connection: duckdb.DuckDBPyConnection, path: Path) -> list[str]:
-    keys = connection.sql(
-        f"SELECT DISTINCT unnest(json_keys(json)) AS key FROM read_ndjson_objects({literal(str(path))}) ORDER BY key"
-    )
-    return [str(key) for key in keys.to_arrow_table().column("key").to_pylist()]
+def _ndjson_keys(engine: Engine, path: Path) -> list[str]:
+    sql = f"SELECT DISTINCT unnest(json_keys({JSON_LINE})) AS key FROM t ORDER BY key"
+    return [str(key) for key in engine.collect(Query(sql, {"t": Files("ndjson", (path,))})).column("key").to_pylist()]

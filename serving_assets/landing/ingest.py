@@ -11,32 +11,28 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from serving_assets.catalog.columns import identifier, literal
+import pyarrow as pa
+
+from serving_assets.catalog.columns import identifier
 from serving_assets.catalog.spec import DAY, Source
-from serving_assets.engines.duckdb.engine import DuckDBEngine, plain, streamed
 from serving_assets.engines.person_hash import PersonHashes
-from serving_assets.engines.protocol import Input, Query, Target
-from serving_assets.errors import InputError
-from serving_assets.failpoints import failpoint
+from serving_assets.engines.protocol import FILE_OF_ROW, PART_OF, Engine, Input, Part, Query, Rows, Target
+from serving_assets.errors import InputError, QueryError
 from serving_assets.lake import DayRange, Lake, LakeTable, Where, Written
 from serving_assets.landing import contract
-from serving_assets.landing.files import PATH, LandedFile, columns_of, deliveries, landed_sql
-
-if TYPE_CHECKING:
-    import duckdb
+from serving_assets.landing.files import LandedFile, columns_of, deliveries, landed_rows
 
 FINGERPRINT = "landed_fingerprint"
 EXTRA_COLUMNS = "landed_extra_columns"
 KEPT = "The partition keeps its previous content."
 NOBODY: Mapping[str, PersonHashes] = {}
-SECRET = "erasure_secret"
-"""A variable of the connection, because a view takes no parameters, and an error message shows a literal."""
+DAYS = pa.schema([("path", pa.string()), ("day", pa.date32()), ("label", pa.string())])
+"""What is known of each landed file: its path, its day, and its name below the landing zone."""
 SHOWN_OF_A_ROW = 1_000
 """Characters of a rejected row that are shown as an example; the table keeps all of it."""
 
@@ -88,7 +84,7 @@ def ingest(
     landing: Path,
     days: DayRange | None,
     lake: Lake,
-    engine: DuckDBEngine,
+    engine: Engine,
     timezone: str,
     left_out: Mapping[str, PersonHashes] = NOBODY,
 ) -> Landed:
@@ -110,38 +106,37 @@ def ingest(
     if fingerprint and all(_fingerprint_of(table) == fingerprint for table in (accepted, rejected)):
         extra = json.loads(accepted.commit_metadata()[EXTRA_COLUMNS])
         return Landed(None, accepted.scan().rows(), *_refused(rejected, where, engine), tuple(extra), len(paths))
-    with engine.connect("UTC") as connection:
-        with _readable(source):
-            types = _prepare(connection, source, _described(connection, source, paths), landing, timezone, left_out)
-            if not source.may_be_empty:
-                _refuse_empty(connection, source, paths)
+    with _readable(source):
+        with _decodable(source):
+            files = _described(engine, source, paths)
+        rows, types = _judged(engine, source, files, landing, timezone, left_out)
+        if not source.may_be_empty:
+            _refuse_empty(engine, rows, source, paths)
         extra = sorted(set(types) - set(source.columns))
         facts = {FINGERPRINT: fingerprint, EXTRA_COLUMNS: json.dumps(extra)}
         now = f"TIMESTAMPTZ '{datetime.now(UTC).isoformat()}' AS _ingested_at"
-        columns = ", ".join(identifier(name) for name in source.columns)
 
-        def write(table: LakeTable, select: str, reason: str) -> Written:
+        def part(table: LakeTable, select: str, reason: str) -> Part:
             day = f"{DAY}, " if days else ""
-            rows = connection.sql(f"SELECT {day}{select}, _source_file, {now} FROM explained WHERE _reason IS {reason}")
-            batches = streamed(rows, engine.batch_rows, partial(_unreadable, source))
-            return Target(table, where, (DAY,) if days else (), facts).write(batches)
+            sql = f"SELECT {day}{select}, _source_file, {now} FROM {PART_OF} WHERE _reason IS {reason}"
+            return Part(sql, Target(table, where, (DAY,) if days else (), facts))
 
-        write(rejected, f"_reason AS reason, {contract.original_sql(types)} AS row", "NOT NULL")
-        failpoint("raw.between_rejected_and_accepted")
-        written = write(accepted, columns, "NULL")
+        written = engine.land(
+            rows,
+            part(rejected, f"_reason AS reason, {contract.original_sql(types)} AS row", "NOT NULL"),
+            part(accepted, ", ".join(identifier(name) for name in source.columns), "NULL"),
+        )[1]
     return Landed(written, written.rows, *_refused(rejected, where, engine), tuple(extra), len(paths))
 
 
-def _described(
-    connection: duckdb.DuckDBPyConnection, source: Source, paths: Sequence[tuple[date | None, Path]]
-) -> list[LandedFile]:
+def _described(engine: Engine, source: Source, paths: Sequence[tuple[date | None, Path]]) -> list[LandedFile]:
     """The files with their columns; a missing one is found file by file, because the union of all would hide it.
 
     A line of NDJSON may leave out a key that has no value, so there only columns that are never empty can be missing.
     """
     files = []
     for day, path in paths:
-        columns = columns_of(connection, path, source.format)
+        columns = columns_of(engine, path, source.format)
         if columns is None:
             continue
         demanded = [n for n in source.columns if source.format != "ndjson" or source.never_empty(n)]
@@ -156,12 +151,10 @@ def _described(
     return files
 
 
-def _refuse_empty(
-    connection: duckdb.DuckDBPyConnection, source: Source, paths: Sequence[tuple[date | None, Path]]
-) -> None:
+def _refuse_empty(engine: Engine, rows: Query, source: Source, paths: Sequence[tuple[date | None, Path]]) -> None:
     """Day by day, because the rows of the other days of a range would hide that one has none."""
-    sql = f"SELECT DISTINCT day FROM days WHERE path IN (SELECT {PATH} FROM landed)"
-    filled = set(connection.sql(sql).to_arrow_table().column("day").to_pylist())
+    sql = f"SELECT DISTINCT day FROM days WHERE path IN (SELECT {FILE_OF_ROW} FROM landed)"
+    filled = set(engine.collect(replace(rows, sql=sql, parameters={})).column("day").to_pylist())
     if empty := [path for day, path in paths if day not in filled]:
         raise InputError(
             f"raw/{source.name}: the landed files hold no row ({', '.join(map(str, empty[:3]))}). {KEPT}",
@@ -169,55 +162,40 @@ def _refuse_empty(
         )
 
 
-def _prepare(
-    connection: duckdb.DuckDBPyConnection,
+def _judged(
+    engine: Engine,
     source: Source,
     files: Sequence[LandedFile],
     landing: Path,
     timezone: str,
     left_out: Mapping[str, PersonHashes],
-) -> Mapping[str, str]:
-    """Make the view `explained`: every landed row, typed, with `_reason`, null for an accepted one.
+) -> tuple[Query, Mapping[str, str]]:
+    """Every landed row, typed, with `_reason`, null for an accepted one; and the landed columns with their types.
 
-    It is a view, not a table, so that memory does not grow with what has landed; reading the files twice costs less
-    than keeping them. Rows are numbered and ranked only where a key has copies, because that reads one file at a time.
-
-    Returns:
-        The landed columns with DuckDB's names of their types.
+    The files are read anew by each query, so that memory does not grow with what has landed: reading them twice costs
+    less than keeping them. Rows are numbered and ranked only where a key has copies, because that reads one file at a
+    time.
     """
-    landed, types = landed_sql(files, source)
-    connection.execute(f"CREATE VIEW landed AS {landed}")
-    connection.execute("CREATE TABLE days (path VARCHAR, day DATE, label VARCHAR)")
-    if files:
-        rows = [(str(file.path), file.day, file.path.relative_to(landing).as_posix()) for file in files]
-        connection.executemany("INSERT INTO days VALUES (?, ?, ?)", rows)
-    connection.execute(f"CREATE VIEW judged AS {contract.judged_sql(source, types, timezone, numbered=False)}")
-    reason = "_broken"
-    if connection.sql(contract.has_copies_sql(source)).to_arrow_table().num_rows:
-        connection.execute(
-            f"CREATE OR REPLACE VIEW judged AS {contract.judged_sql(source, types, timezone, numbered=True)}"
-        )
-        connection.execute(f"CREATE TABLE copies AS {contract.copies_sql(source)}")
+    inputs, landed, types = landed_rows(files, source)
+    days = [(str(file.path), file.day, file.path.relative_to(landing).as_posix()) for file in files]
+    columns = zip(*days, strict=True) if days else ([], [], [])
+    arrays = [pa.array(values, dtype) for values, dtype in zip(columns, DAYS.types, strict=True)]
+    reason, copies = "_broken", {}
+    views = {"landed": landed, "judged": contract.judged_sql(source, types, timezone, numbered=False)}
+    rows = Query("", {**inputs, "days": Rows(pa.table(arrays, schema=DAYS))}, views=views, in_order=True)
+    if engine.collect(replace(rows, sql=contract.has_copies_sql(source))).num_rows:
+        views["judged"] = contract.judged_sql(source, types, timezone, numbered=True)
+        copies = {"copies": Rows(engine.collect(replace(rows, sql=contract.copies_sql(source))))}
         reason = contract.reason_sql(source)
-    erased = _erased(connection, left_out, types)
-    connection.execute(f"CREATE VIEW explained AS SELECT *, {reason} AS _reason FROM judged WHERE {erased} IS NOT TRUE")
-    return types
-
-
-def _erased(
-    connection: duckdb.DuckDBPyConnection, left_out: Mapping[str, PersonHashes], types: Mapping[str, str]
-) -> str:
-    """SQL over `judged` that is true for rows of persons who were erased, as they landed, well-formed or not."""
-    conditions = []
-    for column, subjects in left_out.items():
-        if column in types:
-            connection.execute(f"SET VARIABLE {SECRET} = {literal(subjects.secret)}")
-            conditions.append(subjects.condition([f"_landed.{identifier(column)}"], f"getvariable('{SECRET}')"))
-    return f"({' OR '.join(conditions) or 'false'})"
+    persons = {name: subjects for name, subjects in left_out.items() if name in types}
+    erased = [subjects.condition([f"_landed.{identifier(name)}"]) for name, subjects in persons.items()]
+    secret = dict.fromkeys(("secret",) if persons else (), next((each.secret for each in persons.values()), ""))
+    explained = f"SELECT *, {reason} AS _reason FROM judged WHERE ({' OR '.join(erased) or 'false'}) IS NOT TRUE"
+    return replace(rows, sql=explained, inputs={**rows.inputs, **copies}, parameters=secret), types
 
 
 def _refused(
-    rejected: LakeTable, where: Where | None, engine: DuckDBEngine
+    rejected: LakeTable, where: Where | None, engine: Engine
 ) -> tuple[int, dict[str, int], tuple[dict[str, Any], ...]]:
     """How many rows were kept apart, the commonest reasons, and some of the rows."""
     rows = {"rejected": Input(rejected.scan(where))}
@@ -245,16 +223,26 @@ def _fingerprint_of(table: LakeTable) -> str | None:
 
 @contextmanager
 def _readable(source: Source) -> Iterator[None]:
-    import duckdb
-
+    """Report a query that fails as a fault of the delivery, unless it needs more memory than it may use."""
     try:
         yield
-    except (duckdb.Error, OSError, EOFError, UnicodeError, csv.Error, ValueError) as error:
-        raise _unreadable(source, error) from error
+    except QueryError as error:
+        if error.out_of_memory:
+            raise
+        raise _unreadable(source, error.reason) from error
 
 
-def _unreadable(source: Source, error: Exception) -> InputError:
+@contextmanager
+def _decodable(source: Source) -> Iterator[None]:
+    """Report what Python cannot read as a fault of the delivery."""
+    try:
+        yield
+    except (OSError, EOFError, UnicodeError, csv.Error, ValueError) as error:
+        raise _unreadable(source, str(error)) from error
+
+
+def _unreadable(source: Source, reason: str) -> InputError:
     return InputError(
-        f"raw/{source.name}: the landed files cannot be read as {source.format}: {plain(error)} {KEPT}",
+        f"raw/{source.name}: the landed files cannot be read as {source.format}: {reason} {KEPT}",
         hint="Ask the upstream system to deliver the file named again.",
     )

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from serving_assets.catalog.compute import Compute
+from serving_assets.catalog.compute import DEFAULT_ENGINE, Compute
 from serving_assets.catalog.discovery import Catalog
-from serving_assets.engines.duckdb.engine import DuckDBEngine
+from serving_assets.engines import open_engine
+from serving_assets.engines.protocol import Engine, Limits
 from serving_assets.lake import Lake
 from serving_assets.pipeline.days import daily_partitions
 from serving_assets.settings import Settings
@@ -26,14 +27,16 @@ if TYPE_CHECKING:
 class Platform:
     """The opened parts of one process. Opening is lazy: loading the definitions touches neither disk nor server."""
 
-    def __init__(self, settings: Settings, catalog: Catalog) -> None:
-        self.settings, self.catalog = settings, catalog
+    def __init__(self, settings: Settings, catalog: Catalog, engine: str = DEFAULT_ENGINE) -> None:
+        self.settings, self.catalog, self._engine = settings, catalog, engine
 
     def within(self, compute: Compute) -> Platform:
-        """The same parts, their engine bounded as declared; itself where nothing is."""
+        """The same parts with the declared engine, bounded as declared; itself where nothing is declared."""
         bounds = {"engine_threads": compute.threads, "engine_memory": compute.memory}
         stated = {name: value for name, value in bounds.items() if value is not None}
-        return Platform(self.settings.model_copy(update=stated), self.catalog) if stated else self
+        if not stated and compute.engine == self._engine:
+            return self
+        return Platform(self.settings.model_copy(update=stated), self.catalog, compute.engine)
 
     @cached_property
     def lake(self) -> Lake:
@@ -41,12 +44,11 @@ class Platform:
         return Lake(self.settings.lake)
 
     @cached_property
-    def engine(self) -> DuckDBEngine:
+    def engine(self) -> Engine:
         """The engine on which the stages run."""
         s = self.settings
-        return DuckDBEngine(
-            threads=s.engine_threads, memory=s.engine_memory, scratch=s.scratch_dir, batch_rows=s.batch_rows
-        )
+        limits = Limits(s.engine_threads, s.engine_memory, s.scratch_dir, s.batch_rows)
+        return open_engine(self._engine, limits)
 
     @cached_property
     def registry(self) -> Registry:

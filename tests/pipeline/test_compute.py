@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import dagster as dg
 import pytest
 from pydantic import ValidationError
 
-from serving_assets.catalog.compute import Compute
+from serving_assets.catalog.compute import ENGINES, Compute
 from serving_assets.catalog.discovery import Catalog, load_catalog
+from serving_assets.engines.protocol import Limits
+from serving_assets.errors import DeclarationError
 from serving_assets.pipeline.definitions import build_defs
 from serving_assets.pipeline.platform import Platform
 from serving_assets.pipeline.stages.step import Step, stage_asset
@@ -79,8 +83,8 @@ def test_a_step_works_within_its_bounds(
 
 
 def _work(seen: list[tuple[int, str]], step: Step) -> dg.MaterializeResult[Any]:
-    engine = step.platform.engine
-    seen.append((engine.threads, engine.memory))
+    limits = step.platform.engine.limits
+    seen.append((limits.threads, limits.memory))
     return step.result({"cpu_seconds": 3600.0})
 
 
@@ -99,3 +103,35 @@ def test_what_cannot_be_obeyed_is_refused(given: dict[str, Any], told: str) -> N
     """A bound, an engine or a field that nobody knows is an error that names it."""
     with pytest.raises(ValidationError, match=told):
         Compute(**given)
+
+
+def test_a_stage_runs_on_the_engine_that_it_declares(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second engine is a folder that can open it and one line that names it; each stage gets its own."""
+    opened: list[Limits] = []
+    module = ModuleType("serving_assets.engines.abacus.engine")
+    monkeypatch.setattr(module, "open_engine", lambda limits: opened.append(limits) or "the abacus", raising=False)
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setitem(sys.modules, "serving_assets.engines.abacus", ModuleType("serving_assets.engines.abacus"))
+    monkeypatch.setitem(ENGINES, "abacus", "duckdb")
+    platform = Platform(Settings(data_dir=tmp_path, engine_threads=3), Catalog(tmp_path, {}, {}, {}))
+    stage = platform.within(Compute(engine="abacus", memory="2GB"))
+    assert (stage.engine, [(limits.threads, limits.memory) for limits in opened]) == ("the abacus", [(3, "2GB")])
+    assert stage.within(Compute(engine="abacus")) is stage
+    assert platform.within(Compute()) is platform
+    assert type(platform.engine).__name__ == "DuckDBEngine"
+
+
+@pytest.mark.parametrize(
+    ("engine", "hint"),
+    [("abacus", "there is no engine 'abacus': use "), ("far", r"not installed: pip install 'serving-assets\[far\]'")],
+)
+def test_an_engine_that_is_not_there_stops_the_catalog(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: str, hint: str
+) -> None:
+    """An engine that is unknown or not installed is an error of the catalog, with the file, the field and the fix."""
+    monkeypatch.setitem(ENGINES, "far", "no_such_package")
+    file = tmp_path / "domains" / "shop" / "domain.py"
+    file.parent.mkdir(parents=True)
+    file.write_text(f"from serving_assets.catalog.compute import Compute\n\nHEAVY = Compute(engine={engine!r})\n")
+    with pytest.raises(DeclarationError, match=rf"shop/domain\.py:3: Compute: engine: .*{hint}"):
+        load_catalog(tmp_path)

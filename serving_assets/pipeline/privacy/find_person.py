@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 from serving_assets.catalog.columns import identifier, literal
 from serving_assets.catalog.persons import key_columns
 from serving_assets.engines.person_hash import PersonHashes
-from serving_assets.engines.protocol import Input, Query
-from serving_assets.errors import ServingAssetsError
+from serving_assets.engines.protocol import Input, Query, Rows
+from serving_assets.errors import QueryError, ServingAssetsError
 from serving_assets.lake import LakeTable
 from serving_assets.pipeline.platform import Platform
 from serving_assets.store import OnlineStore
@@ -139,12 +139,10 @@ def _search(platform: Platform, holder: Holder, subjects: PersonHashes, paths: l
     dataset = pads.FileSystemDataset(fragments, schema, form, files)
     sql = f"SELECT DISTINCT {identifier(_FILE)} FROM t WHERE {subjects.condition(holder.places)}"
     try:
-        with platform.engine.connect() as connection:
-            connection.register("t", dataset.scanner().to_reader())
-            found = connection.sql(sql, params={"secret": subjects.secret}).to_arrow_table()
-    except (pa.ArrowException, OSError) as error:
+        found = platform.engine.collect(Query(sql, {"t": Rows(dataset)}, {"secret": subjects.secret}))
+    except QueryError as error:
         raise ServingAssetsError(
-            f"{holder.table.name}: a data file cannot be read, so nobody can tell whom it names ({error}).",
+            f"{holder.table.name}: a data file cannot be read, so whom it names is unknown ({error.reason}).",
             hint="Restore it from a backup, or materialize its partition again.",
         ) from error
     return set(found.column(0).to_pylist())

@@ -31,7 +31,7 @@ from serving_assets.pipeline.dagster_instance.step_metadata import described, me
 from serving_assets.pipeline.days import as_of, feature_inputs, last_days
 from serving_assets.pipeline.platform import Platform
 from serving_assets.pipeline.stages.input_gates import refuse_unfit_table
-from serving_assets.pipeline.stages.step import Step, stage_asset
+from serving_assets.pipeline.stages.step import THE_ENGINE, Step, stage_asset
 
 CHECKS = (CONTRACT, POINT_IN_TIME, VOLUME, NULL_RATES, FEATURE_DRIFT)
 
@@ -66,7 +66,7 @@ def features_asset(use_case: BoundUseCase, platform: Platform) -> dg.AssetsDefin
         group="features",
         description=f"What is known of each {spec.entity.key} at the end of the day, for: {spec.description}",
         owners=spec.owners,
-        kinds={"sql", "duckdb", "deltalake"},
+        kinds={"sql", THE_ENGINE, "deltalake"},
         deps=[_window_dep(keys[name], window) for name, window in spec.features.inputs.items()],
         partitions=platform.partitions(use_case.domain.timezone),
         checks=CHECKS,
@@ -89,6 +89,7 @@ def _build(use_case: BoundUseCase, step: Step) -> dg.MaterializeResult[Any]:
         read = last_days(day, window.days) if isinstance(window, LastDays) else None
         refuse_unfit_table(step.context.instance, p.partitions(timezone), p.catalog.tables[name], read, str(step))
     query = features_query(use_case, p, day)
+    inputs = {name: source for name, source in query.inputs.items() if isinstance(source, Input)}
     table = p.lake.table(use_case.lake_name("features"))
     with measured() as cost:
         written = p.engine.transform([query], Target(table, {DAY: day}, (DAY,)))
@@ -96,7 +97,7 @@ def _build(use_case: BoundUseCase, step: Step) -> dg.MaterializeResult[Any]:
     counted = counted_features(p.engine, rows, champion_bundle(p, use_case.name))
     verdicts = [
         check_contract(p.engine, rows, (spec.entity.key,), feature_columns(use_case)),
-        check_point_in_time(p.engine, query.inputs, as_of(day, timezone)),
+        check_point_in_time(p.engine, inputs, as_of(day, timezone)),
         check_daily_volume(table, step.days, written.version, spec.checks),
         check_null_rates(counted, spec.checks),
         check_feature_drift(counted, spec.checks, pictured=step.pictured),

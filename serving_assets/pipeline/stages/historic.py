@@ -21,7 +21,7 @@ from serving_assets.pipeline.checks.quality import MATURED_QUALITY, check_mature
 from serving_assets.pipeline.dagster_instance.step_metadata import described, handed_on, measured, written_metadata
 from serving_assets.pipeline.platform import Platform
 from serving_assets.pipeline.stages.predictions import CHECKS, FEATURES_VERSION, SCORED_DAY, prediction_columns
-from serving_assets.pipeline.stages.step import Step, stage_asset
+from serving_assets.pipeline.stages.step import THE_ENGINE, Step, stage_asset
 
 
 def historic_columns(use_case: BoundUseCase) -> dict[str, Column]:
@@ -56,7 +56,7 @@ def historic_asset(use_case: BoundUseCase, platform: Platform) -> dg.AssetsDefin
         group="historic",
         description="Every prediction ever made: for which day, when, by which model and run. Append-only by run.",
         owners=use_case.spec.owners,
-        kinds={"duckdb", "deltalake"},
+        kinds={THE_ENGINE, "deltalake"},
         deps=[predictions],
         partitions=platform.partitions(use_case.domain.timezone),
         checks=(MATURED_QUALITY,),

@@ -32,7 +32,7 @@ from serving_assets.pipeline.checks.verdict import Verdict
 from serving_assets.pipeline.dagster_instance.step_metadata import described, handed_on, measured, written_metadata
 from serving_assets.pipeline.platform import Platform
 from serving_assets.pipeline.stages.historic import historic_columns
-from serving_assets.pipeline.stages.step import Step, stage_asset
+from serving_assets.pipeline.stages.step import THE_ENGINE, Step, stage_asset
 
 MERGED = "historic_version"
 """Commit metadata of `latest`: the version of `historic` that it includes."""
@@ -117,7 +117,7 @@ def latest_asset(use_case: BoundUseCase, platform: Platform) -> dg.AssetsDefinit
         group="latest",
         description=f"One row per {spec.entity.key}: the newest prediction. One not renewed for {days} days leaves.",
         owners=spec.owners,
-        kinds={"duckdb", "deltalake"},
+        kinds={THE_ENGINE, "deltalake"},
         deps=[historic],
         checks=CHECKS,
         metadata=described(

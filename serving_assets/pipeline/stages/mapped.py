@@ -25,7 +25,7 @@ from serving_assets.pipeline.dagster_instance.step_metadata import (
 )
 from serving_assets.pipeline.platform import Platform
 from serving_assets.pipeline.stages.input_gates import refuse_unfit_table
-from serving_assets.pipeline.stages.step import HEAVY_STAGE, Step, stage_asset
+from serving_assets.pipeline.stages.step import HEAVY_STAGE, THE_ENGINE, Step, stage_asset
 
 
 def mapped_asset(table: Table, platform: Platform) -> dg.AssetsDefinition:
@@ -40,7 +40,7 @@ def mapped_asset(table: Table, platform: Platform) -> dg.AssetsDefinition:
         group="mapped",
         description=table.spec.description,
         owners=table.spec.owners,
-        kinds={"sql", "duckdb", "deltalake"},
+        kinds={"sql", THE_ENGINE, "deltalake"},
         deps=list(keys.values()),
         partitions=platform.partitions(table.domain.timezone) if table.daily else None,
         checks=(CONTRACT, VOLUME, TOTALS) if table.daily else (CONTRACT, VOLUME),

@@ -26,6 +26,9 @@ from serving_assets.pipeline.stages.input_gates import failed_days, refuse_faile
 HEAVY_STAGE = dg.BackfillPolicy.multi_run(max_partitions_per_run=100)
 """Stages that read a range of days at once take a backfill in chunks, unless each day needs a verdict of its own."""
 
+THE_ENGINE = "engine"
+"""Among the kinds of an asset: the engine that its stage declares."""
+
 
 @dataclass(frozen=True)
 class Step:
@@ -120,7 +123,7 @@ def stage_asset(
         group_name=group,
         description=description,
         owners=list(owners),
-        kinds=kinds,
+        kinds={compute.engine if kind == THE_ENGINE else kind for kind in kinds},
         deps=list(deps),
         partitions_def=partitions,
         check_specs=[check.spec(key) for check in checks],

@@ -37,7 +37,7 @@ from serving_assets.pipeline.days import as_of, feature_inputs, label_inputs, la
 from serving_assets.pipeline.platform import Platform
 from serving_assets.pipeline.stages.features import feature_columns
 from serving_assets.pipeline.stages.input_gates import refuse_unfit_table
-from serving_assets.pipeline.stages.step import Step, stage_asset
+from serving_assets.pipeline.stages.step import THE_ENGINE, Step, stage_asset
 
 THROUGH = {
     "through": dg.Field(
@@ -115,7 +115,7 @@ def _training_set(use_case: BoundUseCase, platform: Platform) -> dg.AssetsDefini
         group="training",
         description=f"What was known at the end of up to {spec.model.as_ofs} days, with what happened after each.",
         owners=spec.owners,
-        kinds={"sql", "duckdb", "deltalake"},
+        kinds={"sql", THE_ENGINE, "deltalake"},
         deps=list(keys.values()),
         metadata=described(
             use_case.lake_name("training_set"),

@@ -21,8 +21,8 @@ import pyarrow.parquet as pq
 
 from serving_assets.catalog.columns import AtLeast, Between, Column, optional, required
 from serving_assets.catalog.spec import Format, Source
-from serving_assets.engines.duckdb.engine import DuckDBEngine
-from serving_assets.engines.protocol import Input, Query
+from serving_assets.engines import open_engine
+from serving_assets.engines.protocol import Engine, Input, Limits, Query
 from serving_assets.lake import DayRange, Lake
 from serving_assets.landing.ingest import Landed, ingest
 
@@ -100,9 +100,9 @@ class Zone:
         return Lake(str(self.root / "lake"))
 
     @property
-    def engine(self) -> DuckDBEngine:
+    def engine(self) -> Engine:
         """An engine with little memory."""
-        return DuckDBEngine(threads=2, memory="200MB", scratch=self.root / "scratch", batch_rows=1_000)
+        return open_engine("duckdb", Limits(threads=2, memory="200MB", scratch=self.root / "scratch", batch_rows=1_000))
 
     def of(self, **changes: Any) -> Zone:
         """The same zone with a source that has other fields."""

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from serving_assets.engines.duckdb.engine import DuckDBEngine
-from serving_assets.engines.protocol import Input, Query, Target
+from serving_assets.engines import open_engine
+from serving_assets.engines.protocol import Input, Limits, Query, Target
 from serving_assets.lake import Lake
 
 
@@ -29,7 +29,7 @@ def run(folder: Path, rows: int) -> None:
     """Transform `rows` wide rows from one table to another, score them, and print the peak memory in MB."""
     lake, engine = (
         Lake(str(folder / "lake")),
-        DuckDBEngine(threads=2, memory="100MB", scratch=folder / "scratch", batch_rows=65_536),
+        open_engine("duckdb", Limits(threads=2, memory="100MB", scratch=folder / "scratch", batch_rows=65_536)),
     )
     made = (
         f"SELECT range AS id, random() AS a, random() AS b, random() AS c, md5(range::VARCHAR) AS d FROM range({rows})"

@@ -16,8 +16,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serving_assets.engines.duckdb.engine import DuckDBEngine, scored_batches
-from serving_assets.engines.protocol import Input, Query, Target
+from serving_assets.engines import open_engine
+from serving_assets.engines.protocol import Engine, Input, Limits, Query, Target
+from serving_assets.engines.scored import scored_batches
 from serving_assets.errors import ServingAssetsError
 from serving_assets.lake import DayRange, Lake, LakeTable
 from serving_assets.lake.storage import Storage
@@ -27,9 +28,9 @@ NOON = datetime(2017, 1, 1, 12, tzinfo=UTC)
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> DuckDBEngine:
+def engine(tmp_path: Path) -> Engine:
     """An engine with small batches, so that every test has several."""
-    return DuckDBEngine(threads=2, memory="100MB", scratch=tmp_path / "scratch", batch_rows=2_048)
+    return open_engine("duckdb", Limits(threads=2, memory="100MB", scratch=tmp_path / "scratch", batch_rows=2_048))
 
 
 def tables(folder: Path) -> dict[str, LakeTable]:
@@ -50,7 +51,7 @@ def table(request: pytest.FixtureRequest, tmp_path: Path) -> LakeTable:
     return tables(tmp_path)[request.param]
 
 
-def rows(engine: DuckDBEngine, source: Input, sql: str = "SELECT * FROM t ORDER BY ALL") -> list[dict[str, Any]]:
+def rows(engine: Engine, source: Input, sql: str = "SELECT * FROM t ORDER BY ALL") -> list[dict[str, Any]]:
     """What a query sees."""
     return engine.collect(Query(sql, {"t": source})).to_pylist()
 
@@ -60,7 +61,7 @@ def write(table: LakeTable, columns: Mapping[str, Any], **options: Any) -> None:
     table.replace(pa.table(dict(columns)).to_reader(), **options)
 
 
-def test_a_query_sees_the_rows_of_its_scan(table: LakeTable, engine: DuckDBEngine) -> None:
+def test_a_query_sees_the_rows_of_its_scan(table: LakeTable, engine: Engine) -> None:
     """Only the scanned partitions and version are read, with partition columns of their declared types."""
     write(table, {"day": DAYS, "value": [1, 2, 3]}, partition_by=("day",))
     scan = table.scan({"day": DayRange(DAYS[1], DAYS[2])})
@@ -70,7 +71,7 @@ def test_a_query_sees_the_rows_of_its_scan(table: LakeTable, engine: DuckDBEngin
 
 
 @pytest.mark.parametrize("where", [{}, {"day": DAYS[0]}, {"day": DAYS[1]}], ids=["all", "old files", "no files"])
-def test_columns_are_those_of_the_table(table: LakeTable, engine: DuckDBEngine, where: dict[str, Any]) -> None:
+def test_columns_are_those_of_the_table(table: LakeTable, engine: Engine, where: dict[str, Any]) -> None:
     """Every column of the table is there with its type, whether some files, or all, or none have it."""
     write(table, {"day": DAYS[:1], "value": [1]}, partition_by=("day",))
     added = {"day": DAYS[2:], "value": [3], "at": [NOON], "odd \"name'": ["x"], "flag": [True], "small": [0.5]}
@@ -86,7 +87,7 @@ def test_columns_are_those_of_the_table(table: LakeTable, engine: DuckDBEngine, 
     assert found.to_pylist() == days[where.get("day")]
 
 
-def test_before_hides_what_is_not_earlier(table: LakeTable, engine: DuckDBEngine) -> None:
+def test_before_hides_what_is_not_earlier(table: LakeTable, engine: Engine) -> None:
     """Rows at or after the instant are hidden to the microsecond, whatever zone it is told in; without an event too."""
     instants = [NOON - timedelta(microseconds=1), NOON, NOON + timedelta(days=1), None]
     write(table, {"at": pa.array(instants, pa.timestamp("us", "UTC")), "value": [1, 2, 3, 4]})
@@ -98,7 +99,7 @@ def test_before_hides_what_is_not_earlier(table: LakeTable, engine: DuckDBEngine
     assert len(rows(engine, Input(scan, None, NOON))) == 4
 
 
-def test_before_compares_a_date_with_its_local_midnight(table: LakeTable, engine: DuckDBEngine) -> None:
+def test_before_compares_a_date_with_its_local_midnight(table: LakeTable, engine: Engine) -> None:
     """A date counts as its first local moment: the day that begins at the instant is hidden, the one before is not."""
     write(table, {"at": DAYS})
     before = datetime(2017, 1, 2, 5, tzinfo=UTC)  # midnight in New York
@@ -114,7 +115,7 @@ VALUES = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max
 def test_all_paths_give_the_same_rows(tmp_path_factory: pytest.TempPathFactory, keys: list[str]) -> None:
     """Whatever partition values there are, every path to the files gives each row as it was written."""
     folder = tmp_path_factory.mktemp("paths")
-    engine = DuckDBEngine(threads=1, memory="100MB", scratch=folder / "scratch", batch_rows=100)
+    engine = open_engine("duckdb", Limits(threads=1, memory="100MB", scratch=folder / "scratch", batch_rows=100))
     written = {"k": keys, "n": pa.array(range(len(keys)), pa.int32()), "value": [float(n) for n in range(len(keys))]}
     expected = pa.table(written).to_pylist()
     for name, table in tables(folder).items():
@@ -122,7 +123,7 @@ def test_all_paths_give_the_same_rows(tmp_path_factory: pytest.TempPathFactory, 
         assert sorted(rows(engine, Input(table.scan())), key=lambda row: row["n"]) == expected, name
 
 
-def test_transform_writes_all_queries_in_one_commit(table: LakeTable, engine: DuckDBEngine) -> None:
+def test_transform_writes_all_queries_in_one_commit(table: LakeTable, engine: Engine) -> None:
     """The rows of several queries are streamed into one version, and none at all is a write too."""
     queries = [Query(f"SELECT range AS id FROM range({first}, {first + 5_000})", {}) for first in (0, 5_000)]
     written = engine.transform(queries, Target(table))
@@ -133,7 +134,7 @@ def test_transform_writes_all_queries_in_one_commit(table: LakeTable, engine: Du
     assert rows(engine, Input(table.scan())) == []
 
 
-def test_parameters_and_time_zone_reach_the_query(engine: DuckDBEngine) -> None:
+def test_parameters_and_time_zone_reach_the_query(engine: Engine) -> None:
     """`$as_of` is an instant, and dates and hours are local in the query's time zone."""
     sql = "SELECT CAST($as_of AS DATE) AS day, extract(HOUR FROM $as_of) AS hour, '$as_of' AS text -- $as_of"
     found = engine.collect(Query(sql, {}, {"as_of": datetime(2017, 1, 2, 4, 30, tzinfo=UTC)}, "America/New_York"))
@@ -154,7 +155,7 @@ LATE = "SELECT CASE WHEN range = 150000 THEN error('boom') ELSE 'fine' END AS sa
     ],
 )
 def test_a_failing_query_says_so_and_writes_nothing(
-    tmp_path: Path, engine: DuckDBEngine, verb: str, sql: str, told: str
+    tmp_path: Path, engine: Engine, verb: str, sql: str, told: str
 ) -> None:
     """Whenever a query fails, the error names its inputs, the reason and the mend, and the target stays as it was."""
     table = tables(tmp_path)["local"]
@@ -187,7 +188,7 @@ class Doubler:
         return {"double": values * 2, "half": values / 2, "unwanted": values}
 
 
-def test_queries_at_the_same_time_see_their_own(engine: DuckDBEngine, tmp_path: Path) -> None:
+def test_queries_at_the_same_time_see_their_own(engine: Engine, tmp_path: Path) -> None:
     """A query that is asked in the middle of another has its own table under the same name, and its own time zone."""
     lake = Lake(str(tmp_path / "lake"))
     one, other = lake.table("raw/one"), lake.table("raw/other")
@@ -203,7 +204,7 @@ def test_queries_at_the_same_time_see_their_own(engine: DuckDBEngine, tmp_path: 
     assert {row["hour"] for row in seen} == {21}
 
 
-def test_score_writes_key_constants_and_scores(table: LakeTable, engine: DuckDBEngine) -> None:
+def test_score_writes_key_constants_and_scores(table: LakeTable, engine: Engine) -> None:
     """Every feature row gives one row of key, constants with their types, and scores as float64, batch by batch."""
     write(table, {"day": DAYS[:1] * 5_000, "id": range(5_000), "value": range(5_000)}, partition_by=("day",))
     scorer, target = Doubler(), Lake(table.uri.removeprefix("file://") + "-scored").table("raw/scored")

@@ -12,18 +12,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from serving_assets.engines import open_engine
 from serving_assets.engines.delete_rows import count_rows, delete_rows
-from serving_assets.engines.duckdb.engine import DuckDBEngine
 from serving_assets.engines.person_hash import PersonHashes
+from serving_assets.engines.protocol import Engine, Limits
 from serving_assets.lake import Lake, LakeTable
 
 DAYS = [date(2017, 1, day) for day in (1, 2, 3)]
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> DuckDBEngine:
+def engine(tmp_path: Path) -> Engine:
     """A small one."""
-    return DuckDBEngine(threads=1, memory="256MB", scratch=tmp_path / "scratch", batch_rows=100)
+    return open_engine("duckdb", Limits(threads=1, memory="256MB", scratch=tmp_path / "scratch", batch_rows=100))
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ def table(tmp_path: Path) -> LakeTable:
     return table
 
 
-def test_only_the_partitions_that_hold_such_a_row_are_rewritten(table: LakeTable, engine: DuckDBEngine) -> None:
+def test_only_the_partitions_that_hold_such_a_row_are_rewritten(table: LakeTable, engine: Engine) -> None:
     """Files without a deleted row stay in the new version, and rows for which the condition is null stay, too."""
     before = table.at().paths({"day": DAYS[1]}) | table.at().paths({"run": "c/d"})
     assert delete_rows(engine, table, "id = $id AND run = 'a b' AND day <> DATE '2017-01-02'", {"id": 1}) == 2
@@ -46,13 +47,13 @@ def test_only_the_partitions_that_hold_such_a_row_are_rewritten(table: LakeTable
     assert table.commit_metadata() == {"merged": "7"}
 
 
-def test_a_table_loses_all_its_rows(table: LakeTable, engine: DuckDBEngine) -> None:
+def test_a_table_loses_all_its_rows(table: LakeTable, engine: Engine) -> None:
     """Deleting every row leaves the table, empty."""
     assert delete_rows(engine, table, "true", {}) == 18
     assert table.scan().rows() == 0
 
 
-def test_nothing_to_delete_makes_no_version(table: LakeTable, engine: DuckDBEngine) -> None:
+def test_nothing_to_delete_makes_no_version(table: LakeTable, engine: Engine) -> None:
     """Without such a row, nothing is written."""
     assert delete_rows(engine, table, "id = 9", {}) == 0
     assert table.version() == 0

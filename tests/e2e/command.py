@@ -1,17 +1,25 @@
-"""The `serving-assets` command in a process of its own, as a user runs it.
+"""The `serving-assets` command over a workspace: in this process, or in one of its own where the process matters.
 
-Here: running it over a workspace. Not here: what it must say.
+Here: running it. Not here: what it must report.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import pytest
+from typer.testing import CliRunner
+
+from serving_assets.cli import app
+from serving_assets.settings import get_settings
 from tests.faults.nights import PRELOADED
 from tests.pipeline.slice import Bench
 
@@ -19,17 +27,47 @@ COMMAND = [sys.executable, "-c", "from serving_assets.cli import app; app()"]
 SECONDS = 500
 
 
+def environment_of(bench: Bench) -> dict[str, str]:
+    """The settings that make a workspace the command's."""
+    return {"DATA_DIR": str(bench.settings.data_dir), "DAGSTER_HOME": str(bench.root / "dagster"), "COLUMNS": "200"}
+
+
+@contextmanager
+def settings_of(**environment: str) -> Iterator[None]:
+    """This process under other settings, and under its own again."""
+    level = logging.getLogger("dagster").level
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        get_settings.cache_clear()
+        try:
+            yield
+        finally:
+            get_settings.cache_clear()
+            logging.getLogger("dagster").setLevel(level)
+
+
+def call(bench: Bench, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run `serving-assets` in this process; the environment's settings win over the workspace's."""
+    with settings_of(**environment_of(bench) | environment):
+        result = CliRunner().invoke(app, arguments)
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception  # a traceback, where the command is a process
+    return subprocess.CompletedProcess(["serving-assets", *arguments], result.exit_code, result.stdout, result.stderr)
+
+
 def run(bench: Bench, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run `serving-assets` with these arguments over the workspace; the environment's settings win over its own.
+    """Run `serving-assets` in a process of its own; the environment's settings win over the workspace's.
 
     The process is forked from one that has imported the libraries, which is most of what a short command costs.
     """
-    own = {"DATA_DIR": str(bench.settings.data_dir), "DAGSTER_HOME": str(bench.root / "dagster"), "COLUMNS": "200"}
     context = get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
     with TemporaryDirectory() as folder:
         out, err = Path(folder) / "out", Path(folder) / "err"
-        process = context.Process(target=_command, args=(arguments, {**os.environ, **own, **environment}, out, err))
+        process = context.Process(
+            target=_command, args=(arguments, os.environ | environment_of(bench) | environment, out, err)
+        )
         process.start()
         process.join(SECONDS)
         if process.exitcode is None:

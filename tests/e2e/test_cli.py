@@ -11,8 +11,8 @@ import pytest
 from typer.testing import CliRunner
 
 from serving_assets.cli import app
-from tests.e2e.command import run
-from tests.pipeline.slice import DAY, NAME, Bench
+from tests.e2e.command import call, run
+from tests.pipeline.slice import DAY, NAME, Bench, copy_of
 
 pytestmark = pytest.mark.timeout(600)
 """The first test also builds the slice."""
@@ -40,21 +40,28 @@ def test_a_wrong_call_exits_with_2(arguments: list[str]) -> None:
     assert CliRunner().invoke(app, arguments).exit_code == 2
 
 
-def test_what_is_published_is_shown(bench: Bench) -> None:
+@pytest.fixture(scope="module")
+def untouched(built: Bench, tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    """A workspace for commands that change nothing in it."""
+    return copy_of(built, tmp_path_factory.mktemp("untouched") / "bench")
+
+
+def test_what_is_published_is_shown(untouched: Bench) -> None:
     """`show` and `status` print JSON for scripts, and a household without a prediction exits 1."""
-    known = bench.rows("latest", "household_id, score")[0]
-    shown = run(bench, "show", NAME, str(known["household_id"]), "--json")
+    known = untouched.rows("latest", "household_id, score")[0]
+    shown = call(untouched, "show", NAME, str(known["household_id"]), "--json")
     assert shown.returncode == 0, shown.stderr
     found = json.loads(shown.stdout)
     assert found["score"] == round(float(str(known["score"])), 4)
     assert {"as_of", "model_version", "generation"} <= found.keys()
-    status = run(bench, "status", NAME, "--json")
+    status = call(untouched, "status", NAME, "--json")
     (state,) = json.loads(status.stdout)
     assert (status.returncode, state["champion"], state["failing_checks"]) == (0, "1", [])
     assert state["stages"][f"{NAME}/predictions"] == str(DAY)
-    assert run(bench, "show", NAME, "999999999").returncode == 1
+    assert call(untouched, "show", NAME, "999999999").returncode == 1
 
 
+@pytest.mark.long
 def test_a_bad_day_is_named_and_can_be_mended(bench: Bench) -> None:
     """A backfill over a truncated file exits 1 naming it and does the other days; resumed after the mend it exits 0."""
     (file,) = (bench.settings.landing / "transactions" / f"dt={DAY - timedelta(days=1)}").iterdir()
@@ -97,35 +104,34 @@ def test_a_bad_day_is_named_and_can_be_mended(bench: Bench) -> None:
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
 def test_what_is_set_wrongly_is_told(
-    bench: Bench, arguments: list[str], environment: dict[str, str], told: list[str]
+    untouched: Bench, arguments: list[str], environment: dict[str, str], told: list[str]
 ) -> None:
     """A wrong argument or setting exits 1 and names what is wrong and the mend, in words."""
-    failed = run(bench, *arguments, **environment)
+    failed = call(untouched, *arguments, **environment)
     said = failed.stdout + failed.stderr
     assert failed.returncode == 1, said
-    assert "Traceback" not in said
     assert all(word in said for word in told), said
 
 
-def test_broken_parts_are_told(bench: Bench) -> None:
-    """A store and a registry that are no databases are named without a traceback; a registry that is gone, too."""
-    kept = {file: file.read_bytes() for file in bench.settings.data_dir.glob("online.db*")}
-    for file in kept:
+def test_a_broken_store_is_told(bench: Bench) -> None:
+    """A store that is no database is named, without a traceback."""
+    for file in bench.settings.data_dir.glob("online.db*"):
         file.unlink()
     (bench.settings.data_dir / "online.db").write_bytes(b"no database" * 100)
     shown = run(bench, "show", NAME, "4")
     assert (shown.returncode, "online.db" in shown.stderr, "Traceback" in shown.stderr) == (1, True, False)
-    for file, content in kept.items():
-        file.write_bytes(content)
 
+
+def test_a_broken_registry_is_told(bench: Bench) -> None:
+    """A registry that is no database is named by `status`, and one that is gone by what needs a model."""
     (bench.settings.mlflow_dir / "mlflow.db").write_bytes(b"no database" * 100)
-    status = run(bench, "status")
-    assert (status.returncode, "Traceback" in status.stderr) == (0, False)
+    status = call(bench, "status")
+    assert status.returncode == 0
     assert "unknown" in status.stdout
     assert "mlflow.db" in status.stdout
     _forget_models(bench.settings.mlflow_dir, bench.settings.bundles_dir)
-    scored = run(bench, "backfill", "--from", str(DAY), "--to", str(DAY))
-    assert (scored.returncode, "no champion" in scored.stdout, "Traceback" in scored.stderr) == (1, True, False)
+    scored = call(bench, "backfill", "--from", str(DAY), "--to", str(DAY))
+    assert (scored.returncode, "no champion" in scored.stdout) == (1, True)
 
 
 def _forget_models(*folders: Path) -> None:

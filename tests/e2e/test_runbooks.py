@@ -71,6 +71,7 @@ def values(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Generator[dict[str,
     logging.getLogger("dagster").setLevel(level)
 
 
+@pytest.mark.long
 def test_every_command_works(values: dict[str, str], bench: Bench) -> None:
     """Each command of each page, with what the index says to put in, ends as it says: done, or telling what is bad."""
     wrong = [f"{line}\n{told}" for line in commands() if (told := _failure(line, values))]

@@ -23,7 +23,7 @@ from tests.serving.conftest import bundles, make_world
 from tests.serving.world import BUYS, ROOT, World
 
 __all__ = ["bundles"]
-pytestmark = pytest.mark.must_run
+pytestmark = [pytest.mark.must_run, pytest.mark.long]
 
 HELD = list(range(1, 41))
 SECONDS = 1.5

@@ -10,7 +10,7 @@ from serving_assets.serving.http.keys import create_key
 from tests.serving.fuzzing import CLOSED, DELIBERATE, MEGABYTE, Fuzz
 from tests.serving.world import World
 
-DOCUMENTED, HOSTILE = 300, 100
+DOCUMENTED, HOSTILE = 200, 100
 
 
 @pytest.fixture(params=["keyless", "keys"])

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from serving_assets.settings import PROJECT
 
 FEW, MANY = 500_000, 5_000_000
@@ -18,6 +20,7 @@ def peak(folder: Path, rows: int) -> int:
     return int(subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True).stdout)
 
 
+@pytest.mark.long
 def test_memory_does_not_grow_with_the_table(tmp_path: Path) -> None:
     """Ten times the rows, 324 MB more, cost less than a third of that in memory."""
     grown = (MANY - FEW) * BYTES_OF_A_ROW // 1_000_000

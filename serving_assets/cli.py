@@ -268,6 +268,23 @@ def retention(
 
 
 @app.command()
+def migrate(
+    table: Annotated[str, typer.Argument(metavar="TABLE", help="Its name in the lake, such as raw/transactions.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Give a raw, mapped or features table the column types that are declared now, in one commit.
+
+    Refused when a value would change, with the number of such rows; then give the column of the new type a new name.
+    """
+    from serving_assets.commands.migrate import print_migrated
+    from serving_assets.pipeline.migration import migrate_table
+
+    with reported_errors():
+        changed = migrate_table(_workspace().platform, table)
+        print_json({"table": table, "changed": changed}) if as_json else print_migrated(table, changed)
+
+
+@app.command()
 def forget(
     key: Annotated[str, typer.Argument(metavar="ENTITY_KEY", help="Name of the key, such as household_id.")],
     entity: Annotated[str, typer.Argument(metavar="VALUE", help="Key of the person.")],

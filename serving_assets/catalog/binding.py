@@ -17,7 +17,7 @@ from serving_assets.catalog.modules import defined_names, load_module
 from serving_assets.catalog.spec import DAY, Domain, UseCase
 from serving_assets.catalog.sql import Schema, Statement
 from serving_assets.catalog.tables import Table, check_columns
-from serving_assets.errors import DeclarationError
+from serving_assets.errors import DeclarationError, listed
 
 LAYERS = ("raw", "mapped")
 OF_THE_PLATFORM = frozenset({DAY, "scored_for", "scored_at", "model_version", "run_id"})
@@ -150,6 +150,7 @@ def _bind_features(spec: UseCase, path: Path, domain: Domain, tables: Mapping[st
         )
     if len(schema) == 1:
         raise DeclarationError(f"{statement.path}: returns the key alone.", hint="Return a feature beside it.")
+    _check_feature_types(statement, {name: dtype for name, dtype in schema.items() if name != spec.entity.key})
     check_columns(declared.columns, schema, f"{path}: features", declared.sql)
     _check_online_features(spec, path, schema)
     for baseline in spec.model.baselines:
@@ -158,6 +159,15 @@ def _bind_features(spec: UseCase, path: Path, domain: Domain, tables: Mapping[st
         if ranking.bind({"features": schema}, domain.timezone)["ranking"] not in NUMBERS:
             raise DeclarationError(f"{ranking.path}: {baseline.expression} is no number.", hint="Rank by a number.")
     return statement, schema
+
+
+def _check_feature_types(statement: Statement, features: Schema) -> None:
+    if wrong := {name: dtype for name, dtype in features.items() if dtype not in (*NUMBERS, "string")}:
+        raise DeclarationError(
+            f"{statement.path}: no model takes {listed(f'{name} ({dtype})' for name, dtype in wrong.items())}.",
+            hint="Turn it into a number or a text, such as days before $as_of: "
+            "date_diff('day', CAST(... AS DATE), CAST($as_of AS DATE)).",
+        )
 
 
 def _check_online_features(spec: UseCase, path: Path, schema: Schema) -> None:

@@ -6,9 +6,10 @@ Here: types, bounds, and how they are written in SQL. Not here: tables (spec.py)
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 DType = Literal["bool", "int32", "int64", "float32", "float64", "string", "date", "timestamp"]
 
@@ -27,6 +28,13 @@ SQL_TYPES: dict[DType, str] = {
 DTYPES: dict[str, DType] = {sql: dtype for dtype, sql in SQL_TYPES.items()}
 
 
+def _name(value: str) -> str:
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", value):
+        raise ValueError(f"{value!r} is not a name: use lower-case letters, digits and underscores, a letter first")
+    return value
+
+
+Name = Annotated[str, AfterValidator(_name)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
 

@@ -13,8 +13,11 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, AliasChoices, Field, PositiveInt, model_validator
 
 from serving_assets.catalog.checks import Checks, TableChecks
-from serving_assets.catalog.columns import Bounds, Column, Share, Spec
+from serving_assets.catalog.columns import Bounds, Column, Name, Share, Spec
 from serving_assets.catalog.compute import Compute, Stage
+from serving_assets.catalog.model import Baseline as Baseline
+from serving_assets.catalog.model import Model as Model
+from serving_assets.catalog.model import Promotion as Promotion
 from serving_assets.catalog.serve import Serve
 from serving_assets.catalog.timing import CatchUp as CatchUp
 from serving_assets.catalog.timing import Daily as Daily
@@ -22,21 +25,9 @@ from serving_assets.catalog.timing import TimeOfDay, TimeZone, deadline_of
 from serving_assets.catalog.timing import Weekly as Weekly
 
 
-def _name(value: str) -> str:
-    if not re.fullmatch(r"[a-z][a-z0-9_]*", value):
-        raise ValueError(f"{value!r} is not a name: use lower-case letters, digits and underscores, a letter first")
-    return value
-
-
 def _owner(value: str) -> str:
     if not re.fullmatch(r"team:[\w-]+|[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,7}", value):
         raise ValueError(f"{value!r} is not an owner: use team:<name> or an e-mail address")
-    return value
-
-
-def _function(value: str) -> str:
-    if not re.fullmatch(r"[\w/]+\.py:[A-Za-z_]\w*", value):
-        raise ValueError(f"{value!r} does not name a function: write <file>.py:<function>")
     return value
 
 
@@ -52,7 +43,6 @@ def _landed_columns(columns: dict[str, Column]) -> dict[str, Column]:
     return columns
 
 
-Name = Annotated[str, AfterValidator(_name)]
 Owners = Annotated[tuple[Annotated[str, AfterValidator(_owner)], ...], Field(min_length=1)]
 LandedColumns = Annotated[dict[str, Column], Field(min_length=1), AfterValidator(_landed_columns)]
 
@@ -183,55 +173,21 @@ class Features(Spec):
 class Labels(Spec):
     """The SQL that returns what happened to entities from `$as_of` on.
 
-    It returns the entity key and `column`; an entity that it does not return has the label `default_label`.
+    It returns the entity key and `column`, one row per entity, 0 or 1. An entity that it does not return has the label
+    `default_label`. NULL means that it is not known yet what happened: such rows are left out, and counted, or refused;
+    they never count as the default.
     """
 
     sql: str
     inputs: Annotated[dict[str, NextDays], Field(min_length=1)]
     column: Name = "label"
     default_label: float = Field(0.0, validation_alias=AliasChoices("default_label", "otherwise"))
+    null_labels: Literal["leave_out", "refuse"] = "leave_out"
 
     @property
     def horizon_days(self) -> int:
         """How many days must pass until a label is known."""
         return max(window.days for window in self.inputs.values())
-
-
-class Baseline(Spec):
-    """A ranking that the model must beat: an SQL expression over the features, higher meaning likelier."""
-
-    name: Name
-    expression: str
-
-
-class Promotion(Spec):
-    """What a candidate must show before it becomes champion."""
-
-    beats_baselines: bool = True
-    max_loss_vs_champion: Annotated[float, Field(ge=0)] = 0.002
-    max_calibration_error: Share = 0.05
-
-
-class Model(Spec):
-    """How the model is trained, measured and promoted.
-
-    Training looks back from `as_ofs` days, `every_days` apart: a step that is no multiple of seven meets every weekday,
-    as daily scoring does. The newest `holdout` of them are held out for measuring.
-    """
-
-    train: Annotated[str, AfterValidator(_function)]
-    task: Literal["binary"] = "binary"
-    as_ofs: PositiveInt = 26
-    every_days: PositiveInt = 8
-    holdout: PositiveInt = 8
-    baselines: tuple[Baseline, ...] = ()
-    promote_if: Promotion = Promotion()
-
-    @model_validator(mode="after")
-    def _something_to_train_on(self) -> Model:
-        if self.holdout >= self.as_ofs:
-            raise ValueError(f"holdout {self.holdout} leaves nothing of {self.as_ofs} as_ofs to train on; lower it")
-        return self
 
 
 class Predictions(Spec):
@@ -284,6 +240,32 @@ class UseCase(Spec):
     def _deadline_after_waiting(self) -> UseCase:
         deadline_of(self.schedule, self.deadline)
         return self
+
+    @model_validator(mode="after")
+    def _model_can_be_trained(self) -> UseCase:
+        if len(self.predictions.columns) > 1:
+            names = ", ".join(self.predictions.columns)
+            raise ValueError(f"predictions.columns: a binary model gives one score, not {names}; declare one column")
+        if self.labels.default_label not in (0, 1):
+            raise ValueError(f"labels.default_label: a binary label is 0 or 1, not {self.labels.default_label:g}")
+        if self.model.as_ofs < self.as_ofs_needed:
+            raise ValueError(
+                f"model.as_ofs: {self.model.as_ofs} leave no day to train on beside {self.model.holdout} held out and "
+                f"labels over {self.labels.horizon_days} days; declare {self.as_ofs_needed} or more"
+            )
+        return self
+
+    @property
+    def as_ofs_needed(self) -> int:
+        """Fewest as-of days that can be split: those held out, those whose label reaches into them, two to train on."""
+        gap = -(-self.labels.horizon_days // self.model.every_days) - 1
+        return self.model.holdout + gap + 2
+
+    @property
+    def history_days_needed(self) -> int:
+        """Fewest days of history that training takes: one window, the as-of days, and the horizon of the last label."""
+        steps = (self.as_ofs_needed - 1) * self.model.every_days
+        return self.features.window_days + steps + self.labels.horizon_days
 
     @property
     def due_at(self) -> str:

@@ -13,11 +13,12 @@ from serving_assets.errors import InputError
 _UNSIGNED = {pa.uint8(): pa.int16(), pa.uint16(): pa.int32(), pa.uint32(): pa.int64(), pa.uint64(): pa.int64()}
 
 
-def normalised(schema: pa.Schema, *, table: str, existing: pa.Schema | None) -> pa.Schema:
+def normalised(schema: pa.Schema, *, table: str, existing: pa.Schema | None, whole: bool = False) -> pa.Schema:
     """The schema with which rows of `schema` are stored: every field nullable, every type one that Delta knows.
 
     Timestamps with a zone become UTC microseconds, those without stay without; strings, views and dictionaries become
-    strings; unsigned integers the next larger signed one. A column of nulls alone takes the type the table has.
+    strings; unsigned integers the next larger signed one. A column of nulls alone takes the type the table has. Types
+    may change where the `whole` table is replaced.
 
     Raises:
         InputError: for a type without a counterpart, a column name twice, or a type that differs from `existing`.
@@ -32,10 +33,11 @@ def normalised(schema: pa.Schema, *, table: str, existing: pa.Schema | None) -> 
                 f"{table}.{field.name} is of type {field.type}, which a Delta table cannot hold.",
                 hint="Cast the column in the SQL that makes it.",
             )
-        if known is not None and dtype != known.type:
+        if known is not None and dtype != known.type and not whole:
             raise InputError(
                 f"{table}.{field.name} is {known.type} in the table and {dtype} in the new rows.",
-                hint=f"Cast it to {known.type} in the SQL that makes it, or give the new meaning a new column name.",
+                hint=f"If the declared type has changed: serving-assets migrate {table}. Otherwise cast it to "
+                f"{known.type} in the SQL that makes it, or give the new meaning a new column name.",
             )
         fields.append(pa.field(field.name, dtype))
     return pa.schema(fields)

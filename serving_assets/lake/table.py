@@ -163,8 +163,9 @@ class LakeTable:
         """Put these rows in place of the partitions that `where` selects, of the whole table without it.
 
         All or nothing: other readers see the old rows until the commit and the new ones after it. The table is created
-        when missing. Columns new to the table are added to it (null in older rows); columns of the table that `batches`
-        lacks become null in the new rows. Memory is bounded by the batches and the settings of `writer`.
+        when missing. Columns new to the table are added to it (null in older rows). Where partitions are replaced,
+        columns that `batches` lacks become null in the new rows, and types must stay; a table that is replaced as a
+        whole has the columns and types of `batches`. Memory is bounded by the batches and the settings of `writer`.
 
         Args:
             batches: the new rows, streamed; none at all leaves the partitions empty.
@@ -182,8 +183,9 @@ class LakeTable:
         started = time.perf_counter()
         base, where = self._latest(), dict(where or {})
         self._expect(base, expected_version)
-        incoming = arrow.normalised(batches.schema, table=self.name, existing=base.schema if base else None)
-        schema = arrow.merged(base.schema if base else None, incoming)
+        existing = base.schema if base else None
+        incoming = arrow.normalised(batches.schema, table=self.name, existing=existing, whole=not where)
+        schema = arrow.merged(existing, incoming) if where else incoming
         by = self._partition_columns(base, incoming, partition_by)
         selection.validate(where, table=self.name, schema=schema, partition_columns=by)
         with PartitionedWriter(self.storage, table=self.name, schema=incoming, partition_by=by, where=where) as writer:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from serving_assets.catalog.modules import PREFIX
 from serving_assets.errors import InputError
 from serving_assets.models.signature import Signature
 
@@ -122,9 +123,10 @@ def load(path: Path) -> Estimator:
 
 
 def _private_modules(estimator: Estimator) -> list[ModuleType]:
-    """Modules that define a part of `estimator` and that another process cannot import."""
+    """Modules that define a part of `estimator`, or what its parts call, and that another process cannot import."""
     parts = [estimator, *(estimator.get_params().values() if hasattr(estimator, "get_params") else ())]
     names = {getattr(part, "__module__", None) or type(part).__module__ for part in parts}
+    names |= {name for name in sys.modules if name.startswith(PREFIX)}
     return [sys.modules[name] for name in sorted(names) if name in sys.modules and not _importable(name)]
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from serving_assets.engines.protocol import Query
 from serving_assets.lake import DayRange
-from serving_assets.pipeline.stages.training import training_query
+from serving_assets.pipeline.stages.training_set import training_query
 from tests.pipeline.slice import DAYS, Bench
 
 DAY = date(2017, 5, 21)

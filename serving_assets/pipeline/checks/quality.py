@@ -26,6 +26,7 @@ from serving_assets.pipeline.checks.history import evaluations
 from serving_assets.pipeline.checks.verdict import Check, Verdict, table_of
 from serving_assets.pipeline.dagster_instance.step_metadata import picture
 from serving_assets.pipeline.days import as_of, label_inputs
+from serving_assets.pipeline.labels import label_of, refuse_unfit_labels
 from serving_assets.pipeline.platform import Platform
 
 MATURED_QUALITY = Check(
@@ -52,8 +53,15 @@ def check_matured_quality(
     matured = day - timedelta(days=horizon)
     why = _not_yet(use_case, platform, instance, matured)
     if why is None:
+        try:
+            refuse_unfit_labels(use_case, platform, matured)
+        except InputError as error:
+            message = f"Not judged. {error.message} {error.hint}"
+            return MATURED_QUALITY.verdict("warn", message, measured=0, threshold=thresholds.quality_warn)
         rows = platform.engine.collect(_query(use_case, platform, matured))
-        why = None if rows.num_rows else f"{matured} has no predictions."
+        known = rows.filter(rows["label__"].is_valid())
+        unknown, rows = rows.num_rows - known.num_rows, known
+        why = None if rows.num_rows else f"{matured} has no predictions whose label is known."
     if why is not None:
         return MATURED_QUALITY.verdict("pass", why, measured=0, threshold=thresholds.quality_warn)
     labels, scores = (rows[name].to_numpy() for name in ("label__", "score__"))
@@ -62,7 +70,7 @@ def check_matured_quality(
     reference = _reference(platform, use_case.name, version)
     lost = losses(found, reference) if reference else {}
     severity = judge_quality(lost, thresholds)
-    numbers = _numbers(found)
+    numbers = _numbers(found) | {"labels_not_known_yet": unknown}
     verdict = MATURED_QUALITY.verdict(
         severity,
         _message(matured, found, lost, reference),
@@ -109,7 +117,7 @@ def _query(use_case: BoundUseCase, platform: Platform, matured: date) -> Query:
     return Query(
         f"""
         SELECT p."{score}" AS score__, p.model_version,
-               CAST(coalesce(l."{spec.labels.column}", {spec.labels.default_label}) AS DOUBLE) AS label__{segments}
+               {label_of(use_case, f'l."{key}"', f'l."{spec.labels.column}"')} AS label__{segments}
         FROM (
             SELECT * FROM predictions__
             QUALIFY row_number() OVER (PARTITION BY "{key}" ORDER BY scored_at DESC, run_id DESC) = 1

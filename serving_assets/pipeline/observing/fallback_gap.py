@@ -48,11 +48,13 @@ def fallback_gap(platform: Platform, use_case: BoundUseCase, *, resamples: int =
         name: Input(platform.lake.table(one.lake_name("training_set")).scan({DAY: AnyOf(frozenset(days))}))
         for name, one in zip(("own", "other"), pair, strict=True)
     }
+    shared = f'SELECT {DAY}, "{key}" FROM own SEMI JOIN other USING ({DAY}, "{key}") WHERE "{label}" IS NOT NULL'
+    order = f'({DAY}, "{key}") ORDER BY {DAY}, "{key}"'
     tables = [
         platform.engine.collect(
-            Query(f'SELECT * FROM {one} SEMI JOIN {other} USING ({DAY}, "{key}") ORDER BY {DAY}, "{key}"', inputs)
+            Query(f"SELECT * FROM {one} SEMI JOIN ({shared}) AS shared USING {order}", inputs)
         ).combine_chunks()
-        for one, other in (("own", "other"), ("other", "own"))
+        for one in ("own", "other")
     ]
     if not tables[0].num_rows:
         return None

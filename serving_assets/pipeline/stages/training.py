@@ -1,169 +1,43 @@
-"""Training: the point-in-time training set, the model with its verdict, and the champion that the verdict makes.
+"""Training: the model with its verdict, and the champion that the verdict makes.
 
-Here: three assets of one use case. Not here: fitting, measuring and judging (models/), or the use case's train.py.
+Here: two assets of one use case. Not here: the set they learn from (training_set.py), fitting, measuring and judging
+(models/), or the use case's train.py.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable
-from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
-from serving_assets.catalog.columns import Column, optional, required
-from serving_assets.catalog.discovery import BoundUseCase, Table
-from serving_assets.catalog.spec import DAY
-from serving_assets.engines.protocol import Input, Query, Target
+from serving_assets.catalog.columns import identifier
+from serving_assets.catalog.discovery import BoundUseCase
+from serving_assets.engines.protocol import Input, Query
 from serving_assets.errors import InputError
-from serving_assets.lake import DayRange
 from serving_assets.models.bundle import Bundle
 from serving_assets.models.lifecycle.promotion import GateVerdict, against_champion, gate
 from serving_assets.models.lifecycle.registry import CANDIDATE, CHAMPION
 from serving_assets.models.packaging import package
 from serving_assets.models.plots import calibration_plot, roc_plot
-from serving_assets.models.training import BASELINE, Candidate, train_candidate
+from serving_assets.models.training import Candidate, train_candidate
 from serving_assets.pipeline.dagster_instance.step_metadata import (
     described,
     measured,
     picture,
-    table_lineage,
-    written_metadata,
 )
-from serving_assets.pipeline.days import as_of, feature_inputs, label_inputs, last_days
 from serving_assets.pipeline.platform import Platform
-from serving_assets.pipeline.stages.features import feature_columns
-from serving_assets.pipeline.stages.input_gates import refuse_unfit_table
-from serving_assets.pipeline.stages.step import THE_ENGINE, Step, stage_asset
+from serving_assets.pipeline.stages.step import Step, stage_asset
+from serving_assets.pipeline.stages.training_set import training_columns, training_set_asset
 
-THROUGH = {
-    "through": dg.Field(
-        str,
-        is_required=False,
-        description="Newest day that may be looked at, YYYY-MM-DD; default: the newest there is.",
-    )
-}
 VERDICT, COMPARED_WITH = "verdict", "compared_with"
 
 
 def training_assets(use_case: BoundUseCase, platform: Platform) -> list[dg.AssetsDefinition]:
     """The assets `<use_case>/training_set`, `<use_case>/model` and `<use_case>/champion`."""
-    return [_training_set(use_case, platform), _model(use_case), _champion(use_case)]
-
-
-def as_of_days(use_case: BoundUseCase, first: date, through: date) -> list[date]:
-    """The days that training looks back from, oldest first: those whose label is known and whose window is whole.
-
-    Raises:
-        InputError: when the history is too short to hold out what the model declares and still train.
-    """
-    model, features = use_case.spec.model, use_case.spec.features
-    newest = through - timedelta(days=use_case.spec.labels.horizon_days)
-    oldest = first + timedelta(days=features.window_days - 1)
-    days = [newest - timedelta(days=model.every_days * back) for back in range(model.as_ofs)]
-    whole = sorted(day for day in days if day >= oldest)
-    if len(whole) <= model.holdout + 1:
-        raise InputError(
-            f"{use_case.name}: from {first} to {through} there are {len(whole)} as-of days with a whole window of "
-            f"{features.window_days} days before and a known label after; {model.holdout} are held out.",
-            hint=f"Backfill {model.holdout + 2} or more as-of days, {model.every_days} apart, or lower model.holdout.",
-        )
-    return whole
-
-
-def training_query(use_case: BoundUseCase, platform: Platform, day: date) -> Query:
-    """Features, label and baselines as of the end of `day`."""
-    spec = use_case.spec
-    features = feature_inputs(use_case, platform.catalog, platform.lake, day)
-    labels = label_inputs(use_case, platform.catalog, platform.lake, day)
-    baselines = "".join(f', CAST({b.expression} AS DOUBLE) AS "{BASELINE}{b.name}"' for b in spec.model.baselines)
-    key, label = spec.entity.key, spec.labels.column
-    uses_as_of = use_case.features.uses_as_of or use_case.labels.uses_as_of
-    return Query(
-        f"""
-        SELECT CAST('{day}' AS DATE) AS {DAY}, f.*,
-               CAST(coalesce(l.found, {spec.labels.default_label}) AS DOUBLE) AS "{label}"{baselines}
-        FROM ({_scoped(use_case.features.text, "features", features)}) AS f
-        LEFT JOIN (
-            SELECT "{key}" AS entity, "{label}" AS found
-            FROM ({_scoped(use_case.labels.text, "labels", labels)}) AS labelled
-        ) AS l ON l.entity = f."{key}"
-        """,
-        {f"features__{n}": i for n, i in features.items()} | {f"labels__{n}": i for n, i in labels.items()},
-        {"as_of": as_of(day, use_case.domain.timezone)} if uses_as_of else {},
-        use_case.domain.timezone,
-    )
-
-
-def _scoped(sql: str, prefix: str, inputs: Iterable[str]) -> str:
-    """`sql` with its inputs bound to views of a prefix: features and labels see different days of the same table."""
-    views = ", ".join(f'"{name}" AS (SELECT * FROM "{prefix}__{name}")' for name in inputs)
-    return f"WITH {views} SELECT * FROM ({sql}) AS scoped"
-
-
-def _training_set(use_case: BoundUseCase, platform: Platform) -> dg.AssetsDefinition:
-    spec = use_case.spec
-    tables = platform.catalog.tables
-    keys = {name: dg.AssetKey([tables[name].layer, name]) for name in (*spec.features.inputs, *spec.labels.inputs)}
-    labels = use_case.labels.lineage({name: tables[name].schema for name in spec.labels.inputs})
-    return stage_asset(
-        dg.AssetKey([use_case.name, "training_set"]),
-        partial(_build, use_case),
-        group="training",
-        description=f"What was known at the end of up to {spec.model.as_ofs} days, with what happened after each.",
-        owners=spec.owners,
-        kinds={"sql", THE_ENGINE, "deltalake"},
-        deps=list(keys.values()),
-        metadata=described(
-            use_case.lake_name("training_set"),
-            use_case.features.path,
-            use_case.labels.path,
-            columns=_training_columns(use_case),
-            lineage=table_lineage({**use_case.feature_lineage, **labels}, keys),
-        ),
-        config=THROUGH,
-        compute=spec.compute.get("training_set"),
-    )
-
-
-def _training_columns(use_case: BoundUseCase) -> dict[str, Column]:
-    model, label = use_case.spec.model, use_case.spec.labels.column
-    return {
-        DAY: required("date", "The day at whose end the features look."),
-        **feature_columns(use_case),
-        label: required("float64", "What happened after that day."),
-        **{f"{BASELINE}{b.name}": optional("float64", f"A ranking to beat: {b.expression}") for b in model.baselines},
-    }
-
-
-def _build(use_case: BoundUseCase, step: Step) -> dg.MaterializeResult[Any]:
-    p, spec, instance = step.platform, use_case.spec, step.context.instance
-    partitions = p.partitions(use_case.domain.timezone)
-    tables = [p.catalog.tables[name] for name in dict.fromkeys((*spec.features.inputs, *spec.labels.inputs))]
-    daily = [table for table in tables if table.daily]
-    through = step.context.op_execution_context.op_config.get("through")
-    newest = date.fromisoformat(through) if through else _newest_day(instance, daily, use_case.name)
-    days = as_of_days(use_case, partitions.start.date(), newest)
-    read = DayRange(last_days(days[0], spec.features.window_days).first, newest)
-    for table in tables:
-        refuse_unfit_table(instance, partitions, table, read if table.daily else None, str(step))
-    queries = [training_query(use_case, p, day) for day in days]
-    target = Target(p.lake.table(use_case.lake_name("training_set")), partition_by=(DAY,))
-    with measured() as cost:
-        written = p.engine.transform(queries, target)
-    facts = {"as_of_days": len(days), "oldest": str(days[0]), "newest": str(days[-1])}
-    return step.result(written_metadata(written, cost, partitioned=False) | facts)
-
-
-def _newest_day(instance: dg.DagsterInstance, tables: list[Table], name: str) -> date:
-    """The newest day that all daily inputs have."""
-    found = [instance.get_materialized_partitions(dg.AssetKey([table.layer, table.name])) for table in tables]
-    if not all(found):
-        raise InputError(f"{name}: the daily inputs are empty.", hint="Backfill them: serving-assets backfill.")
-    return date.fromisoformat(min(max(days) for days in found))
+    return [training_set_asset(use_case, platform), _model(use_case), _champion(use_case)]
 
 
 def _model(use_case: BoundUseCase) -> dg.AssetsDefinition:
@@ -184,8 +58,9 @@ def _model(use_case: BoundUseCase) -> dg.AssetsDefinition:
 def _fit(use_case: BoundUseCase, step: Step) -> dg.MaterializeResult[Any]:
     p = step.platform
     rows = Input(p.lake.table(use_case.lake_name("training_set")).scan())
+    columns = map(identifier, training_columns(use_case))  # the table may have further ones, of earlier declarations
     with measured() as cost, tempfile.TemporaryDirectory() as folder:
-        training_set = p.engine.collect(Query("SELECT * FROM t", {"t": rows}))
+        training_set = p.engine.collect(Query(f"SELECT {', '.join(columns)} FROM t", {"t": rows}))
         candidate = train_candidate(use_case.spec, training_set, use_case.train, threads=p.settings.engine_threads)
         bundle = package(candidate, Path(folder) / "bundle")
         current = p.registry.champion(use_case.name)
@@ -268,6 +143,7 @@ def _facts(candidate: Candidate) -> dict[str, Any]:
         "calibration_error": metrics.calibration_error,
         "holdout_rows": metrics.rows,
         "train_rows": candidate.train_rows,
+        "labels_not_known_yet": candidate.unlabelled,
         "holdout_from": str(candidate.split.holdout[0]),
         "holdout_to": str(candidate.split.holdout[-1]),
     }

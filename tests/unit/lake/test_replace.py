@@ -155,9 +155,24 @@ def test_a_column_that_disappears_stays_in_the_table(table: LakeTable) -> None:
 def test_a_changed_type_is_refused_with_both_types(table: LakeTable) -> None:
     """A column whose type changes is refused, naming the column, both types and the mend."""
     columns = {"day": pa.array(DAYS[:1]), "value": pa.array(["nine"])}
-    with pytest.raises(InputError, match=r"raw/sales\.value is int64 in the table and string in the new rows.*Cast it"):
+    with pytest.raises(
+        InputError, match=r"raw/sales\.value is int64 in the table and string in the new rows.*migrate raw/sales.*cast"
+    ):
         table.replace(reader(columns), where={"day": DAYS[0]})
     assert table.version() == 0
+
+
+@pytest.mark.parametrize("values", [["nine"], [2**40], [1.5], [None]], ids=["text", "wide", "float", "null"])
+def test_a_whole_replacement_may_change_columns_and_types(table: LakeTable, values: list[object]) -> None:
+    """A table that is replaced as a whole has the new columns in their new types; older versions keep theirs."""
+    table.replace(reader({"note": pa.array(["n"]), "day": pa.array(DAYS[:1]), "value": pa.array([9], pa.int32())}))
+    new = pa.array(values)
+    table.replace(reader({"day": pa.array(DAYS[:1]), "value": new}))
+    assert table.schema() == pa.schema([("day", pa.date32()), ("value", pa.int32() if values == [None] else new.type)])
+    assert [row["value"] for row in contents(table)] == values
+    assert table.schema(version=0) == SCHEMA
+    table.replace(reader({"day": pa.array(DAYS[1:2]), "value": new}), where={"day": DAYS[1]})
+    assert [row["value"] for row in contents(table)] == values * 2
 
 
 @pytest.mark.parametrize("expected_version", [None, 0])

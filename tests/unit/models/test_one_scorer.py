@@ -78,17 +78,19 @@ def test_few_distinct_scores_do_not_drift(use_case: UseCase, tmp_path: Path, tra
     assert drift.severity(Checks()) == "pass"
 
 
-def test_probabilities_stay_probabilities(use_case: UseCase, tmp_path: Path) -> None:
+@pytest.mark.parametrize("votes", [10, 30, 77])
+def test_probabilities_stay_probabilities(use_case: UseCase, tmp_path: Path, votes: int) -> None:
     """The mean of many certain votes is 1, and not 1.0000001, which no declared range would let pass."""
 
     def certain(features: Any, labels: Any) -> Any:
         from sklearn.ensemble import RandomForestClassifier
 
-        return RandomForestClassifier(299, max_features=None, bootstrap=False, random_state=0).fit(features, labels)
+        return RandomForestClassifier(votes, max_features=None, bootstrap=False, random_state=0).fit(features, labels)
 
     rows = few_scores(use_case)
     rows = rows.set_column(rows.column_names.index("label"), "label", rows["flag"].cast(pa.int8()).cast(pa.float64()))
     bundle = package(train_candidate(use_case, rows, certain, resamples=10), tmp_path / "bundle")
+    assert bundle.form == "onnx"
     scores = bundle.scorer().score_rows([[True], [False]])
     assert scores.min() >= 0
     assert scores.max() <= 1

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from serving_assets.commands.costs import costs_app
+from serving_assets.commands.lineage import lineage_app
 from serving_assets.commands.look import look
 from serving_assets.commands.options import DAY_FORMAT, EntityArgument, JsonOption, UseCaseArgument
 from serving_assets.commands.screen import print_json, reported_errors
@@ -19,6 +20,7 @@ from serving_assets.commands.screen import print_json, reported_errors
 on_call = typer.Typer(rich_markup_mode="rich")
 on_call.add_typer(look)
 on_call.add_typer(costs_app)
+on_call.add_typer(lineage_app)
 ReasonOption = Annotated[str, typer.Option(help="Why, for whoever looks later.")]
 
 

@@ -6,8 +6,7 @@ import subprocess
 from dataclasses import replace
 from pathlib import Path
 
-from serving_assets.alerts.life import opened
-
+from serving_assets.alerts.lifecycle import opened
 from serving_assets.alerts.message import Links, message
 from serving_assets.alerts.records import ALL, Incident, Key, Notice
 from serving_assets.alerts.shell import this_shell, values_of

@@ -1,108 +1,139 @@
-"""The commands of the runbooks do what the pages promise, each once, in one workspace.
+"""The commands of the runbooks work at night: in a clean shell, set up by the line that the alert carries.
 
 Not here: the pages' form (tests/pipeline/test_runbooks.py), or each command's own rules.
 """
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 import shlex
 import shutil
 import subprocess
-from collections.abc import Generator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from string import Template
 
 import pytest
-from typer.testing import CliRunner
 
 from serving_assets.alerts.alerts_file import AlertsFile
 from serving_assets.alerts.config import AlertConfig
 from serving_assets.alerts.incident_store import IncidentStore
-from serving_assets.alerts.records import Finding, Key, Severity
-from serving_assets.cli import app
-from serving_assets.settings import PROJECT, get_settings
+from serving_assets.alerts.lifecycle import opened
+from serving_assets.alerts.records import ALL, Days, Finding, Incident, Key, Severity
+from serving_assets.alerts.shell import Shell, this_shell, values_of
+from serving_assets.pipeline.observing.finding_builder import FIRST_STEPS, OF_A_STEP, PLATFORM
+from serving_assets.pipeline.observing.runbooks import OF_THE_STATUS
+from serving_assets.settings import PROJECT
 from tests.pipeline.slice import DAY, NAME, Bench
+from tests.unit.docs.blocks import Block, blocks
 
-pytestmark = pytest.mark.timeout(600)
-"""The first test also builds the slice."""
+pytestmark = [pytest.mark.timeout(1200), pytest.mark.long]
 
-FILES = [*sorted((PROJECT / "docs" / "runbooks").glob("*.md")), *PROJECT.glob("docs/costs.md")]
-NOT_HERE = ("make ", "git ", "export PATH", "serving-assets train")
-"""Servers, the history of a checkout, a shell's own path, and a training that the slice has too few days for."""
-TELL_BY_EXIT_CODE = ("serving-assets status", "serving-assets alerts")
-FIRST, LAST = ("export", "serving-assets backfill"), ("serving-assets alerts resolve",)
+NOT_HERE = ("make ", "serving-assets train")
+"""A server, and a training that the slice has too few days for."""
+REPORTS_BY_EXIT_CODE = ("serving-assets status", "serving-assets alerts")
+FIRST, LAST = ("serving-assets backfill",), ("serving-assets alerts resolve",)
+OF_NO_ASSET = {"tick_failed": "schedules/x", "delivery_failed": "channels/x", "configuration_broken": "alerts.yaml"}
 
 
-def commands() -> list[str]:
-    """Every distinct command of the pages; backfills first, because a rollback needs what they leave."""
-    blocks = [b for path in FILES for b in re.findall(r"^```sh\n(.*?)^```", path.read_text("utf-8"), flags=re.M | re.S)]
-    lines = [re.sub(r'--reason "[^"]*"', '--reason "why"', line) for block in blocks for line in block.splitlines()]
-    distinct = dict.fromkeys(line for line in lines if not line.startswith(NOT_HERE))
-    return sorted(distinct, key=lambda line: (not line.startswith(FIRST), line.startswith(LAST)))
+@dataclass(frozen=True)
+class Step:
+    """One command of a page, with what the page exports before it, for an incident of one asset."""
+
+    page: str
+    incident: Incident
+    exports: tuple[str, ...]
+    command: str
+
+    @property
+    def text(self) -> str:
+        """The command with its values filled in: two steps with the same text are one."""
+        values = {**values_of(self.incident), **dict(shlex.split(line)[1].split("=", 1) for line in self.exports)}
+        return re.sub(r"\$\{?([A-Z_]+)\}?", lambda found: values.get(found[1], found[0]), self.command)
+
+
+def incidents(bench: Bench) -> dict[str, list[Incident]]:
+    """By page, what it may be about: an asset of each layer that has the check, or of the kinds of failure."""
+    now, graph = datetime.now(UTC), bench.defs.resolve_asset_graph()
+    assets = {(key.name, key.asset_key.path[0], key.asset_key.to_user_string()) for key in graph.asset_check_keys}
+    usual = {("raw", "raw/transactions"), ("mapped", "mapped/baskets"), (NAME, f"{NAME}/online")}
+    assets |= {(kind, *asset) for kind in (*OF_A_STEP, "freshness") for asset in usual}
+    assets |= {(kind, PLATFORM, OF_NO_ASSET.get(kind, f"jobs/{NAME}_daily")) for kind in FIRST_STEPS}
+    assets |= {(page, NAME, f"{NAME}/online") for page in OF_THE_STATUS}
+    chosen = {
+        (kind, scope): asset for kind, scope, asset in sorted(assets) if scope in ("raw", "mapped", NAME, PLATFORM)
+    }
+    found: dict[str, list[Incident]] = {}
+    for (kind, scope), asset in chosen.items():
+        key = Key("shop" if scope in ("raw", "mapped") else scope, asset, kind)
+        days = Days(str(DAY), str(DAY)) if scope != PLATFORM else ALL
+        finding = Finding(key, Severity.ERROR, now, days, newest_day=str(DAY))
+        found.setdefault(kind, []).append(opened(finding, 1, "abc-1"))
+    return found
+
+
+def steps(bench: Bench, entity: str) -> list[Step]:
+    """Every distinct command of every page; backfills first, because a rollback needs what they leave."""
+    found: dict[str, Step] = {}
+    of_pages = incidents(bench)
+    for page in sorted((PROJECT / "docs" / "runbooks").glob("*.md")):
+        for incident in of_pages.get(page.stem, []):
+            for step in _steps(page, incident, entity):
+                found.setdefault(step.text, step)
+    return sorted(found.values(), key=lambda step: (not step.command.startswith(FIRST), step.command.startswith(LAST)))
 
 
 @pytest.fixture
-def values(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Generator[dict[str, str]]:
-    """The workspace as this process's own: an open incident, two generations, and what stands for the variables."""
+def shell(bench: Bench) -> Shell:
+    """The shell that an alert of the workspace carries; the workspace has an open incident and two generations."""
     bench.rewrite(f"{NAME}/historic", "SELECT * REPLACE (score * 0.99 AS score) FROM t", {"scored_for": DAY})
     assert bench.publish().success
-    monkeypatch.setenv("DATA_DIR", str(bench.settings.data_dir))
-    monkeypatch.setenv("DAGSTER_HOME", str(bench.root / "dagster"))
-    monkeypatch.setenv("COLUMNS", "200")
-    get_settings.cache_clear()
-    settings, level = get_settings(), logging.getLogger("dagster").level
     failing = Finding(Key(NAME, f"{NAME}/features", "feature_drift"), Severity.WARN, datetime.now(UTC))
-    IncidentStore(AlertsFile(settings.alerts_file)).observe([failing], AlertConfig().rules(), datetime.now(UTC))
+    IncidentStore(AlertsFile(bench.settings.alerts_file)).observe([failing], AlertConfig().rules(), datetime.now(UTC))
+    home = bench.root / "dagster"
+    if not (home / "dagster.yaml").exists():
+        shutil.copy(PROJECT / "dagster_home" / "dagster.yaml", home)
+    return this_shell(bench.settings, {"DAGSTER_HOME": str(home)})
+
+
+def test_every_command_works_in_a_clean_shell(shell: Shell, bench: Bench) -> None:
+    """After the alert's line, each command of each page ends as the page says: done, or reporting what is wrong."""
     entity = str(bench.rows("latest", "household_id")[0]["household_id"])
-    yield {
-        "USE_CASE": NAME,
-        "TABLE": "transactions",
-        "DAY": str(DAY),
-        "MONTH": f"{datetime.now(UTC):%Y-%m}",
-        "ENTITY": entity,
-        "INCIDENT": "1",
-        "VERSION": "1",
-    }
-    get_settings.cache_clear()
-    logging.getLogger("dagster").setLevel(level)
-
-
-@pytest.mark.long
-def test_every_command_works(values: dict[str, str], bench: Bench) -> None:
-    """Each command of each page, with what the index says to put in, ends as it says: done, or telling what is bad."""
-    wrong = [f"{line}\n{told}" for line in commands() if (told := _failure(line, values))]
+    wrong = [failure for step in steps(bench, entity) if (failure := _failure(step, shell))]
     assert wrong == [], "\n\n".join(wrong)
     control = bench.platform.store.control(NAME)
     assert control is not None
     assert control.pinned is None, "the pages that roll back also resume"
 
 
-def test_the_index_names_every_variable() -> None:
-    """Whoever follows a page has set all that its commands need."""
-    text = (PROJECT / "docs" / "runbooks" / "README.md").read_text("utf-8")
-    named = set(re.findall(r"\b([A-Z_]+)=", "\n".join(re.findall(r"^export .*$", text, flags=re.M))))
-    used = {name for line in commands() for name in re.findall(r"\$\{?([A-Z_]+)\}?", line)}
-    assert used <= named | {"DATA_DIR", "PWD"}
+def test_every_page_is_tried(bench: Bench) -> None:
+    """An incident exists for each page but the index, so no page's commands are left out."""
+    pages = {page.stem for page in (PROJECT / "docs" / "runbooks").glob("*.md")} - {"README"}
+    assert pages == set(incidents(bench))
 
 
-def _failure(line: str, values: dict[str, str]) -> str:
-    """What a command said if it failed."""
-    if not line.startswith("serving-assets"):
-        return _shell_failure(line, values)
-    result = CliRunner().invoke(app, shlex.split(Template(line).substitute(values))[1:])
-    tells = line.startswith(TELL_BY_EXIT_CODE) and result.exit_code == 1 and "Error " not in result.stderr
-    if result.exit_code == 0 or (tells and isinstance(result.exception, SystemExit)):
-        return ""
-    return f"{result.exit_code}: {result.output}{result.exception!r}"
+def _steps(page: Path, incident: Incident, entity: str) -> list[Step]:
+    exports: list[str] = []
+    found = []
+    of_the_page: list[Block] = [block for block in blocks("sh") if block.path == page][1:]  # the first is for no alert
+    for line in (line for block in of_the_page for line in block.text.splitlines()):
+        if line.startswith("export "):
+            exports.append(re.sub(r"ENTITY=\S+", f"ENTITY={entity}", line))
+        elif not line.startswith(NOT_HERE):
+            found.append(Step(page.stem, incident, tuple(exports), line))
+    return found
 
 
-def _shell_failure(line: str, values: dict[str, str]) -> str:
-    if shutil.which(shlex.split(line)[0]) is None and not line.startswith("export"):
+def _failure(step: Step, shell: Shell) -> str:
+    """What a command reported if it failed."""
+    program = shlex.split(step.command)[0]
+    if program != "serving-assets" and shutil.which(program) is None:
         return ""  # a small container has no tool to look at memory or processes
-    environment = {**os.environ, **values}
-    done = subprocess.run(["bash", "-ec", line], env=environment, cwd=Path.cwd(), capture_output=True, text=True)
-    return "" if done.returncode == 0 else f"{done.returncode}: {done.stdout}{done.stderr}"
+    script = "\n".join([shell.of(step.incident), *step.exports, step.command])
+    clean = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": os.environ.get("HOME", "/"), "COLUMNS": "200"}
+    done = subprocess.run(["bash", "-uc", script], env=clean, cwd="/", capture_output=True, text=True, timeout=300)
+    reports = step.command.startswith(REPORTS_BY_EXIT_CODE) and done.returncode == 1
+    if done.returncode == 0 or (reports and not re.search(r"^Error ", done.stderr, flags=re.M)):
+        return ""
+    return f"{step.page}, {step.incident.key}: {step.text}\n{done.returncode}: {done.stdout}{done.stderr}"

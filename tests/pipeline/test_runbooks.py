@@ -6,6 +6,7 @@ Not here: whether the commands on the pages work (tests/e2e/test_runbooks.py).
 from __future__ import annotations
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,22 @@ def test_all_pages_have_one_form(name: str) -> None:
     parts = re.split(r"^## .*$", text, flags=re.M)[1:]
     assert all(part.strip() for part in parts)
     assert len(text.split()) < MOST_WORDS
+
+
+@pytest.mark.parametrize("path", sorted(PAGES.glob("*.md")), ids=lambda path: path.stem)
+def test_a_page_works_alone(path: Path, tmp_path: Path) -> None:
+    """A page's first block sets a shell up: it finds the command, and sets every name that the page's others use."""
+    text = path.read_text(encoding="utf-8")
+    first, *others = re.findall(r"^```sh\n(.*?)^```", text, flags=re.M | re.S)
+    named = set(re.findall(r"\b([A-Z_]+)=", text))
+    assert set(re.findall(r"\$\{?([A-Z_]+)", "".join(others))) <= named
+    environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "DATA_DIR": str(tmp_path)}
+    script = f'{first}command -v serving-assets && echo "$DATA_DIR" && test -d "$DAGSTER_HOME"'
+    found = subprocess.run(
+        ["bash", "-euc", script], cwd=PROJECT, env=environment, capture_output=True, text=True, check=True
+    )
+    assert found.stdout.splitlines() == [str(PROJECT / ".venv" / "bin" / "serving-assets"), str(tmp_path)]
+    assert path == INDEX or "`Shell` line of the alert" in text
 
 
 def test_the_index_leads_to_every_page_and_no_link_is_dead() -> None:

@@ -92,19 +92,23 @@ def described(
     if table is not None:
         metadata["dagster/table_name"] = table
     if columns is not None:
-        metadata["dagster/column_schema"] = _table_schema(columns, key)
+        metadata["dagster/column_schema"] = _table_schema(columns, key, lineage)
     if lineage is not None:
         metadata[LINEAGE] = lineage
     return metadata
 
 
-def _table_schema(columns: Mapping[str, Column], key: tuple[str, ...]) -> dg.TableSchema:
+def _table_schema(
+    columns: Mapping[str, Column], key: tuple[str, ...], lineage: dg.TableColumnLineage | None
+) -> dg.TableSchema:
+    """The columns with their descriptions, which also name their origins: the UI shows no lineage of columns."""
+    origins = lineage.deps_by_column if lineage else {}
     return dg.TableSchema(
         [
             dg.TableColumn(
                 name,
                 SQL_TYPES[column.dtype],
-                description=column.description or None,
+                description=_described_column(column, origins.get(name, ())),
                 constraints=dg.TableColumnConstraints(
                     nullable=not (column.required or name in key), other=_bounds(column)
                 ),
@@ -112,6 +116,11 @@ def _table_schema(columns: Mapping[str, Column], key: tuple[str, ...]) -> dg.Tab
             for name, column in columns.items()
         ]
     )
+
+
+def _described_column(column: Column, origins: Iterable[dg.TableColumnDep]) -> str | None:
+    names = ", ".join(f"{origin.asset_key.to_user_string()}.{origin.column_name}" for origin in origins)
+    return " ".join(filter(None, [column.description, f"Comes from {names}." if names else ""])) or None
 
 
 def _bounds(column: Column) -> list[str]:

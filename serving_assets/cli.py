@@ -14,6 +14,7 @@ import typer
 
 from serving_assets.commands.alerts import alerts_app
 from serving_assets.commands.backfills import backfills_app
+from serving_assets.commands.migrate import migrate_app
 from serving_assets.commands.on_call import on_call
 from serving_assets.commands.options import DAY_FORMAT, EntityArgument, JsonOption, UseCaseArgument
 from serving_assets.commands.screen import console, print_json, progress_bar, reported_errors
@@ -34,6 +35,7 @@ app.add_typer(demo_app, name="demo")
 keys_app = typer.Typer(no_args_is_help=True, help="API keys: who may ask for which use cases.")
 app.add_typer(keys_app, name="keys")
 app.add_typer(on_call)
+app.add_typer(migrate_app)
 app.add_typer(alerts_app, name="alerts")
 app.add_typer(backfills_app, name="backfills")
 
@@ -265,23 +267,6 @@ def retention(
     with reported_errors():
         removed = retain(_workspace().platform, dry_run=dry_run)
         print_json([vars(found) for found in removed]) if as_json else print_removed(removed, dry_run=dry_run)
-
-
-@app.command()
-def migrate(
-    table: Annotated[str, typer.Argument(metavar="TABLE", help="Its name in the lake, such as raw/transactions.")],
-    as_json: JsonOption = False,
-) -> None:
-    """Give a raw, mapped or features table the column types that are declared now, in one commit.
-
-    Refused when a value would change, with the number of such rows; then give the column of the new type a new name.
-    """
-    from serving_assets.commands.migrate import print_migrated
-    from serving_assets.pipeline.migration import migrate_table
-
-    with reported_errors():
-        changed = migrate_table(_workspace().platform, table)
-        print_json({"table": table, "changed": changed}) if as_json else print_migrated(table, changed)
 
 
 @app.command()

@@ -137,29 +137,22 @@ def train_candidate(
     """
     key, label = use_case.entity.key, use_case.labels.column
     baselines = [name for name in training_set.column_names if name.startswith(BASELINE)]
-    signature = Signature.of_schema(
-        training_set.schema, exclude=(key, DAY, label, *baselines), outputs=tuple(use_case.predictions.columns)
-    )
+    columns, outputs = training_set.schema, tuple(use_case.predictions.columns)
+    signature = Signature.of_schema(columns, exclude=(key, DAY, label, *baselines), outputs=outputs)
     training_set = training_set.sort_by([(DAY, "ascending"), (key, "ascending")])
-    split = split_days(
-        pc.unique(training_set[DAY]).to_pylist(),
-        holdout=use_case.model.holdout,
-        horizon_days=use_case.labels.horizon_days,
-    )
     _each_once(training_set, key)
+    days, horizon = pc.unique(training_set[DAY]).to_pylist(), use_case.labels.horizon_days
+    split = split_days(days, holdout=use_case.model.holdout, horizon_days=horizon)
     labelled = training_set.filter(training_set[label].is_valid())
     fitted, holdout = _rows_of(labelled, split.train), _rows_of(labelled, split.holdout)
-    for part, rows in (("training", fitted), ("held-out", holdout)):
-        _both_labels(rows[label], part)
+    _both_labels(training=fitted[label], held_out=holdout[label])
     with openmp_threads(threads):
         estimator = _fit(train, signature, fitted, label)
-        complete = _complete_row(training_set, signature)
-        if complete is not None:
-            signature = signature.requiring(refused_when_missing(estimator, signature, complete))
+        signature = _with_required(signature, estimator, training_set)
     form = serving_form(use_case.name, estimator, signature, holdout, tolerance=tolerance)
     held_out = _rows_of(training_set, split.holdout)
-    held_out_scores = form.scorer.score(_batch(held_out, signature))[signature.outputs[0]]
-    scores = held_out_scores[held_out[label].is_valid().to_numpy()]
+    all_scores = form.scorer.score(_batch(held_out, signature))[signature.outputs[0]]
+    scores = all_scores[held_out[label].is_valid().to_numpy()]
     labels, entities = _numbers(holdout[label]), holdout[key].to_numpy()
     rankings = {name.removeprefix(BASELINE): _numbers(holdout[name]) for name in baselines}
     return Candidate(
@@ -172,7 +165,7 @@ def train_candidate(
         unlabelled=training_set.num_rows - labelled.num_rows,
         form=form,
         held_out_rows=held_out,
-        held_out_scores=held_out_scores,
+        held_out_scores=all_scores,
         holdout=holdout,
         scores=scores,
         labels=labels,
@@ -192,6 +185,13 @@ def _fit(train: Train, signature: Signature, rows: pa.Table, label: str) -> Esti
     return estimator
 
 
+def _with_required(signature: Signature, estimator: Estimator, rows: pa.Table) -> Signature:
+    complete = _complete_row(rows, signature)
+    if complete is None:
+        return signature
+    return signature.requiring(refused_when_missing(estimator, signature, complete))
+
+
 def _rows_of(table: pa.Table, days: tuple[date, ...]) -> pa.Table:
     return table.filter(pc.is_in(table[DAY], pa.array(days, type=table.schema.field(DAY).type)))
 
@@ -206,13 +206,14 @@ def _numbers(column: pa.ChunkedArray) -> np.ndarray:
     return np.where(np.isnan(values), -np.inf, values)
 
 
-def _both_labels(labels: pa.ChunkedArray, part: str) -> None:
-    found = sorted(pc.unique(labels).to_pylist())
-    if found != [0.0, 1.0]:
-        raise InputError(
-            f"the {part} labels are {listed(found)}, expected both 0 and 1.",
-            hint="Check the labels' SQL and that its inputs cover the days after each as-of day.",
-        )
+def _both_labels(**parts: pa.ChunkedArray) -> None:
+    for part, labels in parts.items():
+        found = sorted(pc.unique(labels).to_pylist())
+        if found != [0.0, 1.0]:
+            raise InputError(
+                f"the {part.replace('_', '-')} labels are {listed(found)}, expected both 0 and 1.",
+                hint="Check the labels' SQL and that its inputs cover the days after each as-of day.",
+            )
 
 
 def _each_once(table: pa.Table, key: str) -> None:

@@ -150,7 +150,7 @@ def _train(workspace: Workspace, days: DayRange) -> None:
 def _backfilled(workspace: Workspace, days: DayRange) -> Clock:
     """As `serving-assets backfill` does it, checks, records and publication included."""
     with _clock() as (clock, now):
-        ordered = backfill_record.order(workspace.instance, workspace.catalog.use_case(NAME), days, only_tables=False)
+        ordered = backfill_record.order(workspace.view, workspace.catalog.use_case(NAME), days, only_tables=False)
         for phase, outcome in backfill.carry_out(workspace, ordered):
             now = clock.add(phase, now)
             assert outcome.success, outcome.failures

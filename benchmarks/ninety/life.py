@@ -172,7 +172,7 @@ class Life:
 
     def tables(self) -> None:
         """What the sensor of arrivals requests."""
-        plan = arrivals_sensor.evaluate(self.bench.instance, self.bench.platform, DOMAIN, self.memory)
+        plan = arrivals_sensor.evaluate(self.bench.view, self.bench.platform, DOMAIN, self.memory)
         for request in plan.requests:
             self.carry_out(request)
 
@@ -180,7 +180,7 @@ class Life:
         """What the daily schedule requests, once; whether it did so now."""
         if (use_case.name, day) in self.requested:
             return False
-        found = daily_schedule.request(self.bench.instance, self.bench.platform, use_case, day, patient=patient)
+        found = daily_schedule.request(self.bench.view, self.bench.platform, use_case, day, patient=patient)
         if isinstance(found, dg.RunRequest):
             self.requested.add((use_case.name, day))
             if day in self.dies:
@@ -192,7 +192,7 @@ class Life:
 
     def catch_up(self, use_case: BoundUseCase) -> bool:
         """What the sensor of catching up requests; whether it did."""
-        found = find_gaps(self.bench.instance, self.bench.platform, use_case, datetime.now(UTC))
+        found = find_gaps(self.bench.view, self.bench.platform, use_case, datetime.now(UTC))
         chosen = catch_up_sensor.chosen(found, use_case.spec.catch_up.runs_at_once)
         for lack in chosen:
             self.carry_out(catch_up_sensor.request(lack, Priority.CATCH_UP))

@@ -36,7 +36,7 @@ def run_backfill(
         InputError: for days that have no partition.
     """
     backfill_steps.refuse_days_without_partition(workspace.platform.partitions(use_case.domain.timezone), days)
-    return go_on(workspace, order(workspace.instance, use_case, days, only_tables=only_tables))
+    return go_on(workspace, order(workspace.view, use_case, days, only_tables=only_tables))
 
 
 def go_on(workspace: Workspace, ordered: Backfill) -> list[Outcome]:
@@ -60,7 +60,7 @@ def _left(workspace: Workspace, ordered: Backfill, phase: Phase, first: Outcome)
     """Days of a phase that are to be done, now that its first run has ended; 1 for the publication."""
     if first.days is None:
         return 1
-    progress = progress_of(workspace.instance, ordered.id)
+    progress = progress_of(workspace.view, ordered.id)
     done = progress.tables if phase is Phase.TABLES else progress.scored
     return len(set(ordered.days.days()) - done | set(first.days.days()))
 

@@ -39,7 +39,7 @@ def backfills(context: typer.Context, as_json: JsonOption = False) -> None:
 
     with reported_errors():
         workspace = Workspace()
-        found = [state_of(workspace, each) for each in all_backfills(workspace.instance)[:SHOWN]]
+        found = [state_of(workspace, each) for each in all_backfills(workspace.view)[:SHOWN]]
     print_json(found) if as_json else print_table(found)
 
 
@@ -51,7 +51,7 @@ def show(backfill: BackfillArgument, as_json: JsonOption = False) -> None:
 
     with reported_errors():
         workspace = Workspace()
-        found = state_of(workspace, backfill_of(workspace.instance, backfill))
+        found = state_of(workspace, backfill_of(workspace.view, backfill))
     print_json(found) if as_json else print_one(found)
 
 
@@ -62,7 +62,7 @@ def pause(backfill: BackfillArgument) -> None:
     from serving_assets.pipeline.automation.backfill_record import pause as ask
 
     with reported_errors():
-        ask(Workspace().instance, backfill)
+        ask(Workspace().view, backfill)
     console.print(f"Backfill {backfill} stops after its present run.")
     console.print(f"Go on with: serving-assets backfills resume {backfill}")
 
@@ -76,7 +76,7 @@ def resume(backfill: BackfillArgument, as_json: JsonOption = False) -> None:
 
     with reported_errors():
         workspace = Workspace()
-        ordered = backfill_of(workspace.instance, backfill)
+        ordered = backfill_of(workspace.view, backfill)
         found = summary(ordered.use_case, go_on(workspace, ordered))
         print_json(found) if as_json else print_summary(found)
         raise typer.Exit(1 if found["failed"] else 0)
@@ -86,7 +86,7 @@ def state_of(workspace: Workspace, backfill: Backfill) -> dict[str, Any]:
     """A backfill in plain values."""
     from serving_assets.pipeline.automation.backfill_record import progress_of
 
-    progress = progress_of(workspace.instance, backfill.id)
+    progress = progress_of(workspace.view, backfill.id)
     return {
         "backfill": backfill.id,
         "use_case": backfill.use_case,

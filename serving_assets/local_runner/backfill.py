@@ -12,7 +12,6 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 
 import dagster as dg
-from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
 from serving_assets.catalog.discovery import BoundUseCase
 from serving_assets.errors import InputError
@@ -28,9 +27,12 @@ from serving_assets.pipeline.automation.backfill_record import (
     record,
     withdraw_pause,
 )
+from serving_assets.pipeline.dagster_instance.instance_view import InstanceView
 from serving_assets.pipeline.dagster_instance.processes import this_process
+from serving_assets.pipeline.dagster_instance.runs import UNFINISHED
 from serving_assets.pipeline.dagster_instance.tags import BACKFILL_TAG, DAYS_TAG
 
+AT_WORK = (dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED)
 POLL_SECONDS = 2.0
 MOST_GIVEN_WAY_SECONDS = 1_800
 """A run that takes longer hangs, and a backfill does not wait for that."""
@@ -48,28 +50,28 @@ def carry_out(
     Raises:
         InputError: when another process carries it out.
     """
-    instance, use_case = workspace.instance, workspace.catalog.use_case(ordered.use_case)
-    at_work = dg.RunsFilter(tags={BACKFILL_TAG: ordered.id}, statuses=NOT_FINISHED_STATUSES)
-    if ordered.state == "running" and ordered.process != this_process() and instance.get_runs(at_work, limit=1):
+    view, use_case = workspace.view, workspace.catalog.use_case(ordered.use_case)
+    elsewhere = ordered.state == "running" and ordered.process != this_process()
+    if elsewhere and view.runs({BACKFILL_TAG: ordered.id}, UNFINISHED):
         raise InputError(f"Backfill {ordered.id} is running in {ordered.process}.", hint="Wait, or pause it first.")
-    withdraw_pause(instance, ordered.id)
-    ordered = record(instance, replace(ordered, process=this_process(), ended=""))
+    withdraw_pause(view, ordered.id)
+    ordered = record(view, replace(ordered, process=this_process(), ended=""))
     work = _work(workspace, use_case, ordered)
     for phase, outcome in work:
         yield phase, outcome
-        if pause_requested(instance, ordered.id):
+        if pause_requested(view, ordered.id):
             work.close()  # waits for a day that is scored beside the one that has ended
-            record(instance, replace(ordered, process=""))
+            record(view, replace(ordered, process=""))
             return
-        _give_way(instance, use_case.name, gives_way)
-    record(instance, replace(ordered, process="", ended=datetime.now(UTC).isoformat(timespec="seconds")))
+        _give_way(view, use_case.name, gives_way)
+    record(view, replace(ordered, process="", ended=datetime.now(UTC).isoformat(timespec="seconds")))
 
 
 def _work(
     workspace: Workspace, use_case: BoundUseCase, ordered: Backfill
 ) -> Generator[tuple[Phase, Outcome], None, None]:
     defs, instance, tags = workspace.defs, workspace.instance, {BACKFILL_TAG: ordered.id}
-    done, bad = progress_of(instance, ordered.id), set[date]()
+    done, bad = progress_of(workspace.view, ordered.id), set[date]()
     for days in ranges(day for day in ordered.days.days() if day not in done.tables):
         for outcome in backfill_steps.backfill_tables(defs, instance, workspace.catalog, use_case, days, tags):
             bad |= set() if outcome.success or not outcome.days else set(outcome.days.days())
@@ -88,12 +90,9 @@ def _work(
         yield Phase.PUBLICATION, backfill_steps.publish(defs, instance, use_case, tags)
 
 
-def _give_way(instance: dg.DagsterInstance, use_case: str, told: Callable[[str], None]) -> None:
+def _give_way(view: InstanceView, use_case: str, told: Callable[[str], None]) -> None:
     """Wait while a run of single days of the use case is at work: what readers wait for comes first."""
-    at_work = dg.RunsFilter(
-        tags={DAYS_TAG: use_case}, statuses=[dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
-    )
     until = time.monotonic() + MOST_GIVEN_WAY_SECONDS
-    while (runs := instance.get_runs(at_work, limit=1)) and time.monotonic() < until:
+    while (runs := view.runs({DAYS_TAG: use_case}, AT_WORK)) and time.monotonic() < until:
         told(runs[0].run_id)
         time.sleep(POLL_SECONDS)

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date
 
 import dagster as dg
-from dagster._core.storage.tags import PRIORITY_TAG
 
 from serving_assets.catalog.discovery import BoundUseCase, Catalog
 from serving_assets.errors import InputError
@@ -21,7 +20,7 @@ from serving_assets.local_runner.worker_pool import Opened, run_side_by_side
 from serving_assets.pipeline.asset_keys import TRAINING_STAGES, online_features_keys, stage_keys, upstream_tables
 from serving_assets.pipeline.automation.backfill_record import Phase
 from serving_assets.pipeline.automation.priorities import Priority
-from serving_assets.pipeline.dagster_instance.tags import PHASE_TAG
+from serving_assets.pipeline.dagster_instance.tags import PHASE_TAG, PRIORITY_TAG
 
 MOST_BAD_DAYS = 10
 DAILY_TABLES = ("features", "predictions", "historic")

@@ -12,13 +12,12 @@ from datetime import date
 from typing import Any
 
 import dagster as dg
-from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 
 from serving_assets.lake import DayRange
 from serving_assets.local_runner.sqlite_speedups import uncaptured_output, unhurried_sqlite
 from serving_assets.pipeline.dagster_instance.events import is_check_failure, plain_numbers, step_failure
 from serving_assets.pipeline.dagster_instance.processes import this_process
-from serving_assets.pipeline.dagster_instance.tags import PROCESS_TAG
+from serving_assets.pipeline.dagster_instance.tags import PROCESS_TAG, range_tags
 from serving_assets.pipeline.prices import COST
 
 OF_EACH_DAY = ("rows", "rejected_rows", "bytes", COST, "dagster/partition_row_count")
@@ -65,7 +64,7 @@ def run_assets(
     run_tags = {**(tags or {}), PROCESS_TAG: this_process()}
     partition = None
     if isinstance(days, DayRange) and days.first != days.last:
-        run_tags |= {ASSET_PARTITION_RANGE_START_TAG: str(days.first), ASSET_PARTITION_RANGE_END_TAG: str(days.last)}
+        run_tags |= range_tags(days)
     elif days is not None:
         partition = str(days.first if isinstance(days, DayRange) else days)
     with unhurried_sqlite(), uncaptured_output():

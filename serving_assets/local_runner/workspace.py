@@ -17,6 +17,7 @@ import dagster as dg
 from serving_assets.catalog.discovery import BoundUseCase, Catalog
 from serving_assets.engines.protocol import Input, Query
 from serving_assets.errors import InputError
+from serving_assets.pipeline.dagster_instance.dagster_view import DagsterView
 from serving_assets.pipeline.dagster_instance.events import plain_numbers
 from serving_assets.pipeline.dagster_instance.processes import settle_dead_runs
 from serving_assets.pipeline.definitions import build_defs
@@ -62,6 +63,11 @@ class Workspace:
         instance = dg.DagsterInstance.get()
         settle_dead_runs(instance)
         return instance
+
+    @property
+    def view(self) -> DagsterView:
+        """The instance as automation asks it."""
+        return DagsterView(self.instance)
 
     def newest_numbers(self, asset: str) -> dict[str, Any]:
         """What the newest materialization of `asset`, such as `purchase_propensity/model`, told; empty if none."""

@@ -19,6 +19,7 @@ from serving_assets.lake import DayRange, Where
 from serving_assets.local_runner import backfill_steps
 from serving_assets.local_runner.run_assets import Outcome, run_assets
 from serving_assets.pipeline.asset_keys import TRAINING_STAGES, stage_keys
+from serving_assets.pipeline.dagster_instance.dagster_view import DagsterView
 from serving_assets.pipeline.definitions import build_defs
 from serving_assets.pipeline.platform import Platform
 from serving_assets.settings import PROJECT, Settings
@@ -109,6 +110,11 @@ class Bench:
         home = self.root / "dagster"
         home.mkdir(parents=True, exist_ok=True)
         return dg.DagsterInstance.local_temp(str(home), overrides=QUIET_INSTANCE)
+
+    @property
+    def view(self) -> DagsterView:
+        """The instance as automation asks it."""
+        return DagsterView(self.instance)
 
     def runs(self) -> dg.DagsterInstance:
         """The instance, as who releases leases asks for it."""

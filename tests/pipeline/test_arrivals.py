@@ -18,6 +18,7 @@ from dagster._core.test_utils import freeze_time
 
 from serving_assets.lake import DayRange
 from serving_assets.pipeline.automation.arrivals_sensor import Memory, evaluate
+from serving_assets.pipeline.dagster_instance.dagster_view import DagsterView
 from serving_assets.pipeline.dagster_instance.tags import days_of
 from serving_assets.pipeline.platform import Platform
 from serving_assets.settings import Settings
@@ -144,7 +145,7 @@ def test_the_landing_zone_may_be_an_object_store(known: tuple[Bench, str]) -> No
         (bench.settings.landing / source).mkdir()  # an object store has no folders that could be missing
     settings = bench.settings.model_copy(update={"landing_uri": bench.settings.landing.as_uri()})
     with freeze_time(NOW):
-        plan = evaluate(bench.instance, Platform(settings, bench.catalog), "complete_journey", Memory())
+        plan = evaluate(bench.view, Platform(settings, bench.catalog), "complete_journey", Memory())
     assert [str(days_of(request.tags) or request.partition_key) for request in plan.requests] == [str(NEXT)]
 
 
@@ -172,7 +173,7 @@ def test_years_at_once_are_few_runs_however_short_the_ticks(
     with freeze_time(NOW):
         for _ in range(3 if seconds else count + 20):
             memory = Memory.read(memory.write())
-            plan = evaluate(instance, platform, "complete_journey", memory, seconds)
+            plan = evaluate(DagsterView(instance), platform, "complete_journey", memory, seconds)
             found += [r for request in plan.requests if (r := requested(request))]
     days = [day for piece in found for day in piece.days()]
     assert sorted(days) == [DAY - timedelta(days=back) for back in reversed(range(count))]

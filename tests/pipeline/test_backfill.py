@@ -94,8 +94,8 @@ def test_a_day_whose_file_is_missing_fails_alone(bench: Bench) -> None:
         RANGE.last,
         DAY,
     }
-    (found,) = backfill_record.all_backfills(bench.instance)
-    progress = backfill_record.progress_of(bench.instance, found.id)
+    (found,) = backfill_record.all_backfills(bench.view)
+    progress = backfill_record.progress_of(bench.view, found.id)
     assert (found.state, sorted(progress.scored), progress.published) == ("ended", [RANGE.first, RANGE.last], True)
     assert progress.failed == {date(2017, 5, 27): failed.run_id}
 
@@ -116,16 +116,16 @@ def test_what_is_wrong_with_all_days_is_not_tried_day_by_day(bench: Bench, monke
 def test_a_backfill_is_paused_and_resumed(bench: Bench) -> None:
     """Paused after its first day it stops; resumed, even by another process, it does the rest and publishes once."""
     workspace = BenchWorkspace(bench)
-    ordered = backfill_record.order(bench.instance, bench.use_case, RANGE, only_tables=False)
+    ordered = backfill_record.order(bench.view, bench.use_case, RANGE, only_tables=False)
     made: list[tuple[Phase, Outcome]] = []
     for phase, outcome in backfill.carry_out(workspace, ordered):
         made.append((phase, outcome))
         if phase is Phase.PREDICTIONS:
-            backfill_record.pause(bench.instance, ordered.id)
-    paused = backfill_record.backfill_of(bench.instance, ordered.id)
-    progress = backfill_record.progress_of(bench.instance, ordered.id)
+            backfill_record.pause(bench.view, ordered.id)
+    paused = backfill_record.backfill_of(bench.view, ordered.id)
+    progress = backfill_record.progress_of(bench.view, ordered.id)
     assert (paused.state, sorted(progress.scored), progress.published) == ("paused", [RANGE.first], False)
-    assert backfill_record.running_backfill(bench.instance, NAME) is None
+    assert backfill_record.running_backfill(bench.view, NAME) is None
     made += backfill.carry_out(workspace, paused)
     days = {phase: [outcome.days for each, outcome in made if each is phase] for phase in Phase}
     assert days == {
@@ -133,26 +133,26 @@ def test_a_backfill_is_paused_and_resumed(bench: Bench) -> None:
         Phase.PREDICTIONS: [DayRange(day, day) for day in RANGE.days()],
         Phase.PUBLICATION: [None],
     }
-    assert backfill_record.backfill_of(bench.instance, ordered.id).state == "ended"
+    assert backfill_record.backfill_of(bench.view, ordered.id).state == "ended"
 
 
 def test_a_killed_backfill_is_known_and_goes_on(bench: Bench) -> None:
     """A backfill whose process is gone is interrupted; one that another process carries out cannot be taken over."""
     workspace = BenchWorkspace(bench)
-    ordered = backfill_record.order(bench.instance, bench.use_case, RANGE, only_tables=True)
+    ordered = backfill_record.order(bench.view, bench.use_case, RANGE, only_tables=True)
     host = this_process().rpartition(":")[0]
-    backfill_record.record(bench.instance, replace(ordered, process=f"{host}:{2**22 + 1}"))
-    killed = backfill_record.backfill_of(bench.instance, ordered.id)
+    backfill_record.record(bench.view, replace(ordered, process=f"{host}:{2**22 + 1}"))
+    killed = backfill_record.backfill_of(bench.view, ordered.id)
     assert killed.state == "interrupted"
     with pytest.raises(InputError, match="interrupted"):
-        backfill_record.pause(bench.instance, ordered.id)
+        backfill_record.pause(bench.view, ordered.id)
     tags = {BACKFILL_TAG: ordered.id}
     run = create_run_for_test(bench.instance, tags=tags, status=dg.DagsterRunStatus.STARTED)
     with pytest.raises(InputError, match="elsewhere:7"):
         next(backfill.carry_out(workspace, replace(killed, process="elsewhere:7")))
     bench.instance.report_run_failed(run)
     assert [outcome.success for _, outcome in backfill.carry_out(workspace, killed)] == [True]
-    assert backfill_record.backfill_of(bench.instance, ordered.id).state == "ended"
+    assert backfill_record.backfill_of(bench.view, ordered.id).state == "ended"
 
 
 def test_a_backfill_gives_way_to_what_readers_wait_for(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,7 +167,7 @@ def test_a_backfill_gives_way_to_what_readers_wait_for(bench: Bench, monkeypatch
             bench.instance.report_run_canceled(daily)
 
     one = DayRange(RANGE.first, RANGE.first)
-    ordered = backfill_record.order(bench.instance, bench.use_case, one, only_tables=False)
+    ordered = backfill_record.order(bench.view, bench.use_case, one, only_tables=False)
     assert len(list(backfill.carry_out(workspace, ordered, told))) == 3
     assert waited == [daily.run_id] * 3
 

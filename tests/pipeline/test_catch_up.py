@@ -78,7 +78,7 @@ def test_the_newest_day_is_missing_from_its_deadline_on(bench: Bench) -> None:
 def test_a_day_without_files_waits_for_them(bench: Bench) -> None:
     """Nothing is requested for a day whose files have not landed, nor for one whose window has a gap: it says which."""
     later = DUE + timedelta(days=2)
-    found = {gap.day: gap for gap in find_gaps(bench.instance, bench.platform, bench.use_case, later)}
+    found = {gap.day: gap for gap in find_gaps(bench.view, bench.platform, bench.use_case, later)}
     newest, gap = DAY + timedelta(days=2), DAY + timedelta(days=1)
     assert {found[day].state for day in (newest, gap)} == {"waiting"}
     assert "no file of transactions, coupon_redemptions has landed" in found[newest].why
@@ -86,7 +86,7 @@ def test_a_day_without_files_waits_for_them(bench: Bench) -> None:
         folder = bench.settings.landing / source / f"dt={newest}"
         folder.mkdir()
         shutil.copy(bench.landed(source), folder)
-    lacks = find_gaps(bench.instance, bench.platform, bench.use_case, later)
+    lacks = find_gaps(bench.view, bench.platform, bench.use_case, later)
     assert f"mapped/household_days lacks {gap}" in lacks[0].why
 
 
@@ -101,11 +101,11 @@ def test_after_three_attempts_a_day_is_given_up_until_an_input_changes(bench: Be
     assert len(keys) == 3
     after = sensor_tick(bench, SENSOR, None, DUE)
     assert [day for day, _ in asked(after)] == [before(2), before(3)]
-    (lost,) = given_up(bench.instance, bench.platform, bench.use_case, DUE)
+    (lost,) = given_up(bench.view, bench.platform, bench.use_case, DUE)
     assert (lost.day, lost.attempts) == (DAY - timedelta(days=1), 3)
     assert "3 runs have failed" in lost.why
     made(bench.instance, dg.AssetKey(["mapped", "baskets"]), before(1))
-    assert given_up(bench.instance, bench.platform, bench.use_case, DUE) == []
+    assert given_up(bench.view, bench.platform, bench.use_case, DUE) == []
     assert asked(sensor_tick(bench, SENSOR, None, DUE))[0] == (before(1), SCORING)
 
 
@@ -115,9 +115,9 @@ def test_a_day_given_up_is_tried_again_with_a_new_snapshot_or_model(bench: Bench
     for _ in range(3):
         request = sensor_tick(bench, SENSOR, None, DUE).run_requests[0]
         entered(bench.instance, JOB, request, dg.DagsterRunStatus.FAILURE)
-    assert given_up(bench.instance, bench.platform, bench.use_case, DUE)
+    assert given_up(bench.view, bench.platform, bench.use_case, DUE)
     made(bench.instance, dg.AssetKey(renewed.split("/")), None)
-    assert given_up(bench.instance, bench.platform, bench.use_case, DUE) == []
+    assert given_up(bench.view, bench.platform, bench.use_case, DUE) == []
     assert asked(sensor_tick(bench, SENSOR, None, DUE))[0] == (before(1), SCORING)
 
 
@@ -155,24 +155,24 @@ def test_what_nobody_published_is_published_once_it_rests(bench: Bench) -> None:
     """Predictions that were added without a publication are published ten minutes after the last of them."""
     made(bench.instance, bench.asset("historic"), before(1))
     soon = datetime.now(UTC) + timedelta(minutes=9)
-    (gap,) = (gap for gap in find_gaps(bench.instance, bench.platform, bench.use_case, soon) if gap.day is None)
+    (gap,) = (gap for gap in find_gaps(bench.view, bench.platform, bench.use_case, soon) if gap.day is None)
     assert gap.state == "waiting"
     (gap,) = (
         gap
-        for gap in find_gaps(bench.instance, bench.platform, bench.use_case, soon + timedelta(minutes=2))
+        for gap in find_gaps(bench.view, bench.platform, bench.use_case, soon + timedelta(minutes=2))
         if gap.day is None
     )
     assert (gap.state, gap.fixes) == ("due", f"{NAME}/publication")
     for key in gap.keys:
         made(bench.instance, key, None)
-    later = find_gaps(bench.instance, bench.platform, bench.use_case, soon + timedelta(hours=1))
+    later = find_gaps(bench.view, bench.platform, bench.use_case, soon + timedelta(hours=1))
     assert [each for each in later if each.day is None] == []
 
 
 def test_a_backfill_at_work_is_left_alone(bench: Bench) -> None:
     """While a command's backfill works on the use case, nothing is caught up."""
-    ordered = order(bench.instance, bench.use_case, DayRange(DAY, DAY), only_tables=False)
-    record(bench.instance, replace(ordered, process=this_process()))
+    ordered = order(bench.view, bench.use_case, DayRange(DAY, DAY), only_tables=False)
+    record(bench.view, replace(ordered, process=this_process()))
     create_run_for_test(bench.instance, tags={BACKFILL_TAG: ordered.id}, status=dg.DagsterRunStatus.SUCCESS)
     tick = sensor_tick(bench, SENSOR, None, DUE)
     assert (asked(tick), tick.skip_message) == ([], f"Backfill {ordered.id} is at work.")

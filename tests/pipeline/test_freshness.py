@@ -15,7 +15,8 @@ from dagster._core.test_utils import freeze_time
 from dagster._daemon.freshness import FreshnessDaemon
 
 from serving_assets.catalog.spec import Daily
-from serving_assets.pipeline.automation.freshness_policies import freshness_policies, state_of
+from serving_assets.pipeline.automation.freshness_policies import freshness_policies
+from serving_assets.pipeline.dagster_instance.freshness_state import freshness_of
 from serving_assets.pipeline.definitions import build_defs
 from serving_assets.settings import Settings
 from tests.pipeline.daemons import code_location, daemon_instance
@@ -33,10 +34,10 @@ def graph(schedule: Daily | None = None, deadline: str | None = None) -> dg.Defi
     return build_defs(Settings(), replace(catalog, use_cases={NAME: replace(bound, spec=spec)}))
 
 
-def state(defs: dg.Definitions, instance: dg.DagsterInstance, key: dg.AssetKey, now: datetime) -> FreshnessState:
+def state(defs: dg.Definitions, instance: dg.DagsterInstance, key: dg.AssetKey, now: datetime) -> str:
     """What the policy says at an instant."""
     with freeze_time(now):
-        return state_of(instance, defs.resolve_asset_graph().get(key))
+        return freshness_of(instance, defs.resolve_asset_graph().get(key))
 
 
 @pytest.mark.parametrize(
@@ -106,5 +107,5 @@ def test_the_daemon_enters_what_the_policies_say(bench: Bench) -> None:
     states = instance.get_freshness_state_records(due)
     assert {key.to_user_string() for key in due} >= {"raw/transactions", f"{NAME}/latest", f"{NAME}/online"}
     assert {key: record.freshness_state for key, record in states.items()} == {
-        node.key: state_of(instance, node) for node in nodes if node.key in due
+        node.key: freshness_of(instance, node) for node in nodes if node.key in due
     }

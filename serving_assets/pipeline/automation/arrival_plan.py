@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 
 import dagster as dg
-from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG, PRIORITY_TAG
 
 from serving_assets.catalog.discovery import Table
 from serving_assets.lake import DayRange
 from serving_assets.lake.day_ranges import CHUNK_DAYS
 from serving_assets.pipeline.automation.priorities import Priority
 from serving_assets.pipeline.automation.runs_in_flight import RunsInFlight
+from serving_assets.pipeline.dagster_instance.instance_view import InstanceView
+from serving_assets.pipeline.dagster_instance.tags import PRIORITY_TAG, range_tags
 
 MOST_REQUESTS = 8
 """Runs that one tick requests; creating one costs the daemon up to half a second."""
@@ -54,14 +55,14 @@ class _Known:
 
 
 def plan_requests(
-    instance: dg.DagsterInstance, tables: Sequence[Table], changes: Sequence[Change], in_flight: RunsInFlight, job: str
+    view: InstanceView, tables: Sequence[Table], changes: Sequence[Change], in_flight: RunsInFlight, job: str
 ) -> Plan:
     """The runs that `changes` ask for, newest day first, days in a row that need the same tables in one run.
 
     A day that a run is making already waits for its end, and so do days that read a snapshot which was never made.
     A mapped table is made as soon as all that it reads is there.
     """
-    plan, known = Plan(), _known(instance, tables) if changes else _Known({}, set())
+    plan, known = Plan(), _known(view, tables) if changes else _Known({}, set())
     if snapshots := [change for change in changes if change.day is None]:
         keys = _keys(_following(tables, {c.table.name for c in snapshots}, None, known))
         if in_flight.holds(keys, None):
@@ -94,11 +95,11 @@ def plan_requests(
     return plan
 
 
-def _known(instance: dg.DagsterInstance, tables: Sequence[Table]) -> _Known:
+def _known(view: InstanceView, tables: Sequence[Table]) -> _Known:
     keys = {table.name: dg.AssetKey([table.layer, table.name]) for table in tables}
-    days = {t.name: instance.get_materialized_partitions(keys[t.name]) for t in tables if t.daily}
-    snapshots = [t.name for t in tables if not t.daily]
-    return _Known(days, {n for n in snapshots if instance.get_latest_materialization_event(keys[n]) is not None})
+    days = {t.name: set(view.materialized_partitions(keys[t.name])) for t in tables if t.daily}
+    made = view.newest_of(keys[table.name] for table in tables if not table.daily)
+    return _Known(days, {table.name for table in tables if keys[table.name] in made})
 
 
 def _following(tables: Sequence[Table], changed: set[str], day: date | None, known: _Known) -> list[Table]:
@@ -148,8 +149,7 @@ def _request(
     run_key = hashlib.sha256("\n".join((*map(str, keys), *told)).encode()).hexdigest()[:24]
     tags, partition = {PRIORITY_TAG: str(Priority.TABLES.value)}, None
     if days is not None and len(days) > 1:
-        tags |= {ASSET_PARTITION_RANGE_START_TAG: str(days.first), ASSET_PARTITION_RANGE_END_TAG: str(days.last)}
-        tags[PRIORITY_TAG] = str(Priority.BACKFILL.value)
+        tags = {**range_tags(days), PRIORITY_TAG: str(Priority.BACKFILL.value)}
     elif days is not None:
         partition = str(days.first)
     return dg.RunRequest(

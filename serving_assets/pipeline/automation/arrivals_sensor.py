@@ -12,7 +12,7 @@ import json
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 
 import dagster as dg
 
@@ -22,6 +22,8 @@ from serving_assets.landing.zone import SNAPSHOT, UNREAD, LandingZone
 from serving_assets.pipeline.asset_keys import tables_job_name
 from serving_assets.pipeline.automation.arrival_plan import Change, Plan, plan_requests
 from serving_assets.pipeline.automation.runs_in_flight import RunsInFlight
+from serving_assets.pipeline.dagster_instance.dagster_view import DagsterView
+from serving_assets.pipeline.dagster_instance.instance_view import InstanceView
 from serving_assets.pipeline.platform import Platform
 
 EVERY_SECONDS = 60
@@ -60,7 +62,7 @@ def arrivals_sensor(domain: str, job: dg.UnresolvedAssetJobDefinition, platform:
     )
     def arrivals(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         memory = Memory.read(context.cursor)
-        plan = evaluate(context.instance, platform, domain, memory)
+        plan = evaluate(DagsterView(context.instance), platform, domain, memory)
         why = None if plan.requests else dg.SkipReason("; ".join(plan.waiting) or "Nothing new has landed.")
         return dg.SensorResult(run_requests=plan.requests, skip_reason=why, cursor=memory.write())
 
@@ -68,7 +70,7 @@ def arrivals_sensor(domain: str, job: dg.UnresolvedAssetJobDefinition, platform:
 
 
 def evaluate(
-    instance: dg.DagsterInstance, platform: Platform, domain: str, memory: Memory, seconds: float = TICK_SECONDS
+    view: InstanceView, platform: Platform, domain: str, memory: Memory, seconds: float = TICK_SECONDS
 ) -> Plan:
     """What one tick requests; `memory` then knows what is requested, and what needs no request.
 
@@ -84,13 +86,13 @@ def evaluate(
         if position and time.monotonic() >= until:
             memory.first = memory.first or table.name
             break
-        for change in _changes(instance, zone, table, memory.seen.setdefault(table.name, {}), _ended(platform, table)):
+        for change in _changes(view, zone, table, memory.seen.setdefault(table.name, {}), _ended(platform, table)):
             changes.append(change)  # before looking at the clock: each tick gets on, however slow the store is
             if time.monotonic() >= until:
                 memory.first = table.name
                 break
         _learn(zone, table, memory.seen[table.name], until)
-    plan = plan_requests(instance, tables, changes, RunsInFlight.on(instance, platform), tables_job_name(domain))
+    plan = plan_requests(view, tables, changes, RunsInFlight.on(view, platform), tables_job_name(domain))
     for change in plan.taken:
         memory.seen[change.table.name][change.folder] = change.entry
     return plan
@@ -108,7 +110,7 @@ def _rotated(tables: list[Table], first: str) -> list[Table]:
 
 
 def _changes(
-    instance: dg.DagsterInstance, zone: LandingZone, table: Table, seen: dict[str, str], ended: tuple[str, str]
+    view: InstanceView, zone: LandingZone, table: Table, seen: dict[str, str], ended: tuple[str, str]
 ) -> Iterator[Change]:
     """The folders of a source that are new or hold other bytes; `seen` learns of those that need no request.
 
@@ -120,7 +122,7 @@ def _changes(
     deliveries = zone.deliveries(source)
     for gone in seen.keys() - deliveries.keys():
         del seen[gone]
-    made = _made_at(instance, table, deliveries.keys() - seen.keys())
+    made = _made_at(view, table, deliveries.keys() - seen.keys())
     for folder, delivery in deliveries.items():
         signature, _, content = seen.get(folder, "").partition(":")
         if signature == delivery.signature or (folder and not ended[0] <= folder <= ended[1]):
@@ -155,19 +157,12 @@ def _day(folder: str) -> date | None:
     return None if folder == SNAPSHOT else date.fromisoformat(folder)
 
 
-def _made_at(instance: dg.DagsterInstance, table: Table, folders: set[str]) -> Mapping[str, datetime]:
+def _made_at(view: InstanceView, table: Table, folders: set[str]) -> Mapping[str, datetime]:
     """When the raw table of each folder was made last; of those alone that it was."""
     key = dg.AssetKey([table.layer, table.name])
     if not folders:
         return {}
     if not table.daily:
-        event = instance.get_latest_materialization_event(key)
-        return {SNAPSHOT: datetime.fromtimestamp(event.timestamp, UTC)} if event else {}
-    newest = instance.event_log_storage.get_latest_storage_id_by_partition(
-        key, dg.DagsterEventType.ASSET_MATERIALIZATION, folders
-    )
-    if not newest:
-        return {}
-    wanted = dg.AssetRecordsFilter(asset_key=key, storage_ids=list(newest.values()))
-    records = instance.fetch_materializations(wanted, limit=len(newest)).records
-    return {r.partition_key: datetime.fromtimestamp(r.timestamp, UTC) for r in records if r.partition_key}
+        newest = view.newest_of([key]).get(key)
+        return {SNAPSHOT: newest.at} if newest else {}
+    return {folder: made.at for folder, made in view.newest_by_partition(key, folders).items()}

@@ -19,6 +19,7 @@ import dagster as dg
 from serving_assets.catalog.discovery import BoundUseCase
 from serving_assets.errors import InputError
 from serving_assets.lake import DayRange
+from serving_assets.pipeline.dagster_instance.instance_view import InstanceView
 from serving_assets.pipeline.dagster_instance.processes import is_dead
 from serving_assets.pipeline.dagster_instance.tags import BACKFILL_TAG, PHASE_TAG, days_of
 
@@ -77,67 +78,66 @@ class Progress:
     seconds: float = 0.0
 
 
-def order(instance: dg.DagsterInstance, use_case: BoundUseCase, days: DayRange, *, only_tables: bool) -> Backfill:
+def order(view: InstanceView, use_case: BoundUseCase, days: DayRange, *, only_tables: bool) -> Backfill:
     """Enter a new backfill; `carry_out` does it."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
     ordered = Backfill(secrets.token_hex(4), use_case.name, str(days.first), str(days.last), only_tables, now)
-    return record(instance, ordered)
+    return record(view, ordered)
 
 
-def backfill_of(instance: dg.DagsterInstance, backfill_id: str) -> Backfill:
+def backfill_of(view: InstanceView, backfill_id: str) -> Backfill:
     """The backfill of that name.
 
     Raises:
         InputError: when there is none.
     """
-    found = instance.daemon_cursor_storage.get_cursor_values({_key(backfill_id)})
+    found = view.stored_values({_key(backfill_id)})
     if _key(backfill_id) not in found:
         raise InputError(f"There is no backfill {backfill_id!r}.", hint="serving-assets backfills lists them.")
     return Backfill(**json.loads(found[_key(backfill_id)]))
 
 
-def all_backfills(instance: dg.DagsterInstance) -> list[Backfill]:
+def all_backfills(view: InstanceView) -> list[Backfill]:
     """Every backfill that has begun, newest first."""
-    ids = {value for _, values in instance.get_run_tags([BACKFILL_TAG]) for value in values}
-    found = instance.daemon_cursor_storage.get_cursor_values({_key(value) for value in ids}) if ids else {}
+    ids = view.run_tag_values(BACKFILL_TAG)
+    found = view.stored_values({_key(value) for value in ids}) if ids else {}
     return sorted((Backfill(**json.loads(text)) for text in found.values()), key=lambda b: b.ordered_at, reverse=True)
 
 
-def running_backfill(instance: dg.DagsterInstance, use_case: str) -> str | None:
+def running_backfill(view: InstanceView, use_case: str) -> str | None:
     """The name of a backfill that works on the use case now."""
-    return next((b.id for b in all_backfills(instance) if b.use_case == use_case and b.state == "running"), None)
+    return next((b.id for b in all_backfills(view) if b.use_case == use_case and b.state == "running"), None)
 
 
-def pause(instance: dg.DagsterInstance, backfill_id: str) -> Backfill:
+def pause(view: InstanceView, backfill_id: str) -> Backfill:
     """Ask a backfill to stop when its present run has ended.
 
     Raises:
         InputError: when it is not running.
     """
-    found = backfill_of(instance, backfill_id)
+    found = backfill_of(view, backfill_id)
     if found.state != "running":
         raise InputError(f"Backfill {backfill_id} is {found.state}.", hint="Only a running backfill can be paused.")
-    instance.daemon_cursor_storage.set_cursor_values({_wish(backfill_id): "pause"})
+    view.store_values({_wish(backfill_id): "pause"})
     return found
 
 
-def pause_requested(instance: dg.DagsterInstance, backfill_id: str) -> bool:
+def pause_requested(view: InstanceView, backfill_id: str) -> bool:
     """Whether the backfill is to stop when its present run has ended."""
-    return instance.daemon_cursor_storage.get_cursor_values({_wish(backfill_id)}).get(_wish(backfill_id)) == "pause"
+    return view.stored_values({_wish(backfill_id)}).get(_wish(backfill_id)) == "pause"
 
 
-def withdraw_pause(instance: dg.DagsterInstance, backfill_id: str) -> None:
+def withdraw_pause(view: InstanceView, backfill_id: str) -> None:
     """Forget a request to pause: the backfill is resumed."""
-    instance.daemon_cursor_storage.set_cursor_values({_wish(backfill_id): ""})
+    view.store_values({_wish(backfill_id): ""})
 
 
-def progress_of(instance: dg.DagsterInstance, backfill_id: str) -> Progress:
+def progress_of(view: InstanceView, backfill_id: str) -> Progress:
     """How far it is, by the runs it has made."""
     progress = Progress()
-    records = instance.get_run_records(dg.RunsFilter(tags={BACKFILL_TAG: backfill_id}), ascending=True)
-    for record in records:
-        run, days = record.dagster_run, days_of(record.dagster_run.tags)
-        progress.seconds += (record.end_time or 0) - (record.start_time or 0) if record.end_time else 0
+    for run in reversed(view.runs({BACKFILL_TAG: backfill_id})):
+        days = days_of(run.tags)
+        progress.seconds += (run.ended - run.began).total_seconds() if run.began and run.ended else 0
         covered, phase = list(days.days()) if days else [], run.tags.get(PHASE_TAG)
         if run.status == dg.DagsterRunStatus.SUCCESS:
             progress.published |= phase == Phase.PUBLICATION.value
@@ -149,9 +149,9 @@ def progress_of(instance: dg.DagsterInstance, backfill_id: str) -> Progress:
     return progress
 
 
-def record(instance: dg.DagsterInstance, backfill: Backfill) -> Backfill:
+def record(view: InstanceView, backfill: Backfill) -> Backfill:
     """Store the record; a later one of the same id replaces it."""
-    instance.daemon_cursor_storage.set_cursor_values({_key(backfill.id): json.dumps(asdict(backfill))})
+    view.store_values({_key(backfill.id): json.dumps(asdict(backfill))})
     return backfill
 
 

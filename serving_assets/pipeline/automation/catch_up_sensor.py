@@ -6,14 +6,14 @@ Here: the requests of one tick. Not here: what is lacking (gaps.py), or the aler
 from __future__ import annotations
 
 import dagster as dg
-from dagster._core.storage.tags import PRIORITY_TAG
-from dagster._time import get_current_datetime
 
 from serving_assets.catalog.discovery import BoundUseCase
 from serving_assets.pipeline.automation.backfill_record import running_backfill
 from serving_assets.pipeline.automation.gaps import Gap, find_gaps
 from serving_assets.pipeline.automation.priorities import Priority
-from serving_assets.pipeline.dagster_instance.tags import DAYS_TAG, FIXES_TAG, INPUTS_TAG
+from serving_assets.pipeline.dagster_instance.clock import now
+from serving_assets.pipeline.dagster_instance.dagster_view import DagsterView
+from serving_assets.pipeline.dagster_instance.tags import DAYS_TAG, FIXES_TAG, INPUTS_TAG, PRIORITY_TAG
 from serving_assets.pipeline.platform import Platform
 
 EVERY_SECONDS = 300
@@ -33,9 +33,10 @@ def catch_up_sensor(
         f"publication that is missing; gives up after {use_case.spec.catch_up.attempts} attempts.",
     )
     def catch_up(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        if backfill := running_backfill(context.instance, use_case.name):
+        view = DagsterView(context.instance)
+        if backfill := running_backfill(view, use_case.name):
             return dg.SensorResult(skip_reason=dg.SkipReason(f"Backfill {backfill} is at work."))
-        found = find_gaps(context.instance, platform, use_case, get_current_datetime())
+        found = find_gaps(view, platform, use_case, now())
         requests = [request(gap, Priority.CATCH_UP) for gap in chosen(found, use_case.spec.catch_up.runs_at_once)]
         told = "\n".join(f"{gap.state}: {gap.why}" for gap in found) or "Nothing is lacking."
         why = None if requests else dg.SkipReason(told)

@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from datetime import date
 
 import dagster as dg
-from dagster._core.storage.tags import PARTITION_NAME_TAG, SCHEDULE_NAME_TAG, WILL_RETRY_TAG
 
 from serving_assets.catalog.discovery import BoundUseCase
 from serving_assets.catalog.timing import minutes_after, minutes_from
@@ -22,6 +21,10 @@ from serving_assets.pipeline.asset_keys import daily_keys, upstream_tables
 from serving_assets.pipeline.automation.calendar import day_of, past_cut_off
 from serving_assets.pipeline.automation.missing_tables import missing_tables
 from serving_assets.pipeline.automation.runs_in_flight import RunsInFlight
+from serving_assets.pipeline.dagster_instance.dagster_view import DagsterView
+from serving_assets.pipeline.dagster_instance.instance_view import InstanceView
+from serving_assets.pipeline.dagster_instance.runs import RunSummary
+from serving_assets.pipeline.dagster_instance.tags import PARTITION_NAME_TAG, SCHEDULE_NAME_TAG, will_be_retried
 from serving_assets.pipeline.platform import Platform
 
 EVERY_MINUTES = 10
@@ -48,13 +51,13 @@ def daily_schedule(
         day, first = day_of(use_case, tick), platform.partitions(use_case.domain.timezone).start.date()
         if day < first:
             return dg.SkipReason(f"No day has ended yet since the first partition, {first}.")
-        asked = dg.RunsFilter(tags={SCHEDULE_NAME_TAG: name, PARTITION_NAME_TAG: str(day)})
-        runs = context.instance.get_run_records(asked)
+        view = DagsterView(context.instance)
+        runs = view.runs({SCHEDULE_NAME_TAG: name, PARTITION_NAME_TAG: str(day)})
         if not runs:
-            return request(context.instance, platform, use_case, day, patient=not past_cut_off(use_case, tick))
-        if not was_fixed(context.instance, platform, use_case, day, runs[0]):
+            return request(view, platform, use_case, day, patient=not past_cut_off(use_case, tick))
+        if not was_fixed(view, platform, use_case, day, runs[0]):
             return dg.SkipReason(f"{day} is requested already.")
-        return request(context.instance, platform, use_case, day, patient=True, attempt=len(runs))
+        return request(view, platform, use_case, day, patient=True, attempt=len(runs))
 
     return newest_day
 
@@ -72,28 +75,25 @@ def ticks(at: str, deadline: str) -> str | list[str]:
     return found[0] if len(found) == 1 else found
 
 
-def was_fixed(
-    instance: dg.DagsterInstance, platform: Platform, use_case: BoundUseCase, day: date, run: dg.RunRecord
-) -> bool:
+def was_fixed(view: InstanceView, platform: Platform, use_case: BoundUseCase, day: date, run: RunSummary) -> bool:
     """Whether the newest run of `day` has ended without scoring it, and what it is made of was made since.
 
     A file that comes between the cut-off and the deadline is in time still: catching up begins at the deadline.
     """
-    ended, will_retry = run.dagster_run.status, run.dagster_run.tags.get(WILL_RETRY_TAG) == "true"
-    if ended not in (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED) or will_retry or run.end_time is None:
+    failed = run.status in (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
+    if not failed or will_be_retried(run.tags) or run.ended is None:
         return False
-    if str(day) in instance.get_materialized_partitions(dg.AssetKey([use_case.name, "historic"])):
+    if str(day) in view.materialized_partitions(dg.AssetKey([use_case.name, "historic"])):
         return False
     for key in upstream_tables(platform.catalog, use_case):
-        days = [str(day)] if platform.catalog.tables[key.path[-1]].daily else None
-        since = dg.AssetRecordsFilter(asset_key=key, asset_partitions=days, after_timestamp=run.end_time)
-        if instance.fetch_materializations(since, limit=1).records:
+        partition = str(day) if platform.catalog.tables[key.path[-1]].daily else None
+        if view.was_made_after(key, run.ended, partition):
             return True
     return False
 
 
 def request(
-    instance: dg.DagsterInstance,
+    view: InstanceView,
     platform: Platform,
     use_case: BoundUseCase,
     day: date,
@@ -103,9 +103,9 @@ def request(
 ) -> dg.RunRequest | dg.SkipReason:
     """The run of `day`: all stages, and the tables that are not there; a patient one waits for those instead."""
     tables = upstream_tables(platform.catalog, use_case)
-    if RunsInFlight.on(instance, platform).holds(tables, day):
+    if RunsInFlight.on(view, platform).holds(tables, day):
         return dg.SkipReason(f"The tables of {day} are being made.")
-    missing = missing_tables(instance, platform, tables, day)
+    missing = missing_tables(view, platform, tables, day)
     if missing and patient:
         listed = ", ".join(key.to_user_string() for key in missing)
         until = use_case.spec.due_at if attempt else use_case.spec.schedule.cut_off

@@ -6,16 +6,11 @@ behind, and how new its data is (checks/): materializing any old partition satis
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 import dagster as dg
-from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetNode
-from dagster._core.definitions.freshness import FreshnessState
-from dagster._core.definitions.freshness_evaluator import FRESHNESS_EVALUATORS_BY_POLICY_TYPE
-from dagster._core.loader import LoadingContextForTest
 
 from serving_assets.catalog.discovery import BoundUseCase, Catalog, Table
 from serving_assets.catalog.spec import Source
@@ -56,15 +51,6 @@ def freshness_policies(catalog: Catalog) -> dict[dg.AssetKey, dg.FreshnessPolicy
         if (policy := _of_source(table, earliest.get(key))) is not None:
             policies[key] = policy
     return policies
-
-
-def state_of(instance: dg.DagsterInstance, node: BaseAssetNode) -> FreshnessState:
-    """What the asset's policy says now, as the daemon would; also where no daemon runs."""
-    policy = node.freshness_policy_or_from_metadata
-    if policy is None:
-        return FreshnessState.NOT_APPLICABLE
-    evaluator = FRESHNESS_EVALUATORS_BY_POLICY_TYPE[type(policy)]()
-    return asyncio.run(evaluator.evaluate_freshness(LoadingContextForTest(instance), node))
 
 
 def _of_source(table: Table, reader: BoundUseCase | None) -> dg.FreshnessPolicy | None:

@@ -9,13 +9,12 @@ nothing is kept anywhere else, and a run that somebody deletes is a run that nev
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Literal
 
 import dagster as dg
-from dagster._core.storage.dagster_run import FINISHED_STATUSES
 
 from serving_assets.catalog.discovery import BoundUseCase
 from serving_assets.catalog.spec import LastDays, Source
@@ -25,6 +24,8 @@ from serving_assets.pipeline.asset_keys import daily_keys, online_features_keys,
 from serving_assets.pipeline.automation.calendar import newest_due
 from serving_assets.pipeline.automation.missing_tables import missing_tables
 from serving_assets.pipeline.automation.runs_in_flight import RunsInFlight
+from serving_assets.pipeline.dagster_instance.instance_view import InstanceView
+from serving_assets.pipeline.dagster_instance.runs import ENDED
 from serving_assets.pipeline.dagster_instance.tags import FIXES_TAG, INPUTS_TAG
 from serving_assets.pipeline.days import last_days
 from serving_assets.pipeline.platform import Platform
@@ -64,28 +65,28 @@ class Gap:
         return f"{self.use_case}/{self.day or PUBLICATION}"
 
 
-def find_gaps(instance: dg.DagsterInstance, platform: Platform, use_case: BoundUseCase, now: datetime) -> list[Gap]:
+def find_gaps(view: InstanceView, platform: Platform, use_case: BoundUseCase, now: datetime) -> list[Gap]:
     """All that is lacking among the newest days, newest first; a publication comes last."""
-    look = _Survey(instance, platform, use_case, now)
-    scored = instance.get_materialized_partitions(look.historic)
+    look = _Survey(view, platform, use_case, now)
+    scored = view.materialized_partitions(look.historic)
     found = [look.missing(day) for day in look.days() if str(day) not in scored]
-    for newest, inputs in stale_days(instance, platform, use_case, {max(scored, default="")} - {""}).items():
+    for newest, inputs in stale_days(view, platform, use_case, {max(scored, default="")} - {""}).items():
         found.append(look.outdated(newest, inputs))
     if unpublished := look.unpublished():
         found.append(unpublished)
     return sorted(found, key=lambda gap: gap.day or date.min, reverse=True)
 
 
-def given_up(instance: dg.DagsterInstance, platform: Platform, use_case: BoundUseCase, now: datetime) -> list[Gap]:
+def given_up(view: InstanceView, platform: Platform, use_case: BoundUseCase, now: datetime) -> list[Gap]:
     """What nobody will try again until a person mends it, or an input changes."""
-    return [gap for gap in find_gaps(instance, platform, use_case, now) if gap.state == "given up"]
+    return [gap for gap in find_gaps(view, platform, use_case, now) if gap.state == "given up"]
 
 
 def stale_days(
-    instance: dg.DagsterInstance, platform: Platform, use_case: BoundUseCase, days: Collection[str]
+    view: InstanceView, platform: Platform, use_case: BoundUseCase, days: Collection[str]
 ) -> dict[date, int]:
     """Those of `days` whose features are older than a day of their window, with the newest event among those tables."""
-    features = _newest(instance, dg.AssetKey([use_case.name, "features"]), days)
+    features = view.newest_event_ids(dg.AssetKey([use_case.name, "features"]), days)
     windows = {
         platform.catalog.tables[name].lake_name: window.days
         for name, window in use_case.spec.features.inputs.items()
@@ -95,7 +96,7 @@ def stale_days(
         return {}
     scored = [date.fromisoformat(day) for day in features]
     read = DayRange(min(scored) - timedelta(days=max(windows.values())), max(scored))
-    events = {t: _newest(instance, dg.AssetKey(t.split("/")), [str(d) for d in read.days()]) for t in windows}
+    events = {t: view.newest_event_ids(dg.AssetKey(t.split("/")), [str(d) for d in read.days()]) for t in windows}
     stale = {}
     for day in scored:
         seen = [events[t].get(str(d), 0) for t, length in windows.items() for d in last_days(day, length).days()]
@@ -104,20 +105,14 @@ def stale_days(
     return stale
 
 
-def _newest(instance: dg.DagsterInstance, key: dg.AssetKey, days: Iterable[str]) -> dict[str, int]:
-    """The event of the newest materialization, by day."""
-    kind = dg.DagsterEventType.ASSET_MATERIALIZATION
-    return dict(instance.event_log_storage.get_latest_storage_id_by_partition(key, kind, set(days)))
-
-
 class _Survey:
     """One look at one use case."""
 
-    def __init__(self, instance: dg.DagsterInstance, platform: Platform, use_case: BoundUseCase, now: datetime) -> None:
-        self.instance, self.platform, self.use_case, self.now = instance, platform, use_case, now
+    def __init__(self, view: InstanceView, platform: Platform, use_case: BoundUseCase, now: datetime) -> None:
+        self.view, self.platform, self.use_case, self.now = view, platform, use_case, now
         self.tables = upstream_tables(platform.catalog, use_case)
         self.historic = dg.AssetKey([use_case.name, "historic"])
-        self.in_flight = RunsInFlight.on(instance, platform)
+        self.in_flight = RunsInFlight.on(view, platform)
         self.limit = use_case.spec.catch_up.attempts
 
     def days(self) -> list[date]:
@@ -129,7 +124,7 @@ class _Survey:
 
     def missing(self, day: date) -> Gap:
         """A day that has no predictions."""
-        lacking = missing_tables(self.instance, self.platform, self.tables, day)
+        lacking = missing_tables(self.view, self.platform, self.tables, day)
         newest = day == newest_due(self.use_case, self.now)
         keys = (*lacking, *(daily_keys(self.use_case) if newest else stage_keys(self.use_case, SCORING)))
         why = f"{day} has no predictions"
@@ -140,11 +135,9 @@ class _Survey:
     def _inputs(self, day: date) -> int:
         """The newest event among what the day is made of: its tables, snapshots, and the model that scores."""
         champion = dg.AssetKey([self.use_case.name, "champion"])
-        made = [_newest(self.instance, key, [str(day)]).get(str(day), 0) for key in self.tables]
+        made = [self.view.newest_event_ids(key, [str(day)]).get(str(day), 0) for key in self.tables]
         whole = [*(k for k in self.tables if not self.platform.catalog.tables[k.path[-1]].daily), champion]
-        records = self.instance.get_asset_records(whole)
-        events = (record.asset_entry.last_materialization_record for record in records)
-        return max([*made, *(event.storage_id for event in events if event)], default=0)
+        return max([*made, *(newest.event for newest in self.view.newest_of(whole).values())], default=0)
 
     def outdated(self, day: date, inputs: int) -> Gap:
         """The newest day, that late data changed after it was scored."""
@@ -152,23 +145,23 @@ class _Survey:
 
     def unpublished(self) -> Gap | None:
         """Predictions in the history that nobody has published, once no more are being added."""
-        history = self.instance.get_latest_materialization_event(self.historic)
         published = stage_keys(self.use_case, ("latest", "online"))
-        last = self.instance.get_latest_materialization_event(published[-1])
-        if history is None or (last is not None and last.timestamp >= history.timestamp):
+        newest = self.view.newest_of([self.historic, published[-1]])
+        history, last = newest.get(self.historic), newest.get(published[-1])
+        if history is None or (last is not None and last.at >= history.at):
             return None
-        since = datetime.fromtimestamp(history.timestamp, UTC)
+        since = history.at
         keys = (*published, *online_features_keys(self.use_case))
         why = f"predictions of {since.isoformat(timespec='seconds')} are not published"
         if self.now - since < QUIET:
             return Gap(self.use_case.name, None, f"{why}: more may follow", "waiting")
-        return self._tried(None, why, keys, int(history.timestamp))
+        return self._tried(None, why, keys, int(since.timestamp()))
 
     def _tried(self, day: date | None, why: str, keys: tuple[dg.AssetKey, ...], inputs: int) -> Gap:
         """Due, unless a run or a backfill is at it, or too many have ended without mending it."""
         gap = Gap(self.use_case.name, day, why, "due", keys, inputs)
         tags = {FIXES_TAG: gap.fixes, INPUTS_TAG: str(inputs)}
-        ended = self.instance.get_runs(dg.RunsFilter(tags=tags, statuses=FINISHED_STATUSES))
+        ended = self.view.runs(tags, ENDED)
         if self.in_flight.holds(keys, day) or self.in_flight.backfilled & set(keys):
             return _as(gap, "waiting", f"{why}: a run is at it", len(ended))
         if len(ended) >= self.limit:
@@ -193,7 +186,7 @@ class _Survey:
         for name, window in self.use_case.spec.features.inputs.items():
             table = self.platform.catalog.tables[name]
             if isinstance(window, LastDays):
-                have = self.instance.get_materialized_partitions(dg.AssetKey([table.layer, name]))
+                have = self.view.materialized_partitions(dg.AssetKey([table.layer, name]))
                 read = [d for d in last_days(day, window.days).days() if first <= d < day and str(d) not in have]
                 if read:
                     return f"{table.lake_name} lacks {', '.join(map(str, read[:3]))}{' ...' if len(read) > 3 else ''}"

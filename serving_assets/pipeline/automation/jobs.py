@@ -7,13 +7,12 @@ Here: which assets a job holds, its priority, and the schedule of the training. 
 from __future__ import annotations
 
 import dagster as dg
-from dagster._core.storage.tags import PRIORITY_TAG
 
 from serving_assets.catalog.discovery import BoundUseCase
 from serving_assets.catalog.spec import Weekly
 from serving_assets.pipeline.asset_keys import TRAINING_STAGES, daily_job_name, daily_keys, stage_keys, tables_job_name
 from serving_assets.pipeline.automation.priorities import Priority
-from serving_assets.pipeline.dagster_instance.tags import DAYS_TAG
+from serving_assets.pipeline.dagster_instance.tags import DAYS_TAG, PRIORITY_TAG
 from serving_assets.pipeline.platform import Platform
 
 CRON_DAYS = ("sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday")

@@ -10,20 +10,18 @@ from datetime import date
 
 import dagster as dg
 
+from serving_assets.pipeline.dagster_instance.instance_view import InstanceView
 from serving_assets.pipeline.platform import Platform
 
 
 def missing_tables(
-    instance: dg.DagsterInstance, platform: Platform, tables: Sequence[dg.AssetKey], day: date
+    view: InstanceView, platform: Platform, tables: Sequence[dg.AssetKey], day: date
 ) -> list[dg.AssetKey]:
-    """Those of `tables` that were not made for `day`, or, without partitions, never."""
+    """Return those of `tables` that were not made for `day`, or, without partitions, never."""
     daily = {key for key in tables if platform.catalog.tables[key.path[-1]].daily}
+    made = view.newest_of(key for key in tables if key not in daily)
     return [
         key
         for key in tables
-        if (str(day) not in instance.get_materialized_partitions(key) if key in daily else _never_made(instance, key))
+        if (str(day) not in view.materialized_partitions(key) if key in daily else key not in made)
     ]
-
-
-def _never_made(instance: dg.DagsterInstance, key: dg.AssetKey) -> bool:
-    return instance.get_latest_materialization_event(key) is None

@@ -19,6 +19,7 @@ from serving_assets.pipeline.automation.calendar import day_of
 from serving_assets.pipeline.automation.catch_up_sensor import request
 from serving_assets.pipeline.automation.gaps import SCORING, Gap, stale_days
 from serving_assets.pipeline.automation.priorities import Priority
+from serving_assets.pipeline.dagster_instance.dagster_view import DagsterView
 from serving_assets.pipeline.platform import Platform
 
 MINUTES_BEFORE = 180
@@ -43,8 +44,9 @@ def rescoring_schedule(
     def trailing_days(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
         newest = day_of(use_case, context.scheduled_execution_time)
         trailing = [str(newest - timedelta(days=back)) for back in range(1, days + 1)]
-        scored = context.instance.get_materialized_partitions(dg.AssetKey([use_case.name, "historic"]))
-        stale = stale_days(context.instance, platform, use_case, [day for day in trailing if day in scored])
+        view = DagsterView(context.instance)
+        scored = view.materialized_partitions(dg.AssetKey([use_case.name, "historic"]))
+        stale = stale_days(view, platform, use_case, [day for day in trailing if day in scored])
         keys = tuple(stage_keys(use_case, SCORING))
         lacks = [Gap(use_case.name, day, "", "due", keys, stale[day]) for day in sorted(stale, reverse=True)]
         if not lacks:

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from datetime import date
 
 import dagster as dg
-from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
-from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
 from serving_assets.lake import DayRange
 from serving_assets.pipeline.asset_keys import daily_job_name, daily_keys, tables_job_name, upstream_tables
+from serving_assets.pipeline.dagster_instance.instance_view import InstanceView
+from serving_assets.pipeline.dagster_instance.runs import UNFINISHED
 from serving_assets.pipeline.dagster_instance.tags import days_of
 from serving_assets.pipeline.platform import Platform
 
@@ -28,16 +28,14 @@ class RunsInFlight:
     """Assets of backfills that the daemon has not finished: runs may follow that nobody can see yet."""
 
     @classmethod
-    def on(cls, instance: dg.DagsterInstance, platform: Platform) -> RunsInFlight:
+    def on(cls, view: InstanceView, platform: Platform) -> RunsInFlight:
         """As the instance knows it now."""
         whole = _keys_of_jobs(platform)
-        unfinished = instance.get_runs(dg.RunsFilter(statuses=NOT_FINISHED_STATUSES))
         runs = (
-            (frozenset(run.asset_selection or whole.get(run.job_name, [])), days_of(run.tags)) for run in unfinished
+            (run.assets or frozenset(whole.get(run.job, ())), days_of(run.tags))
+            for run in view.runs(statuses=UNFINISHED)
         )
-        backfills = instance.get_backfills(BulkActionsFilter(statuses=[BulkActionStatus.REQUESTED]))
-        chosen = (key for backfill in backfills for key in backfill.asset_selection or ())
-        return cls(tuple(runs), frozenset(chosen))
+        return cls(tuple(runs), view.assets_of_requested_backfills())
 
     def holds(self, keys: Iterable[dg.AssetKey], day: date | None) -> bool:
         """Whether a run makes one of `keys` for `day`; with None, whether one makes any of them at all."""

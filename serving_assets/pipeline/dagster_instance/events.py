@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import dagster as dg
+from dagster._core.event_api import EventLogCursor
 
 from serving_assets.pipeline.dagster_instance.step_metadata import hint_of
 
@@ -35,3 +36,8 @@ def step_failure(event: dg.DagsterEvent) -> str:
     step = (event.step_key or "").replace("__", "/", 1)
     named = said if said.startswith(step) else f"{step}: {said}"
     return named + (f" {hint}" if hint else "")
+
+
+def cursor_after(event: int) -> str:
+    """Return the cursor from which the event log is read on after an event of that number."""
+    return EventLogCursor.from_storage_id(event).to_string()

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 
 from serving_assets.alerts.alerts_file import AlertsFile
 from serving_assets.alerts.config import AlertConfig, parse_config
@@ -26,6 +25,7 @@ from serving_assets.alerts.incident_store import IncidentStore
 from serving_assets.alerts.lifecycle import days_text
 from serving_assets.alerts.message import Links
 from serving_assets.alerts.records import AlertsError, Finding, Incident, Severity
+from serving_assets.pipeline.dagster_instance.asset_graph import AssetGraph
 from serving_assets.pipeline.observing.finding_builder import (
     CONFIGURATION_BROKEN,
     DELIVERY_FAILED,

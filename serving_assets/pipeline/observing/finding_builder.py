@@ -11,10 +11,10 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import dagster as dg
-from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 
 from serving_assets.alerts.records import ALL, Days, Finding, Key, Severity
 from serving_assets.catalog.discovery import Catalog
+from serving_assets.pipeline.dagster_instance.asset_graph import AssetGraph
 
 PLATFORM = "platform"
 STEP_FAILED, RUN_DIED, RUN_FAILED, RUN_STUCK = "step_failed", "run_died", "run_failed", "run_stuck"

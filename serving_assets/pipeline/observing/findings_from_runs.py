@@ -16,19 +16,12 @@ from itertools import takewhile
 from typing import Any
 
 import dagster as dg
-from dagster._core.event_api import EventLogCursor
-from dagster._core.events.log import EventLogEntry
-from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
-from dagster._core.storage.tags import (
-    ASSET_PARTITION_RANGE_END_TAG,
-    ASSET_PARTITION_RANGE_START_TAG,
-    PARTITION_NAME_TAG,
-    WILL_RETRY_TAG,
-)
 
 from serving_assets.alerts.records import ALL, Days, Finding, Severity
-from serving_assets.pipeline.dagster_instance.events import is_check_failure, step_failure
+from serving_assets.pipeline.dagster_instance import check_records
+from serving_assets.pipeline.dagster_instance.events import cursor_after, is_check_failure, step_failure
 from serving_assets.pipeline.dagster_instance.step_metadata import hint_of
+from serving_assets.pipeline.dagster_instance.tags import days_of, will_be_retried
 from serving_assets.pipeline.observing.finding_builder import (
     BLOCKED,
     NOT_BLOCKED,
@@ -79,9 +72,8 @@ def end_of_log(instance: dg.DagsterInstance) -> Cursor:
 def failing_now(instance: dg.DagsterInstance, subjects: FindingBuilder) -> Iterator[Finding]:
     """Checks whose newest evaluation did not pass."""
     keys = list(subjects.graph.asset_check_keys)
-    for record in instance.event_log_storage.get_latest_asset_check_execution_by_key(keys).values():
-        if record.status == AssetCheckExecutionRecordStatus.FAILED and record.event is not None:
-            yield _evaluation(subjects, record.event, ALL)
+    for record in check_records.failing(instance, keys):
+        yield _evaluation(subjects, record.event, ALL)
 
 
 def since(
@@ -106,13 +98,13 @@ def since(
         cursor = replace(cursor, ends=storage_id)
     for record in takewhile(lambda one: one.timestamp <= until, page.records):
         found += _of_event(subjects, record.event_log_entry, ALL)
-        cursor = replace(cursor, runless=EventLogCursor.from_storage_id(record.storage_id).to_string())
+        cursor = replace(cursor, runless=cursor_after(record.storage_id))
     return sorted(found, key=lambda finding: finding.at), cursor
 
 
 def _ended(instance: dg.DagsterInstance, after: int) -> list[tuple[int, float, str]]:
     """The oldest runs that ended after the event `after`: number and time of the event, and the run."""
-    cursor = EventLogCursor.from_storage_id(after).to_string()
+    cursor = cursor_after(after)
     found: list[tuple[int, float, str]] = []
     for kind in ENDS:
         records = instance.fetch_run_status_changes(kind, RUNS_OF_A_LOOK, cursor, ascending=True).records
@@ -134,12 +126,12 @@ def _of_run(
         yield from (one for one in found if one.severity is Severity.OK or not _passed_since(instance, event, run))
     if run.status == dg.DagsterRunStatus.SUCCESS:
         yield subjects.job_finding(run.job_name, RUN_FAILED, Severity.OK, ended_at)
-    elif run.status == dg.DagsterRunStatus.FAILURE and run.tags.get(WILL_RETRY_TAG) != "true":
+    elif run.status == dg.DagsterRunStatus.FAILURE and not will_be_retried(run.tags):
         failures = _failures(instance, subjects, run, events, ended_at)
         yield from (one for one in failures if not _made_since(instance, subjects, one, run))
 
 
-def _of_event(subjects: FindingBuilder, entry: EventLogEntry, days: Days) -> Iterator[Finding]:
+def _of_event(subjects: FindingBuilder, entry: dg.EventLogEntry, days: Days) -> Iterator[Finding]:
     event = entry.get_dagster_event()
     if event.event_type == Event.ASSET_CHECK_EVALUATION:
         yield _evaluation(subjects, entry, days)
@@ -149,7 +141,7 @@ def _of_event(subjects: FindingBuilder, entry: EventLogEntry, days: Days) -> Ite
             yield subjects.asset_finding(event.asset_key, kind, Severity.OK, _at(entry), made)
 
 
-def _evaluation(subjects: FindingBuilder, entry: EventLogEntry, days: Days) -> Finding:
+def _evaluation(subjects: FindingBuilder, entry: dg.EventLogEntry, days: Days) -> Finding:
     check = entry.get_dagster_event().asset_check_evaluation_data
     error = check.severity == dg.AssetCheckSeverity.ERROR
     severity = Severity.OK if check.passed else Severity.ERROR if error else Severity.WARN
@@ -178,7 +170,7 @@ def _failures(
     instance: dg.DagsterInstance,
     subjects: FindingBuilder,
     run: dg.DagsterRun,
-    events: Sequence[EventLogEntry],
+    events: Sequence[dg.EventLogEntry],
     ended_at: datetime,
 ) -> Iterator[Finding]:
     """Why a run failed: the steps that did, apart from those that a check failed; else the steps it died in."""
@@ -213,17 +205,14 @@ def _why_the_run_failed(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str
     return (events[-1].get_dagster_event().message or "") if events else ""
 
 
-def _passed_since(instance: dg.DagsterInstance, entry: EventLogEntry, run: dg.DagsterRun) -> bool:
+def _passed_since(instance: dg.DagsterInstance, entry: dg.EventLogEntry, run: dg.DagsterRun) -> bool:
     """Whether the same check of the same partition passed later, in a run that ended, and was read, before `run`."""
     check = entry.get_dagster_event().asset_check_evaluation_data
-    history = instance.event_log_storage.get_asset_check_execution_history(
-        dg.AssetCheckKey(check.asset_key, check.check_name),
-        limit=RUNS_OF_A_LOOK,
-        status={AssetCheckExecutionRecordStatus.SUCCEEDED},
-    )
-    later = (record for record in history if record.event and record.event.timestamp > entry.timestamp)
-    same = (record for record in later if record.evaluation and record.evaluation.partition == check.partition)
-    return any(_ended_before(instance, record.run_id, run, record.event and record.event.timestamp) for record in same)
+    key = dg.AssetCheckKey(check.asset_key, check.check_name)
+    history = check_records.evaluations(instance, key, RUNS_OF_A_LOOK, passed=True)
+    later = (record for record in history if record.event.timestamp > entry.timestamp)
+    same = (record for record in later if record.evaluation.partition == check.partition)
+    return any(_ended_before(instance, record.run_id, run, record.event.timestamp) for record in same)
 
 
 def _made_since(instance: dg.DagsterInstance, subjects: FindingBuilder, failure: Finding, run: dg.DagsterRun) -> bool:
@@ -258,9 +247,8 @@ def _end(instance: dg.DagsterInstance, run_id: str) -> float | None:
 
 def days_of_run(run: dg.DagsterRun) -> Days:
     """The days that a run was for; all of them for a run without partitions."""
-    first = run.tags.get(ASSET_PARTITION_RANGE_START_TAG) or run.tags.get(PARTITION_NAME_TAG)
-    last = run.tags.get(ASSET_PARTITION_RANGE_END_TAG) or first
-    return Days(first, last) if first and last else ALL
+    days = days_of(run.tags)
+    return Days(str(days.first), str(days.last)) if days else ALL
 
 
 def _number(metadata: Any, name: str) -> float | None:
@@ -268,5 +256,5 @@ def _number(metadata: Any, name: str) -> float | None:
     return float(value) if isinstance(value, int | float) else None
 
 
-def _at(entry: EventLogEntry) -> datetime:
+def _at(entry: dg.EventLogEntry) -> datetime:
     return datetime.fromtimestamp(entry.timestamp, UTC)

@@ -12,11 +12,18 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
-from dagster._core.definitions.freshness import FreshnessState, FreshnessStateRecord
-from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus, InstigatorTick, TickStatus
 
 from serving_assets.alerts.records import ALL, Days, Finding, Key, Severity
 from serving_assets.pipeline.automation.gaps import given_up
+from serving_assets.pipeline.dagster_instance.automations import Automation, automations
+from serving_assets.pipeline.dagster_instance.dagster_view import DagsterView
+from serving_assets.pipeline.dagster_instance.freshness_state import (
+    FAIL,
+    PASS,
+    WARN,
+    RecordedFreshness,
+    recorded_freshness,
+)
 from serving_assets.pipeline.observing.finding_builder import (
     FRESHNESS,
     GIVEN_UP,
@@ -33,7 +40,7 @@ QUEUED_FOR = timedelta(minutes=15)
 """While nothing runs, a queue that stands still so long has nobody who empties it."""
 TICKS_IN_A_ROW = 2
 """So often a sensor must fail: it tries again within minutes. A schedule that fails once has missed its day."""
-STATES = {FreshnessState.PASS: Severity.OK, FreshnessState.WARN: Severity.WARN, FreshnessState.FAIL: Severity.ERROR}
+STATES = {PASS: Severity.OK, WARN: Severity.WARN, FAIL: Severity.ERROR}
 READERS_FIRST = ("online", "latest")
 
 
@@ -54,31 +61,31 @@ def freshness(instance: dg.DagsterInstance, subjects: FindingBuilder, now: datet
     The state is the daemon's, which evaluates the policies. An asset that was never made has none.
     """
     due = [key for key in subjects.graph.get_all_asset_keys() if subjects.graph.get(key).freshness_policy]
-    by_scope: dict[str, list[FreshnessStateRecord]] = defaultdict(list)
-    for key, record in instance.event_log_storage.get_freshness_state_records(due).items():
-        if record.freshness_state in STATES:
-            table = subjects.is_table(key)
-            by_scope[key.to_user_string() if table else subjects.scope(key)].append(record)
+    by_scope: dict[str, list[RecordedFreshness]] = defaultdict(list)
+    for record in recorded_freshness(instance, due):
+        if record.state in STATES:
+            table = subjects.is_table(record.asset)
+            by_scope[record.asset.to_user_string() if table else subjects.scope(record.asset)].append(record)
     for records in by_scope.values():
-        stale = sorted((r for r in records if STATES[r.freshness_state] is not Severity.OK), key=_nearest_to_readers)
+        stale = sorted((r for r in records if STATES[r.state] is not Severity.OK), key=_nearest_to_readers)
         for record in records:
             if stale and record is stale[0]:
-                others = ", ".join(other.entity_key.to_user_string() for other in stale[1:])
+                others = ", ".join(other.asset.to_user_string() for other in stale[1:])
                 yield subjects.asset_finding(
-                    record.entity_key,
+                    record.asset,
                     FRESHNESS,
-                    STATES[record.freshness_state],
-                    record.updated_at,
+                    STATES[record.state],
+                    record.since,
                     said="It was not made in time." + (f" So were not: {others}." if others else ""),
                 )
             else:
-                yield subjects.asset_finding(record.entity_key, FRESHNESS, Severity.OK, now)
+                yield subjects.asset_finding(record.asset, FRESHNESS, Severity.OK, now)
 
 
-def _nearest_to_readers(record: FreshnessStateRecord) -> tuple[int, int]:
-    stage = record.entity_key.path[-1]
+def _nearest_to_readers(record: RecordedFreshness) -> tuple[int, int]:
+    stage = record.asset.path[-1]
     rank = READERS_FIRST.index(stage) if stage in READERS_FIRST else len(READERS_FIRST)
-    return -STATES[record.freshness_state], rank
+    return -STATES[record.state], rank
 
 
 def _standing_still(
@@ -111,27 +118,20 @@ def _standing_still(
 
 def _ticks(instance: dg.DagsterInstance) -> Iterator[Finding]:
     """Schedules and sensors that are on, by their newest ticks."""
-    on = {InstigatorStatus.RUNNING, InstigatorStatus.DECLARED_IN_CODE}
-    instigators = {state.selector_id: state for state in instance.all_instigator_state(instigator_statuses=on)}
-    # One more, because the newest may not have ended; asked for by status, Dagster 1.13 fails in its own query.
-    found = instance.get_batch_ticks(list(instigators), limit=TICKS_IN_A_ROW + 1) if instigators else {}
-    for selector, ticks in found.items():
-        ended = (tick for tick in ticks if tick.status != TickStatus.STARTED)
-        newest_first = sorted(ended, key=lambda tick: tick.timestamp, reverse=True)
-        if newest_first:
-            yield _tick(instigators[selector], newest_first)
+    for automation in automations(instance, TICKS_IN_A_ROW):
+        if automation.ticks:
+            yield _tick(automation)
 
 
-def _tick(state: InstigatorState, newest_first: list[InstigatorTick]) -> Finding:
-    is_schedule = state.instigator_type.value == "SCHEDULE"
-    needed = 1 if is_schedule else TICKS_IN_A_ROW
-    failed = [tick for tick in newest_first[:needed] if tick.status == TickStatus.FAILURE]
-    what = f"{'schedules' if is_schedule else 'sensors'}/{state.instigator_name}"
-    at = datetime.fromtimestamp((failed or newest_first)[-1 if failed else 0].timestamp, UTC)
+def _tick(automation: Automation) -> Finding:
+    newest_first = automation.ticks
+    needed = 1 if automation.is_schedule else TICKS_IN_A_ROW
+    failed = [tick for tick in newest_first[:needed] if tick.failed]
+    what = f"{'schedules' if automation.is_schedule else 'sensors'}/{automation.name}"
+    at = (failed or newest_first)[-1 if failed else 0].at
     if len(failed) < needed:
         return platform_finding(what, TICK_FAILED, Severity.OK, at)
-    error = failed[0].error
-    said = (error.cause or error).message.strip() if error else "Its tick failed."
+    said = failed[0].error or "Its tick failed."
     return platform_finding(what, TICK_FAILED, Severity.ERROR, at, said=said[:500], page="automation")
 
 
@@ -141,7 +141,7 @@ def days_given_up(
     """Days that catching up has given up, by use case. Costs a look into the landing zone."""
     failing: set[Key] = set()
     for use_case in platform.catalog.use_cases.values():
-        if not (lacks := given_up(instance, platform, use_case, now)):
+        if not (lacks := given_up(DagsterView(instance), platform, use_case, now)):
             continue
         asset = dg.AssetKey([use_case.name, "online"])
         days = sorted(str(gap.day) for gap in lacks if gap.day)

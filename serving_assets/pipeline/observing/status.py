@@ -10,13 +10,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
-from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
 from serving_assets.alerts.message import Links
 from serving_assets.catalog.discovery import BoundUseCase
 from serving_assets.errors import ServingAssetsError
 from serving_assets.pipeline.asset_keys import TRAINING_STAGES, daily_keys, stage_keys, upstream_tables
 from serving_assets.pipeline.automation.gaps import find_gaps
+from serving_assets.pipeline.dagster_instance import check_records
+from serving_assets.pipeline.dagster_instance.dagster_view import DagsterView
 from serving_assets.pipeline.observing.alert_sensor import summary
 from serving_assets.pipeline.observing.finding_builder import PLATFORM
 from serving_assets.pipeline.observing.runbooks import (
@@ -49,7 +50,8 @@ def gather(
         "alerts": summary(platform.settings, (use_case.name, use_case.domain.name, PLATFORM), now),
         "timeliness": [asdict(found) for found in timeliness(instance, platform, defs, use_case, now)],
         "lacks": [
-            {"day": gap.day, "state": gap.state, "why": gap.why} for gap in find_gaps(instance, platform, use_case, now)
+            {"day": gap.day, "state": gap.state, "why": gap.why}
+            for gap in find_gaps(DagsterView(instance), platform, use_case, now)
         ],
         "failing_checks": _failing(instance, platform, defs, set(keys)),
     }
@@ -123,21 +125,16 @@ def _failing(
     instance: dg.DagsterInstance, platform: Platform, defs: dg.Definitions, assets: set[dg.AssetKey]
 ) -> list[dict[str, str]]:
     """Checks whose newest evaluation did not pass, errors first."""
-    graph = defs.resolve_asset_graph()
-    keys = [key for key in graph.asset_check_keys if key.asset_key in assets]
-    records = instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
-    failing = []
-    for key, record in records.items():
-        evaluation = record.evaluation
-        if record.status == AssetCheckExecutionRecordStatus.FAILED and evaluation is not None:
-            failing.append(
-                {
-                    "asset": key.asset_key.to_user_string(),
-                    "check": key.name,
-                    "severity": evaluation.severity.value,
-                    "said": evaluation.description or "",
-                    "partition": evaluation.partition or "",
-                    "runbook": _page(platform, key.name),
-                }
-            )
+    keys = [key for key in defs.resolve_asset_graph().asset_check_keys if key.asset_key in assets]
+    failing = [
+        {
+            "asset": found.asset_key.to_user_string(),
+            "check": found.check_name,
+            "severity": found.severity.value,
+            "said": found.description or "",
+            "partition": found.partition or "",
+            "runbook": _page(platform, found.check_name),
+        }
+        for found in (record.evaluation for record in check_records.failing(instance, keys))
+    ]
     return sorted(failing, key=lambda check: (check["severity"] != "ERROR", check["asset"]))

@@ -14,8 +14,6 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import dagster as dg
-from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetNode
-from dagster._core.definitions.freshness import CronFreshnessPolicy
 
 from serving_assets.catalog.columns import identifier
 from serving_assets.catalog.discovery import BoundUseCase, Table
@@ -23,7 +21,8 @@ from serving_assets.catalog.spec import DAY
 from serving_assets.engines.protocol import Input, Query
 from serving_assets.errors import ServingAssetsError
 from serving_assets.pipeline.asset_keys import stage_keys, upstream_tables
-from serving_assets.pipeline.automation.freshness_policies import state_of
+from serving_assets.pipeline.dagster_instance.asset_graph import BaseAssetNode
+from serving_assets.pipeline.dagster_instance.freshness_state import deadline_of, freshness_of
 from serving_assets.pipeline.days import as_of
 from serving_assets.pipeline.platform import Platform
 
@@ -76,14 +75,11 @@ def _of(
     day: date | None,
     newest_data: str | None,
 ) -> Timeliness:
-    policy = node.freshness_policy_or_from_metadata
-    due = None
-    if isinstance(policy, CronFreshnessPolicy):
-        minute, hour = policy.deadline_cron.split()[:2]
-        due = f"{int(hour):02}:{int(minute):02} {policy.timezone}"
     ended = now.astimezone(ZoneInfo(use_case.domain.timezone)).date() - timedelta(days=1)
     behind = (ended - day).days if day else None
-    return Timeliness(node.key.to_user_string(), state_of(instance, node).value, due, day, behind, newest_data)
+    return Timeliness(
+        node.key.to_user_string(), freshness_of(instance, node), deadline_of(node), day, behind, newest_data
+    )
 
 
 def _newest_day(instance: dg.DagsterInstance, key: dg.AssetKey) -> date | None:

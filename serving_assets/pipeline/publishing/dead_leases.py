@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import dagster as dg
-from dagster._core.storage.tags import ROOT_RUN_ID_TAG
 
+from serving_assets.pipeline.dagster_instance.tags import ROOT_RUN_ID_TAG
 from serving_assets.store import Lease, OnlineStore, release
 
 RUNNING = (dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING)

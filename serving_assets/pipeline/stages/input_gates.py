@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from datetime import date
 
 import dagster as dg
-from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
 from serving_assets.catalog.discovery import Table
 from serving_assets.errors import InputError
@@ -21,6 +20,7 @@ from serving_assets.pipeline.checks.rejected import REJECTED_SHARE
 from serving_assets.pipeline.checks.typical_amounts import TYPICAL_AMOUNTS
 from serving_assets.pipeline.checks.verdict import Check
 from serving_assets.pipeline.checks.volume import VOLUME
+from serving_assets.pipeline.dagster_instance import check_records, materializations
 
 TABLE_GATES = {"raw": (REJECTED_SHARE, VOLUME, TYPICAL_AMOUNTS), "mapped": (CONTRACT, VOLUME)}
 FAILURES_LOOKED_AT = 1_000
@@ -86,26 +86,18 @@ def failed_days(
     instance: dg.DagsterInstance, asset: dg.AssetKey, gate: Check, days: DayRange | None
 ) -> list[date | None]:
     """The `days` whose newest materialization failed `gate`; [None] when, without days, the newest of all did."""
-    failed = instance.event_log_storage.get_asset_check_execution_history(
-        dg.AssetCheckKey(asset, gate.name), limit=FAILURES_LOOKED_AT, status={AssetCheckExecutionRecordStatus.FAILED}
-    )
-    severe = {r.run_id for r in failed if r.evaluation and r.evaluation.severity == dg.AssetCheckSeverity.ERROR}
+    failed = check_records.evaluations(instance, dg.AssetCheckKey(asset, gate.name), FAILURES_LOOKED_AT, passed=False)
+    severe = {one.run_id for one in failed if one.evaluation.severity == dg.AssetCheckSeverity.ERROR}
     return [day for day, run_id in _newest_runs(instance, asset, days).items() if run_id in severe] if severe else []
 
 
 def _newest_runs(instance: dg.DagsterInstance, asset: dg.AssetKey, days: DayRange | None) -> dict[date | None, str]:
     """The run of the newest materialization, by day; by None without days."""
     if days is None:
-        event = instance.get_latest_materialization_event(asset)
-        return {None: event.run_id} if event else {}
-    newest = instance.event_log_storage.get_latest_storage_id_by_partition(
-        asset, dg.DagsterEventType.ASSET_MATERIALIZATION, {str(day) for day in days.days()}
-    )
-    if not newest:
-        return {}
-    wanted = dg.AssetRecordsFilter(asset_key=asset, storage_ids=list(newest.values()))
-    records = instance.fetch_materializations(wanted, limit=len(newest)).records
-    return {date.fromisoformat(record.partition_key): record.run_id for record in records if record.partition_key}
+        newest = materializations.newest_of(instance, [asset]).get(asset)
+        return {None: newest.run_id} if newest else {}
+    by_day = materializations.newest_by_partition(instance, asset, map(str, days.days()))
+    return {date.fromisoformat(partition): made.run_id for partition, made in by_day.items()}
 
 
 def _listed(days: Sequence[date]) -> str:

@@ -11,14 +11,13 @@ from datetime import date
 from typing import Any
 
 import dagster as dg
-from dagster._core.storage.tags import BACKFILL_ID_TAG
 
 from serving_assets.catalog.compute import Compute
 from serving_assets.failpoints import failpoint
 from serving_assets.lake import DayRange
 from serving_assets.pipeline.checks.verdict import Check, Verdict
 from serving_assets.pipeline.dagster_instance.step_metadata import LINEAGE, RETRIES, permanent_errors
-from serving_assets.pipeline.dagster_instance.tags import PHASE_TAG
+from serving_assets.pipeline.dagster_instance.tags import BACKFILL_ID_TAG, PHASE_TAG
 from serving_assets.pipeline.platform import Platform
 from serving_assets.pipeline.prices import COST, Prices
 from serving_assets.pipeline.stages.input_gates import failed_days, refuse_failed

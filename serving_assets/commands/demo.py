@@ -156,7 +156,7 @@ def _print_published(workspace: Workspace, use_case: BoundUseCase) -> None:
     console.print("[bold]Next[/]")
     for command, what in (
         (f".venv/bin/serving-assets show {name} {known[0]}", "one prediction"),
-        ("make api", "the prediction API; the README asks it"),
+        ("make api", "the prediction API; docs/demo.md asks it"),
         (".venv/bin/serving-assets status", "how far everything is"),
         ("make ui", "the assets, checks and plots, in the browser"),
     ):

@@ -1,4 +1,4 @@
-"""The API over the real data: the README's questions and answers, a publish that is seen, and equality with the batch.
+"""The API over the real data: the answers that the pages show, a publish that is seen, and equality with the batch.
 
 Not here: the rules of single answers (tests/serving), or how fast they come (benchmarks/).
 """
@@ -32,8 +32,11 @@ from tests.serving.world import World, soon
 pytestmark = [pytest.mark.timeout(600), pytest.mark.long]
 
 BASE = "http://127.0.0.1:8000"
-SECTION = (PROJECT / "README.md").read_text().partition("\n## Ask the API\n")[2].partition("\n## ")[0]
-ASKED = re.findall(r"```sh\n(curl .*?)```\s+```json\n(.*?)```", SECTION, flags=re.S)
+PAGES = [PROJECT / "README.md", PROJECT / "docs" / "demo.md"]
+SECTIONS = [page.read_text().partition("\n## Ask the API\n")[2].partition("\n## ")[0] for page in PAGES]
+ASKED = [
+    asked for one in SECTIONS for asked in re.findall(r"```sh\n(curl .*?)```\s+```json\n(.*?)```", one, flags=re.S)
+]
 CLOCKED = {"score": float, "as_of": str, "age_seconds": int, "model_version": str, "generation": int}
 """Members whose value follows the calendar, with their types."""
 HOUSEHOLD, NEWCOMER = 733, 999_999
@@ -88,9 +91,9 @@ def settled(answer: Any) -> Any:
 
 
 @pytest.mark.must_run
-def test_the_readme_asks_and_gets_what_it_shows(bench: RealBench) -> None:
-    """Every curl line of the README, as it stands, gives the answer shown, but for what the calendar decides."""
-    assert len(ASKED) >= 6
+def test_the_pages_ask_and_get_what_they_show(bench: RealBench) -> None:
+    """Every curl line of the pages, as it stands, gives the answer shown, but for what the calendar decides."""
+    assert len(ASKED) >= 8
     with api(bench) as world:
         for command, shown in ASKED:
             command = command.replace(BASE, f"http://127.0.0.1:{world.port}")

@@ -41,6 +41,8 @@ def pytest_configure(config: pytest.Config) -> None:
     scratch = tempfile.TemporaryDirectory(prefix="serving-assets-tests-", ignore_cleanup_errors=True)
     config.add_cleanup(scratch.cleanup)
     environment.setenv("DATA_DIR", scratch.name)
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # the workers fill the cores; threads that wait spin
+        environment.setenv(name, "1")
     hypothesis.settings.register_profile("serving_assets", deadline=None, print_blob=True)
     hypothesis.settings.load_profile("serving_assets")
 

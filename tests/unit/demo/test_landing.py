@@ -94,6 +94,7 @@ def test_a_moved_row_keeps_weekday_and_local_hour(year: Any, tmp_path: Path, wee
         SELECT DISTINCT a.transaction_timestamp, b.transaction_timestamp, b.dt
         FROM '{year.landing}/transactions/*/*.parquet' a
         JOIN '{tmp_path}/transactions/*/*.parquet' b USING (basket_id, product_id)
+        WHERE a.household_id % 5 = 0
     """
     zone, utc, shift = ZoneInfo(TIMEZONE), ZoneInfo("UTC"), timedelta(weeks=weeks)
     skipped = checked = 0
@@ -104,7 +105,7 @@ def test_a_moved_row_keeps_weekday_and_local_hour(year: Any, tmp_path: Path, wee
         assert landed.date() == wall.date() == day
         assert landed == wall or not exists
         skipped, checked = skipped + (not exists), checked + 1
-    assert checked > 150_000
+    assert checked > 25_000
     assert skipped < 10
 
 

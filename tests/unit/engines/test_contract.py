@@ -137,7 +137,7 @@ ROWS = st.lists(
 )
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(rows=ROWS, form=st.sampled_from(FORMATS), zone_name=st.sampled_from(["UTC", "America/New_York", "Asia/Kolkata"]))
 def test_every_row_is_in_one_of_the_two_tables(
     tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, Any]], form: Format, zone_name: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -59,10 +60,14 @@ def test_nothing_to_delete_makes_no_version(table: LakeTable, engine: Engine) ->
     assert table.version() == 0
 
 
+@cache
+def _connection() -> duckdb.DuckDBPyConnection:
+    return duckdb.connect()
+
+
 def _named(subjects: PersonHashes, value: object, sql_type: str) -> bool:
-    with duckdb.connect() as connection:
-        sql = f"SELECT {subjects.condition(['v'])} IS TRUE FROM (SELECT CAST($v AS {sql_type}) AS v)"
-        found = connection.sql(sql, params={"v": value, "secret": subjects.secret}).to_arrow_table()
+    sql = f"SELECT {subjects.condition(['v'])} IS TRUE FROM (SELECT CAST($v AS {sql_type}) AS v)"
+    found = _connection().sql(sql, params={"v": value, "secret": subjects.secret}).to_arrow_table()
     return bool(found.column(0)[0].as_py())
 
 

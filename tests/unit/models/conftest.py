@@ -9,11 +9,13 @@ from serving_assets.catalog.spec import UseCase
 from serving_assets.models.training import Candidate, train_candidate
 from tests.unit.models import samples
 
+ROWS = 1_500
+
 
 @pytest.fixture(scope="session")
 def rows() -> pa.Table:
-    """1,500 rows of features and a label."""
-    return samples.table(1_500)
+    """ROWS rows of features and a label."""
+    return samples.table(ROWS)
 
 
 @pytest.fixture(scope="session")

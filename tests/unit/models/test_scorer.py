@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,13 @@ from serving_assets.models.scorer import Scorer, compiled, original
 from serving_assets.models.signature import Feature, Signature
 from serving_assets.models.training import Candidate
 from tests.unit.models import samples
+from tests.unit.models.conftest import ROWS
 
 
-def fitted(trainer: str, rows: pa.Table) -> tuple[Any, Signature]:
-    """An estimator on `rows`, and its signature."""
+@cache
+def fitted(trainer: str) -> tuple[Any, Signature]:
+    """An estimator on the rows of the tests, and its signature. Tests must not change it."""
+    rows = samples.table(ROWS)
     signature = Signature.of_schema(rows.schema, exclude=("label",), outputs=("score",))
     batch = rows.select(list(signature.names)).combine_chunks().to_batches()[0]
     return samples.TRAINERS[trainer](frame(signature, batch), rows["label"].to_pandas()), signature
@@ -39,7 +43,7 @@ def scorer_of(estimator: Any, signature: Signature, threads: int = 1) -> Scorer:
 @pytest.mark.parametrize("trainer", samples.TRAINERS)
 def test_compiled_form_is_certified(trainer: str, rows: pa.Table) -> None:
     """Every kind of estimator that compiles equals its original on all rows and on those made to part them."""
-    estimator, signature = fitted(trainer, rows)
+    estimator, signature = fitted(trainer)
     parity = certify(estimator, scorer_of(estimator, signature), rows)
     assert parity.passed, parity
     assert parity.rows == rows.num_rows
@@ -50,7 +54,7 @@ def test_compiled_form_is_certified(trainer: str, rows: pa.Table) -> None:
 @pytest.mark.parametrize("trainer", samples.TRAINERS)
 def test_same_row_same_bits(trainer: str, form: str, rows: pa.Table) -> None:
     """A row's score has the same bits alone, in batches of any size, at any place, and with any number of threads."""
-    estimator, signature = fitted(trainer, rows)
+    estimator, signature = fitted(trainer)
     batch = rows.combine_chunks().to_batches()[0]
     run = (
         original(estimator, signature)
@@ -111,7 +115,7 @@ def test_strings_are_features(rows: pa.Table) -> None:
 
 def test_refuses_what_the_original_refuses(rows: pa.Table) -> None:
     """A scorer whose model takes no missing value refuses one by the feature's name."""
-    estimator, signature = fitted("boosting", rows)
+    estimator, signature = fitted("boosting")
     scorer = scorer_of(estimator, signature.requiring(["f1"]))
     with pytest.raises(InputError, match="'f1' is missing in 1 of 1 rows"):
         scorer.score(pa.record_batch({name: pa.array([None], pa.float64()) for name in signature.names}))
@@ -119,7 +123,7 @@ def test_refuses_what_the_original_refuses(rows: pa.Table) -> None:
 
 def test_no_rows_no_scores(rows: pa.Table) -> None:
     """An empty batch gives empty columns."""
-    estimator, signature = fitted("boosting", rows)
+    estimator, signature = fitted("boosting")
     assert scorer_of(estimator, signature).score(pa.RecordBatch.from_pylist([], rows.schema))["score"].shape == (0,)
 
 
@@ -159,7 +163,7 @@ def test_bundle_scores_without_heavy_libraries(candidate: Candidate, tmp_path: P
 @pytest.mark.parametrize("trainer", ["boosting", "network"])
 def test_rows_score_as_the_batch_does(trainer: str, rows: pa.Table) -> None:
     """A few rows of plain values get bit for bit the scores of the same rows in a batch."""
-    scorer = scorer_of(*fitted(trainer, rows))
+    scorer = scorer_of(*fitted(trainer))
     batch = rows.select(list(scorer.signature.names)).combine_chunks().to_batches()[0]
     expected = scorer.score(batch)["score"]
     values = [list(row.values()) for row in batch.to_pylist()]

@@ -13,7 +13,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from serving_assets.alerts.channels import Refused, Send, open_channel
+from serving_assets.alerts.channels.opening import open_channel
+from serving_assets.alerts.channels.refusal import Refused, Send
 from serving_assets.alerts.config import AlertConfig
 from serving_assets.alerts.incident_store import IncidentStore
 from serving_assets.alerts.message import Links, message

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from serving_assets.alerts.channels import Refused, open_channel
+from serving_assets.alerts.channels.opening import open_channel
+from serving_assets.alerts.channels.refusal import Refused
 from serving_assets.alerts.config import AlertConfig
 from serving_assets.alerts.delivery import SECONDS_OF_AN_ATTEMPT
 from serving_assets.alerts.message import Links, message

@@ -3,6 +3,6 @@
 Here: one ASGI application and the server that runs it. Not here: making predictions ahead of time (pipeline/), the
 protocol of the online store (store/), how a model scores (models/).
 
-Start with serving/http/app.py (the way of a request), serving/reading/collection.py (what a process knows of a
+Start with serving/app.py (the way of a request), serving/reading/collection.py (what a process knows of a
 published collection), lookup.py and scoring.py (the answers).
 """

@@ -15,8 +15,8 @@ from typing import Any, TypeVar
 
 from serving_assets.catalog.discovery import Catalog
 from serving_assets.catalog.spec import UseCase
+from serving_assets.serving.app import Api
 from serving_assets.serving.health import Health
-from serving_assets.serving.http.app import Api
 from serving_assets.serving.http.docs_page import Docs
 from serving_assets.serving.http.guard import Guard
 from serving_assets.serving.http.routes import Route

@@ -14,8 +14,8 @@ from uvicorn.config import STARTUP_FAILURE
 
 from serving_assets.catalog.discovery import load_catalog
 from serving_assets.errors import InputError, ServingAssetsError
+from serving_assets.serving.app import Api
 from serving_assets.serving.build import build_api
-from serving_assets.serving.http.app import Api
 from serving_assets.serving.http.guard import is_loopback
 from serving_assets.serving.http.keys import read_ring
 from serving_assets.serving.telemetry.logs import JsonHandler, JsonLog

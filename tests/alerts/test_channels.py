@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from serving_assets.alerts.channels import Refused, open_channel
+from serving_assets.alerts.channels.opening import open_channel
+from serving_assets.alerts.channels.refusal import Refused
 from serving_assets.alerts.config import Channel
 from serving_assets.alerts.lifecycle import acknowledged, opened, resolved
 from serving_assets.alerts.message import Message, message

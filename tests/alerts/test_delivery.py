@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from serving_assets.alerts.channels import Refused
+from serving_assets.alerts.channels.refusal import Refused
 from serving_assets.alerts.config import parse_config
 from serving_assets.alerts.outbox import GIVEN_UP_AFTER
 from serving_assets.alerts.records import Key
@@ -162,7 +162,7 @@ def test_standard_output_that_is_closed_is_a_refusal(monkeypatch: pytest.MonkeyP
     import io
     import sys
 
-    from serving_assets.alerts.channels import open_channel
+    from serving_assets.alerts.channels.opening import open_channel
     from serving_assets.alerts.lifecycle import opened
     from serving_assets.alerts.message import message
     from serving_assets.alerts.records import Notice

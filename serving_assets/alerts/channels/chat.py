@@ -10,7 +10,7 @@ import logging
 import re
 from urllib.parse import unquote
 
-from serving_assets.alerts.channels import Refused, Send
+from serving_assets.alerts.channels.refusal import Refused, Send
 from serving_assets.alerts.message import Message
 
 LONGEST_NAME = 4

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from urllib.parse import urlsplit
 
-from serving_assets.alerts.channels import Refused
+from serving_assets.alerts.channels.refusal import Refused
 
 READ_AT_MOST = 2_000
 

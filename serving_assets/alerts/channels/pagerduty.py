@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from serving_assets.alerts.channels import Refused, Send
 from serving_assets.alerts.channels.http import post
+from serving_assets.alerts.channels.refusal import Refused, Send
 from serving_assets.alerts.config import PagerDuty
 from serving_assets.alerts.message import Message
 

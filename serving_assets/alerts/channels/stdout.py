@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from serving_assets.alerts.channels import Refused
+from serving_assets.alerts.channels.refusal import Refused
 from serving_assets.alerts.message import Message
 
 

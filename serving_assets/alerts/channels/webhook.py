@@ -14,8 +14,8 @@ import hmac
 import json
 import time
 
-from serving_assets.alerts.channels import Refused, Send
 from serving_assets.alerts.channels.http import post
+from serving_assets.alerts.channels.refusal import Refused, Send
 from serving_assets.alerts.config import Webhook
 from serving_assets.alerts.message import Message
 

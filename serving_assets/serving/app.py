@@ -1,7 +1,7 @@
 """The ASGI application: the way of every request, from its head to its log line.
 
 Here: admission, limits on number and time, what becomes of errors, metrics and logs, start and end. Not here: answers
-(serving/service.py), sockets (guarded_protocol.py), what is put together (serving/build.py).
+(serving/service.py), sockets (http/guarded_protocol.py), what is put together (serving/build.py).
 """
 
 from __future__ import annotations

@@ -19,9 +19,9 @@ from tests.pipeline.slice import Bench
 NEW_YORK = ZoneInfo("America/New_York")
 
 
-def at(text: str) -> datetime:
-    """An instant by the wall clock of New York."""
-    return datetime.fromisoformat(text).replace(tzinfo=NEW_YORK)
+def at(text: str, timezone: str = "America/New_York") -> datetime:
+    """An instant by the wall clock of a time zone."""
+    return datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(timezone))
 
 
 def sensor_tick(bench: Bench, name: str, cursor: str | None = None, now: datetime | None = None) -> Any:

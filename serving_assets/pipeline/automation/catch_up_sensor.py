@@ -5,6 +5,8 @@ Here: the requests of one tick. Not here: what is lacking (gaps.py), or the aler
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import dagster as dg
 
 from serving_assets.catalog.discovery import BoundUseCase
@@ -13,6 +15,7 @@ from serving_assets.pipeline.automation.gaps import Gap, find_gaps
 from serving_assets.pipeline.automation.priorities import Priority
 from serving_assets.pipeline.dagster_instance.clock import now
 from serving_assets.pipeline.dagster_instance.dagster_view import DagsterView
+from serving_assets.pipeline.dagster_instance.instance_view import InstanceView
 from serving_assets.pipeline.dagster_instance.tags import DAYS_TAG, FIXES_TAG, INPUTS_TAG, PRIORITY_TAG
 from serving_assets.pipeline.platform import Platform
 
@@ -33,16 +36,21 @@ def catch_up_sensor(
         f"publication that is missing; gives up after {use_case.spec.catch_up.attempts} attempts.",
     )
     def catch_up(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        view = DagsterView(context.instance)
-        if backfill := running_backfill(view, use_case.name):
-            return dg.SensorResult(skip_reason=dg.SkipReason(f"Backfill {backfill} is at work."))
-        found = find_gaps(view, platform, use_case, now())
-        requests = [request(gap, Priority.CATCH_UP) for gap in chosen(found, use_case.spec.catch_up.runs_at_once)]
-        told = "\n".join(f"{gap.state}: {gap.why}" for gap in found) or "Nothing is lacking."
-        why = None if requests else dg.SkipReason(told)
-        return dg.SensorResult(run_requests=requests, skip_reason=why)
+        requests, report = evaluate(DagsterView(context.instance), platform, use_case, now())
+        return dg.SensorResult(run_requests=requests, skip_reason=None if requests else dg.SkipReason(report))
 
     return catch_up
+
+
+def evaluate(
+    view: InstanceView, platform: Platform, use_case: BoundUseCase, instant: datetime
+) -> tuple[list[dg.RunRequest], str]:
+    """Return what one tick requests, and the state of everything that is missing, for a person."""
+    if backfill := running_backfill(view, use_case.name):
+        return [], f"Backfill {backfill} is at work."
+    found = find_gaps(view, platform, use_case, instant)
+    requests = [request(gap, Priority.CATCH_UP) for gap in chosen(found, use_case.spec.catch_up.runs_at_once)]
+    return requests, "\n".join(f"{gap.state}: {gap.why}" for gap in found) or "Nothing is missing."
 
 
 def chosen(found: list[Gap], most: int) -> list[Gap]:

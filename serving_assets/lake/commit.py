@@ -20,7 +20,7 @@ from deltalake.transaction import AddAction, create_table_with_add_actions
 
 from serving_assets.errors import ConflictError
 from serving_assets.lake.arrow import has_local_timestamps
-from serving_assets.lake.log import TableState, open_table, snapshot
+from serving_assets.lake.log import TableState, added_files, open_table, snapshot, versions
 from serving_assets.lake.selection import Where, delta_filters, describe
 from serving_assets.lake.storage import Storage
 
@@ -77,6 +77,16 @@ def commit(storage: Storage, change: TableChange) -> int:
             continue
         return current.version + 1
     raise _conflict(change, f"other writers were faster {ATTEMPTS} times in a row")
+
+
+def may_be_committed(storage: Storage, change: TableChange) -> bool:
+    """Whether a version names the files of `change`, although its commit has failed; True if the log cannot tell."""
+    own = {add.path for add in change.adds}
+    try:
+        newer = [version for version in versions(storage) if change.base is None or version > change.base.version]
+        return any(own & added_files(storage, version) for version in newer)
+    except (OSError, ValueError, DeltaError):
+        return True
 
 
 def _create(storage: Storage, change: TableChange) -> bool:

@@ -6,7 +6,7 @@ Here: reading the log. Not here: adding to it (`commit`), or reading data files.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -127,11 +127,23 @@ def commits(storage: Storage) -> list[Commit]:
     """The commits that the log still has, oldest first."""
     found = []
     for version in versions(storage):
-        actions = [json.loads(line) for line in storage.read(commit_path(version)).splitlines()]
+        actions = _actions(storage, version)
         info: Mapping[str, Any] = next((action["commitInfo"] for action in actions if "commitInfo" in action), {})
-        added = frozenset(unquote(action["add"]["path"]) for action in actions if "add" in action)
-        found.append(Commit(version, committed_at(info), added))
+        found.append(Commit(version, committed_at(info), _added(actions)))
     return found
+
+
+def added_files(storage: Storage, version: int) -> frozenset[str]:
+    """The data files that the commit of `version` added, by their path inside the table."""
+    return _added(_actions(storage, version))
+
+
+def _actions(storage: Storage, version: int) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in storage.read(commit_path(version)).splitlines()]
+
+
+def _added(actions: Iterable[Mapping[str, Any]]) -> frozenset[str]:
+    return frozenset(unquote(action["add"]["path"]) for action in actions if "add" in action)
 
 
 def commit_info(storage: Storage, version: int) -> dict[str, Any]:

@@ -19,7 +19,7 @@ import pyarrow as pa
 from serving_assets.errors import ConflictError, InputError
 from serving_assets.failpoints import failpoint
 from serving_assets.lake import arrow, log, selection
-from serving_assets.lake.commit import TableChange, commit
+from serving_assets.lake.commit import TableChange, commit, may_be_committed
 from serving_assets.lake.log import TableState
 from serving_assets.lake.scan import Scan
 from serving_assets.lake.selection import Where
@@ -178,6 +178,8 @@ class LakeTable:
         Raises:
             InputError: for a row outside of `where`, a changed type, or a wrong partition column; nothing is written.
             ConflictError: when another writer changed the same partitions meanwhile; nothing is written.
+            Exception: whatever the disk, the object store or `batches` raise. No file stays behind, unless the log
+                could not be read afterwards, so that the commit may have happened.
         """
         failpoint("lake.write.before")
         started = time.perf_counter()
@@ -206,8 +208,9 @@ class LakeTable:
         )
         try:
             version = commit(self.storage, change)
-        except ConflictError:
-            writer.discard()  # on this error alone: after any other, the commit may have happened
+        except BaseException as error:
+            if isinstance(error, ConflictError) or not may_be_committed(self.storage, change):
+                writer.discard()
             raise
         failpoint("lake.write.after_commit")
         size = sum(add.size for add in writer.adds)

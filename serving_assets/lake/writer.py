@@ -113,6 +113,7 @@ class PartitionedWriter:
             if partition.file is not None:
                 with suppress(OSError):
                     partition.file.parquet.close()
+                with suppress(OSError):  # an open file keeps its space on a full disk, also when it is removed
                     partition.file.sink.close()
         for path in self._paths:
             with suppress(OSError):  # what stays is part of no version, and must not hide the error that led here

@@ -64,7 +64,7 @@ class Inbox:
                 subject=(fields["asset"], fields["kind"]),
                 severity=fields["severity"],
                 title=fields["title"],
-                said=fields["said"],
+                said=fields["message"],
                 at=datetime.fromisoformat(fields["at"]),
                 scope=fields["use_case"],
             )

@@ -13,6 +13,11 @@ LONGEST = 2_000
 LISTED = 5
 
 
+def shortened(text: str, most: int = LONGEST) -> str:
+    """The beginning of `text`, in at most `most` characters."""
+    return text if len(text) <= most else f"{text[: max(most - 4, 0)]} ..."
+
+
 def listed(values: Iterable[object], most: int = LISTED) -> str:
     """The first `most` of `values`, comma-separated, and how many more there are."""
     found = [str(value) for value in values]
@@ -29,9 +34,9 @@ class ServingAssetsError(Exception):
     """
 
     def __init__(self, message: str, *, hint: str = "") -> None:
-        self.message = message if len(message) <= LONGEST else f"{message[: LONGEST - 4]} ..."
-        self.hint = hint
-        super().__init__(f"{self.message} {hint}".strip())
+        self.message = shortened(message)
+        self.hint = shortened(hint)
+        super().__init__(f"{self.message} {self.hint}".strip())
 
 
 class DeclarationError(ServingAssetsError):

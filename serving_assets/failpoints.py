@@ -37,6 +37,7 @@ FAILPOINTS = frozenset(
         "erasure.after_publish",
         "erasure.after_files",
         "erasure.after_history",
+        "erasure.before_examples",
         "erasure.before_receipt",
     }
 )

@@ -57,7 +57,7 @@ class Watch:
             if incident.announced_at is None or incident == before:
                 continue
             self._known[incident.number] = incident
-            if before is None or before.told_severity < incident.told_severity:
+            if before is None or before.notified_severity < incident.notified_severity:
                 self.told.append(_told(incident, now))
             heard = incident.notices - (before.notices if before else 0)
             self.notices += [(now, incident.number)] * max(heard if incident.is_open else heard - 1, 0)
@@ -116,5 +116,5 @@ def _told(incident: Incident, now: datetime) -> Told:
         kind=incident.key.kind,
         severity="error" if incident.severity is Severity.ERROR else "warn",
         days=", ".join(sorted({str(one.days) for one in incident.failing if str(one.days)})),
-        said=incident.last.said,
+        said=incident.last.message,
     )

@@ -1,6 +1,6 @@
-"""Send what is in the outbox: every channel by itself, so that one that hangs delays no other.
+"""Delivery of what is in the outbox: each channel in a thread of its own, so that none delays another.
 
-Here: threads, time limits, and the note of each outcome. Not here: which attempt is due when (outbox.py).
+Here: threads, time limits, and the record of each attempt. Not here: which attempt is due when (outbox.py).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import queue
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -27,7 +27,7 @@ SECONDS_OF_A_ROUND = 25.0
 
 @dataclass(frozen=True)
 class DeliveryAttempt:
-    """What came of one attempt; `error` is empty when the channel has accepted."""
+    """The result of one attempt; `error` is empty when the channel has accepted the message."""
 
     delivery: NoticeDelivery
     error: str = ""
@@ -39,51 +39,54 @@ def deliver(
     config: AlertConfig,
     links: Links,
     *,
+    without: Collection[str] = (),
     seconds: float = SECONDS_OF_A_ROUND,
     now: datetime | None = None,
 ) -> list[DeliveryAttempt]:
-    """Send all that is due, and note what came of it. Must be called by one process at a time.
+    """Send all that is due, except on the channels `without`, and record the results.
 
-    After `seconds`, an attempt that has no answer yet counts as failed; it is made again with the same key.
+    Must be called by one process at a time. After `seconds`, an attempt without an answer counts as failed; it is
+    repeated with the same key.
     """
-    outcomes = []
+    attempts = []
     deadline = time.monotonic() + seconds
     asked: set[int] = set()
     while time.monotonic() < deadline:
-        due = [one for one in book.outbox.due(now or datetime.now(UTC)) if one.id not in asked]
+        found = book.outbox.due(now or datetime.now(UTC))
+        due = [one for one in found if one.id not in asked and one.channel not in without]
         if not due:
             break
         asked |= {one.id for one in due}
-        for outcome in _attempts(due, config, links, deadline):
-            outcomes.append(outcome)
-            if outcome.error:
-                book.outbox.refused(outcome.delivery, outcome.error, now or datetime.now(UTC), outcome.wait)
+        for attempt in _attempts(due, config, links, deadline):
+            attempts.append(attempt)
+            if attempt.error:
+                book.outbox.refused(attempt.delivery, attempt.error, now or datetime.now(UTC), attempt.wait)
             else:
-                book.outbox.accepted(outcome.delivery, now or datetime.now(UTC))
-    return outcomes
+                book.outbox.accepted(attempt.delivery, now or datetime.now(UTC))
+    return attempts
 
 
 def _attempts(
     due: Sequence[NoticeDelivery], config: AlertConfig, links: Links, deadline: float
 ) -> Iterator[DeliveryAttempt]:
-    """One thread a channel; what it has to say is noted by this one, because one connection writes."""
-    said: queue.Queue[tuple[str, DeliveryAttempt | None]] = queue.Queue()
+    """One thread per channel; this thread records their results, because one connection writes."""
+    results: queue.Queue[tuple[str, DeliveryAttempt | None]] = queue.Queue()
     waiting: dict[str, list[NoticeDelivery]] = defaultdict(list)
     for delivery in due:
         waiting[delivery.channel].append(delivery)
     for name, deliveries in list(waiting.items()):
-        work = (name, tuple(deliveries), config, links, deadline, said)
+        work = (name, tuple(deliveries), config, links, deadline, results)
         threading.Thread(target=_channel, args=work, name=f"alerts to {name}", daemon=True).start()
     while waiting:
         try:
-            name, outcome = said.get(timeout=max(0.0, deadline - time.monotonic()))
+            name, attempt = results.get(timeout=max(0.0, deadline - time.monotonic()))
         except queue.Empty:
             break
-        if outcome is None:
+        if attempt is None:
             del waiting[name]
         else:
-            waiting[name].remove(outcome.delivery)
-            yield outcome
+            waiting[name].remove(attempt.delivery)
+            yield attempt
     for deliveries in filter(None, waiting.values()):
         yield DeliveryAttempt(deliveries[0], "no answer in time")  # those behind it have not been attempted
 
@@ -94,7 +97,7 @@ def _channel(
     config: AlertConfig,
     links: Links,
     deadline: float,
-    said: queue.Queue[tuple[str, DeliveryAttempt | None]],
+    results: queue.Queue[tuple[str, DeliveryAttempt | None]],
 ) -> None:
     """Send on one channel until its end, the deadline, or an attempt that shows that the channel cannot be reached."""
     send: Send | None = None
@@ -105,9 +108,9 @@ def _channel(
         try:
             send = send or open_channel(name, config.channels.get(name))
             send(message(delivery.notice, links), left)
-            said.put((name, DeliveryAttempt(delivery)))
+            results.put((name, DeliveryAttempt(delivery)))
         except Refused as refused:
-            said.put((name, DeliveryAttempt(delivery, str(refused), refused.wait)))
+            results.put((name, DeliveryAttempt(delivery, str(refused), refused.wait)))
             if not refused.reachable:
                 break
-    said.put((name, None))
+    results.put((name, None))

@@ -155,7 +155,7 @@ class IncidentStore:
         incident, notice = step
         if incident != before:
             resolved = incident.resolved_at.timestamp() if incident.resolved_at else None
-            body = INCIDENT.dump_json(incident).decode()
+            body = INCIDENT.dump_json(incident, by_alias=True).decode()
             connection.execute(
                 "UPDATE incidents SET open = ?, resolved = ?, body = ? WHERE number = ?",
                 [incident.is_open, resolved, body, incident.number],

@@ -55,7 +55,7 @@ class Outbox:
             "SELECT DISTINCT channel FROM deliveries WHERE incident = ? AND state = 'pending'", [number]
         )
         waiting = {row[0] for row in rows} if notice.kind == "repeated" else set()
-        body = NOTICE.dump_json(notice).decode()
+        body = NOTICE.dump_json(notice, by_alias=True).decode()
         connection.executemany(
             "INSERT INTO deliveries (incident, channel, kind, key, notice, due) VALUES (?, ?, ?, ?, ?, ?)",
             [
@@ -90,7 +90,7 @@ class Outbox:
             incident = INCIDENT.validate_json(row[0]) if row else None
             newest = incident is not None and incident.notices == delivery.notice.incident.notices
             if incident is not None and newest and incident.settled_at is None:
-                settled = INCIDENT.dump_json(replace(incident, settled_at=now)).decode()
+                settled = INCIDENT.dump_json(replace(incident, settled_at=now), by_alias=True).decode()
                 connection.execute("UPDATE incidents SET body = ? WHERE number = ?", [settled, number])
 
     def refused(self, delivery: NoticeDelivery, error: str, now: datetime, wait: timedelta | None = None) -> None:

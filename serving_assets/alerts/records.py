@@ -1,6 +1,7 @@
-"""The words of alerting: what was found, the incident it belongs to, and the notice that tells of it.
+"""The records of alerting: a finding, the incident that it belongs to, and the notice that reports it.
 
-Here: frozen records and their JSON form. Not here: when one turns into another (lifecycle.py).
+Here: frozen records and their JSON form, in which early names of fields are kept. Not here: when one turns into
+another (lifecycle.py).
 """
 
 from __future__ import annotations
@@ -9,11 +10,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
 from fnmatch import fnmatchcase
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter
 
 from serving_assets.errors import ServingAssetsError
+
+LONGEST_FINDING = 1_200
+TEST = "test"
+"""The kind of a finding that tries channels."""
 
 
 class AlertsError(ServingAssetsError):
@@ -47,7 +52,7 @@ class Key(NamedTuple):
 
 
 class Days(NamedTuple):
-    """The partitions that a finding speaks of, as ISO dates, both inclusive; two empty texts without partitions."""
+    """The partitions that a finding is about, as ISO dates, both inclusive; two empty texts without partitions."""
 
     first: str = ""
     last: str = ""
@@ -56,7 +61,7 @@ class Days(NamedTuple):
         return self.first if self.first == self.last else f"{self.first} to {self.last}"
 
     def within(self, other: Days) -> bool:
-        """Whether `other` speaks of all these days; what speaks of no day at all speaks of everything."""
+        """Whether `other` covers all these days; without days it covers everything."""
         return other == ALL or other.first <= self.first <= self.last <= other.last
 
 
@@ -65,12 +70,13 @@ ALL = Days()
 
 @dataclass(frozen=True)
 class Finding:
-    """One look at one thing: it is well, or it is not and why.
+    """The result of one evaluation of one thing: it passes, or it fails and why.
 
     Args:
-        lasting: whether later days read this one, so that only its own mending ends the incident. Otherwise a newer
-            day that is well ends it too.
-        first_step: the first thing that whoever is called should do.
+        message: what was found, in at most LONGEST_FINDING characters.
+        lasting: whether later days read this one, so that the incident ends only when these days pass. Otherwise a
+            newer day that passes ends it too.
+        first_step: the first thing to do about it.
         page: path of what to look at, below the address of the UI.
         newest_day: the newest day that had ended then, for the runbook of a finding that speaks of no day.
     """
@@ -79,7 +85,7 @@ class Finding:
     severity: Severity
     at: datetime
     days: Days = ALL
-    said: str = ""
+    message: Annotated[str, Field(alias="said")] = ""
     measured: float | None = None
     threshold: float | None = None
     owners: tuple[str, ...] = ()
@@ -91,7 +97,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Failing:
-    """Days that are part of an open incident: since which look, and how bad they are."""
+    """Days that are part of an open incident: since which evaluation, and how severe they are."""
 
     days: Days
     at: datetime
@@ -101,10 +107,11 @@ class Failing:
 
 @dataclass(frozen=True)
 class Incident:
-    """Something that goes wrong, from its first failing look until it is well again.
+    """Something that fails, from its first failing evaluation until it passes again.
 
-    `last` is the newest failing finding. `told` names the channels that have been told; whoever was told that it began
-    is told that it is over. `settled_at` is when the first of them had accepted the newest notice.
+    `last` is the newest failing finding. `notified` names the channels that have received notices: all of them receive
+    the one that it is resolved. `settled_at` is when the first of them had accepted the newest notice. `resolution`
+    states what ended it; empty while it is open, or when a person did.
     """
 
     number: int
@@ -114,22 +121,23 @@ class Incident:
     opened_at: datetime
     last: Finding
     failing: tuple[Failing, ...]
-    looks: int = 1
+    evaluations: Annotated[int, Field(alias="looks")] = 1
     notices: int = 0
     announced_at: datetime | None = None
-    told_severity: Severity = Severity.OK
+    notified_severity: Annotated[Severity, Field(alias="told_severity")] = Severity.OK
     settled_at: datetime | None = None
-    told: tuple[str, ...] = ()
+    notified: Annotated[tuple[str, ...], Field(alias="told")] = ()
     escalated_at: datetime | None = None
     acknowledged_at: datetime | None = None
     acknowledged_by: str = ""
     resolved_at: datetime | None = None
     resolved_by: str = ""
+    resolution: str = ""
     note: str = ""
 
     @property
     def is_open(self) -> bool:
-        """Whether it still goes wrong, as far as is known."""
+        """Whether it still fails, as far as is known."""
         return self.resolved_at is None
 
 
@@ -138,7 +146,7 @@ NoticeKind = Literal["opened", "worsened", "repeated", "escalated", "acknowledge
 
 @dataclass(frozen=True)
 class Notice:
-    """One transition of an incident, as it is told: the incident as it was then, and to which channels."""
+    """One transition of an incident: the incident as it was then, and the channels that receive it."""
 
     kind: NoticeKind
     at: datetime
@@ -147,13 +155,13 @@ class Notice:
 
     @property
     def key(self) -> str:
-        """What makes the notice the same however often it is sent."""
+        """Identifies the notice, however often it is sent."""
         return f"{self.incident.uid}-{self.incident.notices}"
 
 
 @dataclass(frozen=True)
 class Silence:
-    """Incidents of which nothing is told until the silence ends."""
+    """Incidents without notices until the silence ends."""
 
     number: int
     pattern: str

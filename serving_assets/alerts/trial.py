@@ -1,4 +1,4 @@
-"""A test message to an owner, which shows before the night whether their channels work.
+"""A test message to an owner, which shows whether their channels work.
 
 Here: sending it past the outbox, once. Not here: real notices (delivery.py).
 """
@@ -12,11 +12,11 @@ from serving_assets.alerts.channels.refusal import Refused
 from serving_assets.alerts.config import AlertConfig
 from serving_assets.alerts.delivery import SECONDS_OF_AN_ATTEMPT
 from serving_assets.alerts.message import Links, message
-from serving_assets.alerts.records import Finding, Incident, Key, Notice, Severity
+from serving_assets.alerts.records import TEST, Finding, Incident, Key, Notice, Severity
 
 
 def try_channels(config: AlertConfig, owner: str, links: Links, now: datetime) -> dict[str, str]:
-    """Each channel of `owner`, of every severity, with the error of its attempt; empty where it accepted.
+    """Send a test to each channel of `owner`, of every severity; return the errors, empty where it was accepted.
 
     On PagerDuty the test opens an alert and resolves it.
     """
@@ -40,10 +40,10 @@ def _attempt(config: AlertConfig, name: str, notices: tuple[Notice, ...], links:
 
 def _notices(owner: str, channels: tuple[str, ...], now: datetime) -> tuple[Notice, Notice]:
     finding = Finding(
-        key=Key("test", "alerts/test", "test"),
+        key=Key("test", "alerts/test", TEST),
         severity=Severity.WARN,
         at=now,
-        said=f"A test of the channels of {owner}. Nothing is wrong.",
+        message=f"A test of the channels of {owner}. Nothing is wrong.",
         owners=(owner,),
         first_step="Nothing: this is a test.",
     )

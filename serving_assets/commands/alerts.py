@@ -1,4 +1,4 @@
-"""`alerts`: what is open, who has taken it, and what could not be told.
+"""`alerts`: open incidents, who has acknowledged them, and notices that could not be delivered.
 
 Here: the commands, their options and screens. Not here: the life of an incident or the channels (alerts/), or what
 looks for them (pipeline/observing/alert_sensor.py).
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 
 alerts_app = typer.Typer(invoke_without_command=True, rich_markup_mode="rich")
 NumberArgument = Annotated[int, typer.Argument(metavar="INCIDENT", help="Its number, as alerts shows it.")]
-ReasonOption = Annotated[str, typer.Option(help="Why, for whoever looks later.")]
+ReasonOption = Annotated[str, typer.Option(help="Why, for later readers.")]
 
 
 @alerts_app.callback()
 def alerts(
     context: typer.Context,
-    every: Annotated[bool, typer.Option("--all", help="Also incidents that are over.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Also resolved incidents.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """What goes wrong, since when, and who has taken it; silences; and what could not be delivered.
+    """List what fails, since when, and who has acknowledged it; silences; and what could not be delivered.
 
     Exits with 1 when an error is open or a notice could not be delivered.
     """
@@ -44,22 +44,22 @@ def alerts(
 
 @alerts_app.command()
 def ack(incident: NumberArgument, reason: ReasonOption = "", as_json: JsonOption = False) -> None:
-    """Take an incident: it escalates no further, and is told again only once a day."""
+    """Acknowledge an incident: it escalates no further, and is repeated only once a day."""
     with reported_errors():
         book = _book()
         taken = book.acknowledge(incident, _who(), reason, datetime.now(UTC))
-        _tell(book)
-    _print_one(taken, f"Taken by {taken.acknowledged_by}.", as_json=as_json)
+        _deliver(book)
+    _print_one(taken, f"acknowledged by {taken.acknowledged_by}.", as_json=as_json)
 
 
 @alerts_app.command()
 def resolve(incident: NumberArgument, reason: ReasonOption = "", as_json: JsonOption = False) -> None:
-    """End an incident that nothing will end by itself; if it still fails, the next evaluation opens a new one."""
+    """Resolve an incident by hand; if it still fails, the next evaluation opens a new one."""
     with reported_errors():
         book = _book()
         over = book.resolve(incident, _who(), reason, datetime.now(UTC))
-        _tell(book)
-    _print_one(over, f"Ended by {over.resolved_by}.", as_json=as_json)
+        _deliver(book)
+    _print_one(over, f"resolved by {over.resolved_by}.", as_json=as_json)
 
 
 @alerts_app.command()
@@ -71,7 +71,7 @@ def silence(
     reason: ReasonOption = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Tell nothing of it for a while; what is still open when the silence ends is told then."""
+    """Suspend notices of it; what is still open when the silence ends is reported then."""
     with reported_errors():
         book, now = _book(), datetime.now(UTC)
         pattern = str(_incident(book, int(what)).key) if what.isdigit() else what
@@ -98,7 +98,7 @@ def try_owner(
     owner: Annotated[str, typer.Argument(metavar="OWNER", help="As a use case declares it, such as team:shop.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Send a test message to every channel of an owner, and tell which of them accepted it.
+    """Send a test message to every channel of an owner, and list which of them accepted it.
 
     Exits with 1 when one has not.
     """
@@ -120,7 +120,7 @@ def try_owner(
 
 
 def gather(book: IncidentStore, now: datetime, *, every: bool = False) -> dict[str, Any]:
-    """What `alerts --json` prints."""
+    """Return what `alerts --json` prints."""
     looked_at = book.looked_at()
     return {
         "incidents": [_record(one) for one in book.incidents(also_resolved=every)],
@@ -152,16 +152,17 @@ def _record(incident: Incident) -> dict[str, Any]:
         "asset": incident.key.asset,
         "kind": incident.key.kind,
         "days": days_text(incident),
-        "said": last.said,
+        "message": last.message,
         "measured": last.measured,
         "threshold": last.threshold,
         "owners": last.owners,
         "first_step": last.first_step,
         "opened_at": incident.opened_at,
-        "told": incident.told,
+        "notified": incident.notified,
         "acknowledged_by": incident.acknowledged_by or None,
         "resolved_at": incident.resolved_at,
         "resolved_by": incident.resolved_by or None,
+        "resolution": incident.resolution or None,
         "note": incident.note or None,
     }
 
@@ -173,11 +174,11 @@ def _silence(silence: Silence) -> dict[str, Any]:
 def _print(told: dict[str, Any]) -> None:
     for one in told["incidents"]:
         color = "green" if one["resolved_at"] else "red" if one["severity"] == "ERROR" else "yellow"
-        state = "OVER" if one["resolved_at"] else one["severity"]
+        state = "RESOLVED" if one["resolved_at"] else one["severity"]
         console.print(f"[bold]{one['incident']:>4}[/] [{color}]{state}[/] {one['asset']} {one['kind']}", end=" ")
         console.print(f"{one['days']} since {_time(one['opened_at'])}".strip(), markup=False, emoji=False)
-        taken = f"taken by {one['acknowledged_by']}" if one["acknowledged_by"] else ""
-        for line in (one["said"], taken, "" if one["resolved_at"] else one["first_step"]):
+        taken = f"acknowledged by {one['acknowledged_by']}" if one["acknowledged_by"] else ""
+        for line in (one["message"], taken, "" if one["resolved_at"] else one["first_step"]):
             if line:
                 console.print(f"     {line}", markup=False, emoji=False)
     if not told["incidents"]:
@@ -190,7 +191,7 @@ def _print(told: dict[str, Any]) -> None:
         console.print(f"{one['notice']} of incident {one['incident']}: {one['error']}", markup=False, emoji=False)
     if not told["is_looking"]:
         since = f"since {_time(told['looked_at'])}" if told["looked_at"] else "yet"
-        console.print(f"[yellow]Nobody has looked {since}[/]: the sensor alerts runs while dagster-daemon does.")
+        console.print(f"[yellow]Alerts have not been evaluated {since}[/]: start dagster-daemon, which does it.")
 
 
 def _print_one(incident: Incident, said: str, *, as_json: bool) -> None:
@@ -200,15 +201,18 @@ def _print_one(incident: Incident, said: str, *, as_json: bool) -> None:
         console.print(f"{incident.number} {incident.key}: {said}", markup=False, emoji=False)
 
 
-def _tell(book: IncidentStore) -> None:
-    """Deliver at once, unless the daemon is delivering: then it is told with its next look."""
-    from serving_assets.alerts.config import read_config
+def _deliver(book: IncidentStore) -> None:
+    """Deliver at once, unless the daemon is delivering: then it does so with its next evaluation.
+
+    What goes to standard output is left to the daemon, whose log that is: here it would be taken for the answer.
+    """
+    from serving_assets.alerts.config import STDOUT, read_config
     from serving_assets.alerts.delivery import deliver
     from serving_assets.settings import get_settings
 
     with book.file.alone() as alone:
         if alone:
-            deliver(book, read_config(get_settings().alerts_configuration), _links())
+            deliver(book, read_config(get_settings().alerts_configuration), _links(), without=(STDOUT,))
 
 
 def _book() -> IncidentStore:

@@ -27,7 +27,7 @@ def forget(workspace: Workspace, key: str, text: str) -> ErasureRequest:
     request = erasure_register.ask(platform, key, entity_id(erasure_register.entity_of(platform, key), text))
     if request.due_at > datetime.now(UTC):
         return request
-    return erase_person.erase(platform, [request])[0]
+    return erase_person.erase(platform, workspace.instance, [request])[0]
 
 
 def left_of(workspace: Workspace, key: str, text: str) -> list[Left]:
@@ -40,7 +40,8 @@ def left_of(workspace: Workspace, key: str, text: str) -> list[Left]:
     request = erasure_register.request_of(platform, key, entity_id(erasure_register.entity_of(platform, key), text))
     if request is None:
         raise InputError(f"Nobody has asked to erase this {key}.", hint="Run the command without --verify first.")
-    return erase_person.remains(platform, key, erasure_register.subjects(platform, key, {request.subject}))
+    persons = erasure_register.subjects(platform, key, {request.subject})
+    return erase_person.remains(platform, workspace.instance, key, persons)
 
 
 def receipt(request: ErasureRequest) -> dict[str, Any]:
@@ -65,7 +66,8 @@ def print_receipt(request: ErasureRequest) -> None:
 def print_left(left: list[Left]) -> None:
     """What a verification found."""
     if not left:
-        console.print("[green]Nothing is left[/] in any version of any table, in its log, or in the online store.")
+        places = "any table and its history, the online store, the prediction log and the event log"
+        console.print(f"[green]Nothing is left[/] in {places}.")
         return
     for found in left:
         console.print(f"  [red]left[/] {found.count:,} {found.what} of {found.where}  [dim]{found.hint}[/]")

@@ -28,7 +28,7 @@ def finding(
         severity=severity,
         at=START + timedelta(minutes=minutes),
         days=Days(day, until or day) if day else ALL,
-        said="PSI of the score is 0.31",
+        message="PSI of the score is 0.31",
         measured=0.31,
         threshold=0.25,
         owners=(OWNER,),

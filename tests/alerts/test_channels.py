@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,11 +16,14 @@ from serving_assets.alerts.channels.refusal import Refused
 from serving_assets.alerts.config import Channel
 from serving_assets.alerts.lifecycle import acknowledged, opened, resolved
 from serving_assets.alerts.message import Message, message
-from serving_assets.alerts.records import Notice
+from serving_assets.alerts.records import Days, Failing, Notice
+from serving_assets.alerts.shell import Shell
 from tests.alerts.incidents import ERROR, LINKS, START, finding
 from tests.alerts.receiver import Receiver, mail_server, receiving, self_signed
 
-INCIDENT = replace(opened(finding(ERROR, day="2026-02-28"), 7, "abc-7"), notices=1, told=("it",), announced_at=START)
+INCIDENT = replace(
+    opened(finding(ERROR, day="2026-02-28"), 7, "abc-7"), notices=1, notified=("it",), announced_at=START
+)
 OPENED = Notice("opened", START, INCIDENT, ("it",))
 
 
@@ -58,11 +62,11 @@ def test_a_message_says_what_must_be_known_at_night() -> None:
         "First: Compare the two distributions.",
         "See: https://dagster.example.com/assets/churn/predictions?view=checks",
         "Runbook: https://example.com/runbooks/score_drift.md",
-        "Incident: 7; to take it: serving-assets alerts ack 7",
+        "Incident: 7; to acknowledge it: serving-assets alerts ack 7",
     ]
     over = following("resolved")
-    assert over.title == "Over: churn/predictions score drift"
-    assert "Over: by ann, 2026-03-01 05:00 UTC: disk replaced" in over.text
+    assert over.title == "Resolved: churn/predictions score drift"
+    assert "Resolved: by ann, 2026-03-01 05:00 UTC: disk replaced" in over.text
     assert "First:" not in over.text
 
 
@@ -137,7 +141,7 @@ def test_teams_gets_a_card(tmp_path: Path) -> None:
 
 def test_what_a_check_said_cannot_break_the_list() -> None:
     """Characters that mean something in Markdown, and line breaks, stand in the message as they were said."""
-    odd = replace(INCIDENT, last=replace(INCIDENT.last, said="a < b * c\n- [x](y) `z`"))
+    odd = replace(INCIDENT, last=replace(INCIDENT.last, message="a < b * c\n- [x](y) `z`"))
     text = message(replace(OPENED, incident=odd), LINKS).markdown.splitlines()[0]
     assert text == r"- **What**: a \< b \* c - \[x](y) \`z\`"
 
@@ -200,3 +204,20 @@ def test_an_address_that_apprise_does_not_know_is_told_without_it() -> None:
     with pytest.raises(Refused, match="nosuch://") as caught:
         send({"apprise": "nosuch://token-that-is-secret"})
     assert "token" not in str(caught.value)
+
+
+def test_a_message_has_at_most_two_thousand_characters() -> None:
+    """Whatever a step said, however many days fail and owners there are: the links stay whole, and all is bounded."""
+    wordy = replace(finding(ERROR), message="a < b\n" * 5_000, first_step="*" * 5_000, owners=("team:x" * 50,) * 200)
+    days = tuple(Failing(Days(f"d{n:04}", f"d{n:04}"), START, ERROR, False) for n in range(3_000))
+    shell = Shell("host", "export X=" + "y" * 700)
+    odd = replace(INCIDENT, last=wordy, failing=days, note="n" * 5_000, acknowledged_at=START)
+    for links in (LINKS, replace(LINKS, shell=shell), replace(LINKS, shell=replace(shell, line="z" * 3_000))):
+        found = message(replace(OPENED, incident=odd), links)
+        assert len(found.title) + len(found.markdown) < 2_000
+        assert len(found.text) <= len(found.markdown)
+        assert f"Runbook: {LINKS.runbook(wordy)}" in found.text
+        assert len(found.fields["partitions"]) == 20
+        assert found.fields["partitions_total"] == 3_000
+        assert len(json.dumps(found.fields)) < 20_000
+    assert found.text.startswith("What: a < b")

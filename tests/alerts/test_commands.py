@@ -57,20 +57,20 @@ def test_a_night_with_one_incident(typed: Typed, receiver: Receiver, world: Worl
     assert "churn/predictions is odd" in listed.output
     taken = typed("ack", "1", "--reason", "mine [now]")
     assert taken.exit_code == 0
-    assert "1 churn/predictions:sound: Taken by" in taken.output
-    assert "taken by" in typed().output
+    assert "1 churn/predictions:sound: acknowledged by" in taken.output
+    assert "acknowledged by" in typed().output
     silent = typed("silence", "1", "--hours", "2", "--reason", "deploy")
     assert "churn/predictions:sound is silent until" in silent.output
     assert "serving-assets alerts unsilence 1" in silent.output
     assert "silence 1: churn/predictions:sound is silent until" in typed().output
     assert "is no longer silent" in typed("unsilence", "1").output
     over = typed("resolve", "1", "--reason", "accepted")
-    assert "Ended by" in over.output
+    assert "resolved by" in over.output
     assert [request.json["event"] for request in receiver.requests] == ["opened", "acknowledged", "resolved"]
     assert receiver.requests[1].json["note"] == "mine [now]"
     quiet = typed()
     assert (quiet.exit_code, "No incident is open." in quiet.output) == (0, True)
-    assert "OVER" in typed("--all").output
+    assert "RESOLVED" in typed("--all").output
 
 
 def test_what_could_not_be_delivered_is_seen(typed: Typed, receiver: Receiver) -> None:

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from serving_assets.alerts.channels.refusal import Refused
-from serving_assets.alerts.config import parse_config
+from serving_assets.alerts.config import STDOUT, parse_config
+from serving_assets.alerts.delivery import deliver
 from serving_assets.alerts.outbox import GIVEN_UP_AFTER
 from serving_assets.alerts.records import Key
 from serving_assets.alerts.trial import try_channels
@@ -153,7 +154,7 @@ def test_a_trial_reaches_every_channel_of_an_owner(hooks: Hooks) -> None:
     tried = try_channels(desk.config, OWNER, LINKS, START)
     assert tried["one"] == ""
     assert "answered 404" in tried["other"]
-    assert one.requests[0].json["said"] == "A test of the channels of team:crm. Nothing is wrong."
+    assert one.requests[0].json["message"] == "A test of the channels of team:crm. Nothing is wrong."
     assert desk.told() == []
 
 
@@ -173,3 +174,13 @@ def test_standard_output_that_is_closed_is_a_refusal(monkeypatch: pytest.MonkeyP
     notice = Notice("opened", START, opened(finding(ERROR), 1, "a-1"), ("stdout",))
     with pytest.raises(Refused, match="closed"):
         open_channel("stdout", None)(message(notice, LINKS), 1)
+
+
+def test_a_command_leaves_standard_output_to_the_daemon(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A notice for standard output, the daemon's log, waits for it when a command delivers what is due."""
+    desk = Desk(tmp_path)
+    desk.look(finding(ERROR))
+    assert deliver(desk.book, desk.config, LINKS, without=(STDOUT,), now=desk.now) == []
+    assert capsys.readouterr().out == ""
+    assert [attempt.error for attempt in desk.deliver()] == [""]
+    assert "ALERT Error" in capsys.readouterr().out

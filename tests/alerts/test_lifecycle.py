@@ -45,7 +45,7 @@ def test_an_incident_is_told_once_and_its_end_once(desk: Desk) -> None:
     for minutes in range(5):
         desk.look(finding(ERROR, minutes), minutes=minutes)
     assert desk.kinds() == ["opened"]
-    assert desk.book.incidents()[0].looks == 5
+    assert desk.book.incidents()[0].evaluations == 5
     for minutes in range(5, 8):
         desk.look(finding(OK, minutes), minutes=minutes)
     assert desk.kinds() == ["opened", "resolved"]

@@ -38,7 +38,7 @@ def test_a_failed_check_of_a_green_run_is_told_and_its_passing_too(
     world.passes("churn/predictions")
     world.make("churn/predictions", D2)
     assert str(world.look()) == "0 open incidents; 1 notices delivered"
-    assert "ALERT Over: churn/predictions sound" in capsys.readouterr().out
+    assert "ALERT Resolved: churn/predictions sound" in capsys.readouterr().out
 
 
 def test_a_blocking_failure_is_one_incident_that_only_its_own_day_ends(world: World) -> None:
@@ -63,7 +63,7 @@ def test_a_failed_step_is_told_with_its_mend_and_ends_when_it_is_made(world: Wor
     world.make("churn/online")
     world.look()
     found = world.open()["churn/online:step_failed"]
-    assert "The store is down." in found.said
+    assert "The store is down." in found.message
     assert (found.first_step, list(found.owners)) == ("Start it.", OWNERS)
     assert found.page.startswith("runs/")
     world.broken.clear()
@@ -88,7 +88,7 @@ def test_only_the_final_attempt_of_a_run_calls(world: World) -> None:
     final = world.dead_run("__ASSET_JOB", [dg.AssetKey(["churn", "online"])], {"dagster/max_retries": "0"})
     assert world.instance.get_run_by_id(final).tags["dagster/will_retry"] == "false"  # type: ignore[union-attr]
     world.look()
-    assert "killed" in world.open()["churn/online:run_died"].said
+    assert "killed" in world.open()["churn/online:run_died"].message
 
 
 def test_a_job_without_assets_is_an_incident_of_its_own(world: World) -> None:
@@ -97,7 +97,7 @@ def test_a_job_without_assets_is_an_incident_of_its_own(world: World) -> None:
     world.broken["sweep"] = RuntimeError("disk full")
     job.execute_in_process(instance=world.instance, raise_on_error=False)
     world.look()
-    assert "disk full" in world.open()["jobs/housekeeping:run_failed"].said
+    assert "disk full" in world.open()["jobs/housekeeping:run_failed"].message
     world.broken.clear()
     job.execute_in_process(instance=world.instance)
     world.look()

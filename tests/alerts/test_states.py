@@ -49,7 +49,7 @@ def test_a_run_in_which_nothing_happens_is_told(world: World) -> None:
     world.look(timedelta(minutes=20))
     assert world.open() == {}
     world.look(timedelta(minutes=31))
-    assert run[:8] in world.open()["jobs/housekeeping:run_stuck"].said
+    assert run[:8] in world.open()["jobs/housekeeping:run_stuck"].message
     stuck = world.instance.get_run_by_id(run)
     assert stuck is not None
     world.instance.report_run_canceled(stuck)
@@ -65,7 +65,7 @@ def test_a_queue_that_nobody_empties_is_told(world: World) -> None:
         remote_job_origin=RemoteJobOrigin(REPOSITORY, "housekeeping"),
     )
     world.look(timedelta(minutes=16))
-    assert "1 runs wait since" in world.open()["queue:run_stuck"].said
+    assert "1 runs wait since" in world.open()["queue:run_stuck"].message
     world.instance.report_run_canceled(run)
     world.look()
     assert world.open() == {}
@@ -127,7 +127,7 @@ def test_a_schedule_that_fails_is_told_at_once_and_a_sensor_at_the_second_time(w
     _tick(world, sensor, 2, "timed out again")
     _tick(world, schedule, 2, None)
     world.look()
-    assert {key: found.said for key, found in world.open().items()} == {
+    assert {key: found.message for key, found in world.open().items()} == {
         "sensors/arrivals:tick_failed": "timed out again"
     }
     _tick(world, sensor, 3, None)
@@ -169,7 +169,7 @@ def test_a_channel_that_keeps_refusing_is_told_on_the_default_route(
         for _ in range(6):
             world.look()
             _hurry(world)
-        assert "500" in world.open()["alerts/hook:delivery_failed"].said
+        assert "500" in world.open()["alerts/hook:delivery_failed"].message
         assert "ALERT Error: alerts/hook delivery failed" in capsys.readouterr().out
         receiver.answer = lambda _: 202
         world.look()

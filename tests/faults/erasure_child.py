@@ -24,7 +24,7 @@ PRELOADED = ["serving_assets.pipeline.definitions", "tests.faults.erasure_child"
 
 def forget(bench: Bench, person: int) -> None:
     """Erase a person, or go on with it."""
-    erase(bench.platform, [erasure_register.ask(bench.platform, KEY, person)])
+    erase(bench.platform, bench.instance, [erasure_register.ask(bench.platform, KEY, person)])
 
 
 def clean_up(bench: Bench, days: int) -> None:

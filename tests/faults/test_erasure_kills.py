@@ -31,6 +31,7 @@ KILLS = (
     "erasure.after_publish",
     "erasure.after_files",
     "erasure.after_history:2",
+    "erasure.before_examples",
     "erasure.before_receipt",
 )
 """In the order in which an erasure passes them, so that each repetition gets further than the one before."""
@@ -68,7 +69,7 @@ def test_an_erasure_that_is_killed_again_and_again_ends_like_an_undisturbed_one(
     assert request is not None
     assert expected is not None
     assert request.removed == expected.removed
-    assert left(bench.platform, request) == []
+    assert left(bench, request) == []
     assert bench.documents() == without
     assert others(bench, person) == before == others(undisturbed, person)
 

@@ -14,7 +14,6 @@ import pyarrow.parquet as pq
 
 from serving_assets.engines.protocol import Input, Query
 from serving_assets.lake import DayRange
-from serving_assets.pipeline.platform import Platform
 from serving_assets.pipeline.privacy import erasure_register
 from serving_assets.pipeline.privacy.erase_person import erase, remains
 from serving_assets.pipeline.privacy.erasure_register import ErasureRequest
@@ -36,12 +35,13 @@ def person_of(bench: Bench) -> int:
 
 def forget(bench: Bench, person: int, now: datetime | None = None) -> ErasureRequest:
     """Ask for the erasure and carry it out."""
-    return erase(bench.platform, [erasure_register.ask(bench.platform, KEY, person, now)], now)[0]
+    return erase(bench.platform, bench.instance, [erasure_register.ask(bench.platform, KEY, person, now)], now)[0]
 
 
-def left(platform: Platform, request: ErasureRequest) -> list[Left]:
+def left(bench: Bench, request: ErasureRequest) -> list[Left]:
     """What still names the person, but for tombstones that wait for their time."""
-    found = remains(platform, KEY, erasure_register.subjects(platform, KEY, {request.subject}))
+    persons = erasure_register.subjects(bench.platform, KEY, {request.subject})
+    found = remains(bench.platform, bench.instance, KEY, persons)
     return [each for each in found if each.what != "empty tombstones"]
 
 

@@ -67,7 +67,7 @@ def test_what_catching_up_gives_up_calls_the_owner(bench: Bench) -> None:
         entered(bench.instance, f"{NAME}_daily", request, dg.DagsterRunStatus.FAILURE)
     assert key not in looked(bench, DUE + timedelta(minutes=4))
     found = looked(bench, DUE + timedelta(minutes=6))[key].last
-    assert f"{before} has no predictions" in found.said
+    assert f"{before} has no predictions" in found.message
     assert found.owners == bench.use_case.spec.owners
     made(bench.instance, dg.AssetKey(["mapped", "baskets"]), before)
     assert key not in looked(bench, DUE + timedelta(minutes=12))

@@ -46,7 +46,7 @@ def erased(built: Bench, tmp_path_factory: pytest.TempPathFactory) -> Erased:
 
 def test_nothing_is_left(erased: Erased) -> None:
     """No row, no data file of any version or of none, no entry of a log and no document names the person."""
-    assert left(erased.bench.platform, erased.request) == []
+    assert left(erased.bench, erased.request) == []
     assert erased.request.erased_at is not None
 
 
@@ -132,7 +132,7 @@ def test_the_pipeline_goes_on_without_the_person(after: Erased) -> None:
     bench = after.bench
     outcomes = [*bench.tables(DayRange(DAY - timedelta(days=3), DAY)), bench.score(), bench.publish(), bench.train()]
     assert [outcome.failures for outcome in outcomes] == [()] * len(outcomes)
-    assert left(bench.platform, after.request) == []
+    assert left(bench, after.request) == []
     assert after.person not in bench.documents()
     assert len(bench.rows("predictions")) == len(bench.documents())
 
@@ -143,7 +143,7 @@ def test_snapshots_landed_anew_leave_the_person_out(after: Erased) -> None:
     rows = pq.read_table(file)
     pq.write_table(rows.slice(1), file)
     assert [outcome.failures for outcome in after.bench.tables(DayRange(DAY, DAY))] == [()]
-    assert left(after.bench.platform, after.request) == []
+    assert left(after.bench, after.request) == []
     landed = after.bench.table_rows("raw/demographics", KEY)
     assert len(landed) == rows.num_rows - 2
 
@@ -152,13 +152,13 @@ def test_the_last_trace_goes_with_its_tombstone(after: Erased) -> None:
     """The empty tombstone, which holds the key alone, is removed when no read can need it any more."""
     platform = after.bench.platform
     subjects = erasure_register.subjects(platform, KEY, {after.request.subject})
-    (tombstone, *_) = remains(platform, KEY, subjects)
+    (tombstone, *_) = remains(platform, after.bench.instance, KEY, subjects)
     assert (tombstone.what, tombstone.where, tombstone.count) == ("empty tombstones", NAME, 1)
     (document,) = platform.store.documents(NAME, [after.person]).values()
     assert (document.cur, document.prev) == (None, None)
     for collection in collections_of(after.bench.use_case):
         remove_tombstones(platform.store, collection.name, grace_seconds=0)
-    assert remains(platform, KEY, subjects) == []
+    assert remains(platform, after.bench.instance, KEY, subjects) == []
 
 
 def test_a_run_that_was_under_way_is_swept_up(after: Erased) -> None:
@@ -168,9 +168,9 @@ def test_a_run_that_was_under_way_is_swept_up(after: Erased) -> None:
     stored = bench.platform.lake.table(f"{NAME}/features")
     rows = [*bench.rows("features", where=f"day = DATE '{DAY}'"), row | {"day": DAY}]
     stored.replace(pa.Table.from_pylist(rows, schema=stored.schema()).to_reader(), where={"day": DAY})
-    assert [(found.what, found.count) for found in left(bench.platform, after.request)][:1] == [("rows", 1)]
-    assert erase(bench.platform, due(bench.platform)) == [after.request]
-    assert left(bench.platform, after.request) == []
+    assert [(found.what, found.count) for found in left(bench, after.request)][:1] == [("rows", 1)]
+    assert erase(bench.platform, bench.instance, due(bench.platform)) == [after.request]
+    assert left(bench, after.request) == []
     assert due(bench.platform, datetime.now(UTC) + SWEPT_AGAIN) == []
 
 
@@ -208,8 +208,8 @@ def test_a_legal_delay_is_waited_for(bench: Bench) -> None:
     assert person in waiting.documents()
     later = now + timedelta(days=15)
     assert due(waiting.platform, later) == [request]
-    assert erase(waiting.platform, due(waiting.platform, later), later)[0].erased_at == later
-    assert left(waiting.platform, request) == []
+    assert erase(waiting.platform, waiting.instance, due(waiting.platform, later), later)[0].erased_at == later
+    assert left(waiting, request) == []
 
 
 def test_a_pinned_generation_stays_pinned(bench: Bench) -> None:
@@ -227,7 +227,7 @@ def test_a_pinned_generation_stays_pinned(bench: Bench) -> None:
     assert control.pinned is not None
     assert (control.pinned.by, control.pinned.reason) == ("on call", "looks wrong")
     assert bench.documents() == {entity: text for entity, text in first.items() if entity != person}
-    assert left(bench.platform, request) == []
+    assert left(bench, request) == []
     retain(bench.platform)
 
 
@@ -247,14 +247,14 @@ def test_a_file_that_nobody_finished_is_not_passed_over(after: Erased) -> None:
     """What a killed writer left cannot be read, so the proof names it until it is old enough to be removed."""
     table = after.bench.platform.lake.table("mapped/baskets")
     Path(table.uri, "part-killed.parquet").write_bytes(b"PAR1 some pages and no footer")
-    (found,) = left(after.bench.platform, after.request)
+    (found,) = left(after.bench, after.request)
     assert (found.what, found.where, found.count) == ("data files", "mapped/baskets", 1)
     assert "after 24 hours it is nobody's" in found.hint
     with pytest.raises(ServingAssetsError, match="1 data files of mapped/baskets"):
-        erase(after.bench.platform, [after.request])
+        erase(after.bench.platform, after.bench.instance, [after.request])
     later = datetime.now(UTC) + timedelta(days=2)
-    assert erase(after.bench.platform, [after.request], later) == [after.request]
-    assert left(after.bench.platform, after.request) == []
+    assert erase(after.bench.platform, after.bench.instance, [after.request], later) == [after.request]
+    assert left(after.bench, after.request) == []
 
 
 def test_an_unknown_key_is_told_the_known_ones(bench: Bench) -> None:

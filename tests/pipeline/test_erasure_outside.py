@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pyarrow as pa
 import pytest
 
 from serving_assets.catalog.serve import LOG_FOLDER
@@ -22,20 +23,22 @@ def test_answers_that_the_api_noted_go_too(bench: Bench) -> None:
     day.mkdir(parents=True)
     head = {"request_id": "r", "use_case": NAME}
     single, others = {**head, "entity_id": person}, {**head, "items": [{"entity_id": other}]}
-    foreign = {**single, "use_case": "another"}
+    foreign = {**single, "use_case": "about_baskets"}
+    bench.platform.lake.table("about_baskets/latest").replace(pa.table({"basket_id": [person]}).to_reader())
+    gone = {**single, "use_case": "removed_long_ago"}
     both = {**head, "items": [{"entity_id": other}, {"entity_id": person}]}
-    lines = [json.dumps(answer) + "\n" for answer in (single, foreign, both, others)]
+    lines = [json.dumps(answer) + "\n" for answer in (single, foreign, both, others, gone)]
     (day / "host-1-1.ndjson").write_text("".join(lines) + '{"use_case": "cut sh')
     (day / ".host-1-2.ndjson.part").write_text(lines[0] + lines[0][:20])
 
     request = erasure_register.ask(bench.platform, KEY, person)
     with pytest.raises(ServingAssetsError, match=f"complete: 1 answers of {LOG_FOLDER}.*within five minutes"):
-        erase(bench.platform, [request])
-    assert [(found.what, found.count) for found in left(bench.platform, request)] == [("answers", 1)]
+        erase(bench.platform, bench.instance, [request])
+    assert [(found.what, found.count) for found in left(bench, request)] == [("answers", 1)]
     (day / ".host-1-2.ndjson.part").rename(day / "host-1-2.ndjson")
-    (receipt,) = erase(bench.platform, [request])
-    assert receipt.removed[LOG_FOLDER] == 3
-    assert left(bench.platform, request) == []
+    (receipt,) = erase(bench.platform, bench.instance, [request])
+    assert receipt.removed[LOG_FOLDER] == 4
+    assert left(bench, request) == []
     kept = [json.loads(line) for line in (day / "host-1-1.ndjson").read_text().splitlines()]
     assert kept == [foreign, others, others]
     assert sorted(path.name for path in day.iterdir()) == ["host-1-1.ndjson", "host-1-2.ndjson"]

@@ -54,5 +54,5 @@ def test_generations_and_an_erasure(
     person = person_of(bench)
     assert person in bench.documents()
     request = forget(bench, person)
-    assert left(bench.platform, request) == []
+    assert left(bench, request) == []
     assert bench.documents() == {entity: text for entity, text in g.documents[g.active - 1].items() if entity != person}

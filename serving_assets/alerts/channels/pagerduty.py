@@ -1,4 +1,4 @@
-"""PagerDuty through Events API v2: an incident of ours is an alert of theirs, by its dedup key.
+"""PagerDuty through Events API v2: an incident is an alert there, by its dedup key.
 
 Here: the three actions. Not here: apprise's plugin, which opens incidents and cannot resolve them.
 
@@ -37,13 +37,13 @@ def event(message: Message, routing_key: str) -> dict[str, Any]:
     """The event: `trigger` opens, and joins what is open under the same key; the others need the key alone."""
     fields = message.fields
     action = ACTIONS.get(message.notice.kind, "trigger")
-    told = {"routing_key": routing_key, "event_action": action, "dedup_key": fields["incident"]}
+    event = {"routing_key": routing_key, "event_action": action, "dedup_key": fields["incident"]}
     if action != "trigger":
-        return told
+        return event
     return {
-        **told,
+        **event,
         "payload": {
-            "summary": f"{message.title}. {fields['said']}"[:SUMMARY_CHARACTERS],
+            "summary": f"{message.title}. {fields['message']}"[:SUMMARY_CHARACTERS],
             "source": fields["asset"],
             "severity": fields["severity"],
             "timestamp": fields["opened_at"],

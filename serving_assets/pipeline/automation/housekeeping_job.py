@@ -16,6 +16,7 @@ from serving_assets.pipeline.platform import Platform
 from serving_assets.pipeline.privacy import erase_person, retention
 
 AT = "30 2 * * *"
+Work = Callable[[Platform, dg.DagsterInstance], Mapping[str, Any]]
 
 
 def housekeeping_job() -> dg.JobDefinition:
@@ -44,21 +45,21 @@ def housekeeping_schedule(job: dg.JobDefinition) -> dg.ScheduleDefinition:
     )
 
 
-def _step(name: str, work: Callable[[Platform], Mapping[str, Any]], description: str) -> dg.OpDefinition:
+def _step(name: str, work: Work, description: str) -> dg.OpDefinition:
     def run(context: dg.OpExecutionContext) -> None:
-        context.add_output_metadata(permanent_errors(work)(context.resources.platform))
+        context.add_output_metadata(permanent_errors(work)(context.resources.platform, context.instance))
 
     run.__annotations__ = {"context": dg.OpExecutionContext}  # Dagster compares the class, and meets a string otherwise
     return dg.op(name=name, description=description, required_resource_keys={"platform"}, retry_policy=RETRIES)(run)
 
 
-def _erase_due(platform: Platform) -> Mapping[str, Any]:
-    carried_out = erase_person.erase(platform, erase_person.due(platform))
+def _erase_due(platform: Platform, instance: dg.DagsterInstance) -> Mapping[str, Any]:
+    carried_out = erase_person.erase(platform, instance, erase_person.due(platform))
     rows = [{"subject": request.subject[:12], "removed": sum(request.removed.values())} for request in carried_out]
     return {"erased": len(rows), "receipts": _table(rows, ("subject", "removed"))}
 
 
-def _retain(platform: Platform) -> Mapping[str, Any]:
+def _retain(platform: Platform, _: dg.DagsterInstance) -> Mapping[str, Any]:
     removed = retention.retain(platform)
     rows = [vars(found) for found in removed]
     facts = {"files": sum(found.files for found in removed), "bytes": sum(found.bytes for found in removed)}

@@ -81,17 +81,17 @@ def look(instance: dg.DagsterInstance, platform: Platform, graph: AssetGraph, no
     The configuration is read anew each time. When it is broken, alerts go where its last valid version sent them, and
     that is an incident too.
     """
-    settings, subjects = platform.settings, FindingBuilder(graph, platform.catalog)
+    settings, builder = platform.settings, FindingBuilder(graph, platform.catalog)
     book = IncidentStore(AlertsFile(settings.alerts_file))
     with book.file.alone() as alone:
         if not alone:
             return None
         config, broken = _config(book, settings, now)
-        findings, cursor = _events(instance, subjects, book, now)
+        findings, cursor = _events(instance, builder, book, now)
         keys = [incident.key for incident in book.incidents()]
-        findings += [*states(instance, subjects, keys, now), *_undelivered(book, config, now), broken]
+        findings += [*states(instance, builder, keys, now), *_undelivered(book, config, now), broken]
         if now.timestamp() - cursor.surveyed >= SURVEY_SECONDS:
-            findings += days_given_up(instance, platform, subjects, keys, now)
+            findings += days_given_up(instance, platform, builder, keys, now)
             cursor = replace(cursor, surveyed=now.timestamp())
         book.observe(findings, config.rules(), now, asdict(cursor))
         outcomes = deliver(book, config, Links.of(settings), now=now)
@@ -101,14 +101,14 @@ def look(instance: dg.DagsterInstance, platform: Platform, graph: AssetGraph, no
 
 
 def _events(
-    instance: dg.DagsterInstance, subjects: FindingBuilder, book: IncidentStore, now: datetime
+    instance: dg.DagsterInstance, builder: FindingBuilder, book: IncidentStore, now: datetime
 ) -> tuple[list[Finding], Cursor]:
     """What happened since the last look; at the first, only what fails now: nobody is called for last year."""
     known = book.cursor()
     if known is not None:
-        return since(instance, subjects, Cursor(**known), now)
+        return since(instance, builder, Cursor(**known), now)
     cursor = end_of_log(instance)
-    return list(failing_now(instance, subjects)), cursor
+    return list(failing_now(instance, builder)), cursor
 
 
 def _config(book: IncidentStore, settings: Settings, now: datetime) -> tuple[AlertConfig, Finding]:
@@ -120,7 +120,7 @@ def _config(book: IncidentStore, settings: Settings, now: datetime) -> tuple[Ale
         config = parse_config(text, str(path))
     except (AlertsError, OSError, UnicodeDecodeError) as error:
         return _last_valid(book, what), platform_finding(
-            what, CONFIGURATION_BROKEN, Severity.ERROR, _changed(path, now), said=str(error)
+            what, CONFIGURATION_BROKEN, Severity.ERROR, _changed(path, now), message=str(error)
         )
     book.remember(LAST_VALID, text)
     return config, platform_finding(what, CONFIGURATION_BROKEN, Severity.OK, now)
@@ -146,7 +146,7 @@ def _undelivered(book: IncidentStore, config: AlertConfig, now: datetime) -> lis
             DELIVERY_FAILED,
             Severity.ERROR,
             one.notice.at,
-            said=f"Channel {name} has refused {one.attempts} attempts: {one.error}",
+            message=f"Channel {name} has refused {one.attempts} attempts: {one.error}",
         )
         for name, one in failing.items()
     ]

@@ -1,4 +1,4 @@
-"""What alerts are about: whose an asset is, where it is shown, and what to do first when it fails.
+"""Findings about assets, jobs and the platform: the owner, the page in the UI, and what to do first.
 
 Here: facts about assets, jobs and kinds of failure. Not here: finding out that something failed (findings_from_runs.py,
 findings_from_state.py).
@@ -12,8 +12,9 @@ from zoneinfo import ZoneInfo
 
 import dagster as dg
 
-from serving_assets.alerts.records import ALL, Days, Finding, Key, Severity
+from serving_assets.alerts.records import ALL, LONGEST_FINDING, Days, Finding, Key, Severity
 from serving_assets.catalog.discovery import Catalog
+from serving_assets.errors import shortened
 from serving_assets.pipeline.dagster_instance.asset_graph import AssetGraph
 
 PLATFORM = "platform"
@@ -24,7 +25,7 @@ OF_A_STEP = (STEP_FAILED, RUN_DIED)
 """What is over when the asset has been made."""
 
 FIRST_STEPS = {
-    STEP_FAILED: "Read the error of the step in its run, mend it, and launch the run again; repeating is safe.",
+    STEP_FAILED: "Read the error of the step in its run, fix the cause, and launch the run again; repeating is safe.",
     RUN_DIED: "See in the run and on its machine why the process ended (memory, disk, restart); launch the run again.",
     RUN_FAILED: "Open the run and read its last events; launch it again when the cause is gone.",
     RUN_STUCK: "See what the run waits for; if nothing, terminate it in the UI and launch it again; repeating is safe.",
@@ -34,13 +35,14 @@ FIRST_STEPS = {
     DELIVERY_FAILED: "Read the error with `serving-assets alerts`, and try again with `serving-assets alerts test`.",
     CONFIGURATION_BROKEN: "Correct the file; until then alerts go where its last valid version sent them.",
 }
-BLOCKED = "Nothing after it was made, and readers keep what they had. Look at the check's examples in the UI."
-NOT_BLOCKED = "What was made has been handed on. Look at the check in the UI: its examples, and how the number moved."
+BLOCKED = "Nothing after it was made, and readers keep what they had. Look at the check in the UI."
+NOT_BLOCKED = "What was made has been handed on. Look at the check in the UI, and how its number moved."
+EXAMPLES_SHOWN = "It shows example rows."
 
 
 @dataclass(frozen=True)
 class FindingBuilder:
-    """The assets of a workspace, as alerts speak of them."""
+    """Builds findings about the assets of a workspace."""
 
     graph: AssetGraph
     catalog: Catalog
@@ -53,7 +55,7 @@ class FindingBuilder:
         at: datetime,
         days: Days = ALL,
         *,
-        said: str = "",
+        message: str = "",
         first_step: str = "",
         page: str = "",
     ) -> Finding:
@@ -63,7 +65,7 @@ class FindingBuilder:
             severity=severity,
             at=at,
             days=days if self._is_partitioned(asset) else ALL,
-            said=said,
+            message=shortened(message, LONGEST_FINDING),
             owners=self._owners(asset),
             first_step=first_step or FIRST_STEPS.get(kind, ""),
             page=page or f"assets/{asset.to_user_string()}",
@@ -86,7 +88,7 @@ class FindingBuilder:
         return next((key for key in self.graph.get_all_asset_keys() if "__".join(key.path) == step), None)
 
     def job_finding(
-        self, job: str, kind: str, severity: Severity, at: datetime, *, said: str = "", page: str = ""
+        self, job: str, kind: str, severity: Severity, at: datetime, *, message: str = "", page: str = ""
     ) -> Finding:
         """A finding about a job."""
         scope = next((name for name in self.catalog.use_cases if job.startswith(f"{name}_")), PLATFORM)
@@ -95,7 +97,7 @@ class FindingBuilder:
             Key(scope, f"jobs/{job}", kind),
             severity,
             at,
-            said=said,
+            message=shortened(message, LONGEST_FINDING),
             owners=use_case.spec.owners if use_case else (),
             first_step=FIRST_STEPS[kind],
             page=page or "runs",
@@ -117,14 +119,14 @@ class FindingBuilder:
 
 
 def platform_finding(
-    what: str, kind: str, severity: Severity, at: datetime, *, said: str = "", page: str = ""
+    what: str, kind: str, severity: Severity, at: datetime, *, message: str = "", page: str = ""
 ) -> Finding:
     """A finding about what belongs to no use case."""
     return Finding(
         Key(PLATFORM, what, kind),
         severity,
         at,
-        said=said,
+        message=shortened(message, LONGEST_FINDING),
         first_step=FIRST_STEPS[kind],
         page=page,
         newest_day=_newest_day(at, "UTC"),

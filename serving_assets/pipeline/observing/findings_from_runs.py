@@ -19,11 +19,13 @@ import dagster as dg
 
 from serving_assets.alerts.records import ALL, Days, Finding, Severity
 from serving_assets.pipeline.dagster_instance import check_records
+from serving_assets.pipeline.dagster_instance.check_examples import EXAMPLES
 from serving_assets.pipeline.dagster_instance.events import cursor_after, is_check_failure, step_failure
 from serving_assets.pipeline.dagster_instance.step_metadata import hint_of
 from serving_assets.pipeline.dagster_instance.tags import days_of, will_be_retried
 from serving_assets.pipeline.observing.finding_builder import (
     BLOCKED,
+    EXAMPLES_SHOWN,
     NOT_BLOCKED,
     OF_A_STEP,
     RUN_DIED,
@@ -69,15 +71,15 @@ def end_of_log(instance: dg.DagsterInstance) -> Cursor:
     return Cursor(max(newest, default=0), runless)
 
 
-def failing_now(instance: dg.DagsterInstance, subjects: FindingBuilder) -> Iterator[Finding]:
+def failing_now(instance: dg.DagsterInstance, builder: FindingBuilder) -> Iterator[Finding]:
     """Checks whose newest evaluation did not pass."""
-    keys = list(subjects.graph.asset_check_keys)
+    keys = list(builder.graph.asset_check_keys)
     for record in check_records.failing(instance, keys):
-        yield _evaluation(subjects, record.event, ALL)
+        yield _evaluation(builder, record.event, ALL)
 
 
 def since(
-    instance: dg.DagsterInstance, subjects: FindingBuilder, cursor: Cursor, now: datetime
+    instance: dg.DagsterInstance, builder: FindingBuilder, cursor: Cursor, now: datetime
 ) -> tuple[list[Finding], Cursor]:
     """What was told after `cursor`, by runs that have ended and outside of runs, and how far that is.
 
@@ -94,10 +96,10 @@ def since(
     for storage_id, _, run_id in takewhile(lambda one: one[1] <= until, ended):
         run = instance.get_run_by_id(run_id)
         if run is not None:
-            found += _of_run(instance, subjects, run, _ended_at(instance, run))
+            found += _of_run(instance, builder, run, _ended_at(instance, run))
         cursor = replace(cursor, ends=storage_id)
     for record in takewhile(lambda one: one.timestamp <= until, page.records):
-        found += _of_event(subjects, record.event_log_entry, ALL)
+        found += _of_event(builder, record.event_log_entry, ALL)
         cursor = replace(cursor, runless=cursor_after(record.storage_id))
     return sorted(found, key=lambda finding: finding.at), cursor
 
@@ -117,58 +119,59 @@ def _ended_at(instance: dg.DagsterInstance, run: dg.DagsterRun) -> datetime:
 
 
 def _of_run(
-    instance: dg.DagsterInstance, subjects: FindingBuilder, run: dg.DagsterRun, ended_at: datetime
+    instance: dg.DagsterInstance, builder: FindingBuilder, run: dg.DagsterRun, ended_at: datetime
 ) -> Iterator[Finding]:
     events = instance.all_logs(run.run_id, of_type=TOLD_BY_RUNS)
     days = days_of_run(run)
     for event in events:
-        found = _of_event(subjects, event, days)
+        found = _of_event(builder, event, days)
         yield from (one for one in found if one.severity is Severity.OK or not _passed_since(instance, event, run))
     if run.status == dg.DagsterRunStatus.SUCCESS:
-        yield subjects.job_finding(run.job_name, RUN_FAILED, Severity.OK, ended_at)
+        yield builder.job_finding(run.job_name, RUN_FAILED, Severity.OK, ended_at)
     elif run.status == dg.DagsterRunStatus.FAILURE and not will_be_retried(run.tags):
-        failures = _failures(instance, subjects, run, events, ended_at)
-        yield from (one for one in failures if not _made_since(instance, subjects, one, run))
+        failures = _failures(instance, builder, run, events, ended_at)
+        yield from (one for one in failures if not _made_since(instance, builder, one, run))
 
 
-def _of_event(subjects: FindingBuilder, entry: dg.EventLogEntry, days: Days) -> Iterator[Finding]:
+def _of_event(builder: FindingBuilder, entry: dg.EventLogEntry, days: Days) -> Iterator[Finding]:
     event = entry.get_dagster_event()
     if event.event_type == Event.ASSET_CHECK_EVALUATION:
-        yield _evaluation(subjects, entry, days)
+        yield _evaluation(builder, entry, days)
     elif event.event_type == Event.ASSET_MATERIALIZATION and event.asset_key is not None:
         made = Days(event.partition, event.partition) if event.partition else days
         for kind in OF_A_STEP:
-            yield subjects.asset_finding(event.asset_key, kind, Severity.OK, _at(entry), made)
+            yield builder.asset_finding(event.asset_key, kind, Severity.OK, _at(entry), made)
 
 
-def _evaluation(subjects: FindingBuilder, entry: dg.EventLogEntry, days: Days) -> Finding:
+def _evaluation(builder: FindingBuilder, entry: dg.EventLogEntry, days: Days) -> Finding:
     check = entry.get_dagster_event().asset_check_evaluation_data
     error = check.severity == dg.AssetCheckSeverity.ERROR
     severity = Severity.OK if check.passed else Severity.ERROR if error else Severity.WARN
     blocks = bool(check.blocking) and error
+    shown = EXAMPLES_SHOWN if EXAMPLES in check.metadata else ""
     if check.partition:
         days = Days(check.partition, check.partition)
-    found = subjects.asset_finding(
+    found = builder.asset_finding(
         check.asset_key,
         check.check_name,
         severity,
         _at(entry),
         days,
-        said=check.description or "",
-        first_step=BLOCKED if blocks else NOT_BLOCKED,
+        message=check.description or "",
+        first_step=" ".join(filter(None, (BLOCKED if blocks else NOT_BLOCKED, shown))),
         page=f"assets/{check.asset_key.to_user_string()}?view=checks&checkDetail={check.check_name}",
     )
     return replace(
         found,
         measured=_number(check.metadata, "measured"),
         threshold=_number(check.metadata, "threshold"),
-        lasting=blocks and subjects.is_table(check.asset_key),
+        lasting=blocks and builder.is_table(check.asset_key),
     )
 
 
 def _failures(
     instance: dg.DagsterInstance,
-    subjects: FindingBuilder,
+    builder: FindingBuilder,
     run: dg.DagsterRun,
     events: Sequence[dg.EventLogEntry],
     ended_at: datetime,
@@ -178,26 +181,33 @@ def _failures(
     told = [entry.get_dagster_event() for entry in events]
     failed = [event for event in told if event.event_type == Event.STEP_FAILURE]
     for event in failed:
-        asset = subjects.of_step(event.step_key or "")
+        asset = builder.of_step(event.step_key or "")
         if asset is None:
-            yield subjects.job_finding(run.job_name, RUN_FAILED, Severity.ERROR, ended_at, said=step_failure(event))
+            yield builder.job_finding(run.job_name, RUN_FAILED, Severity.ERROR, ended_at, message=step_failure(event))
         elif not is_check_failure(event):
             data = event.step_failure_data.user_failure_data
             hint = hint_of(data.metadata) if data else ""
-            yield subjects.asset_finding(
-                asset, STEP_FAILED, Severity.ERROR, ended_at, days, said=step_failure(event), first_step=hint, page=page
+            yield builder.asset_finding(
+                asset,
+                STEP_FAILED,
+                Severity.ERROR,
+                ended_at,
+                days,
+                message=step_failure(event),
+                first_step=hint,
+                page=page,
             )
     if failed:
         return
     ended = {event.step_key for event in told if event.event_type == Event.STEP_SUCCESS}
     begun = [event.step_key for event in told if event.event_type == Event.STEP_START]
     planned = [e.asset_key for e in told if e.event_type == Event.ASSET_MATERIALIZATION_PLANNED and e.asset_key]
-    died_in = [subjects.of_step(step or "") for step in begun if step not in ended] or planned[:1]
-    said = _why_the_run_failed(instance, run)
+    died_in = [builder.of_step(step or "") for step in begun if step not in ended] or planned[:1]
+    message = _why_the_run_failed(instance, run)
     for asset in filter(None, died_in):
-        yield subjects.asset_finding(asset, RUN_DIED, Severity.ERROR, ended_at, days, said=said, page=page)
+        yield builder.asset_finding(asset, RUN_DIED, Severity.ERROR, ended_at, days, message=message, page=page)
     if not any(died_in):
-        yield subjects.job_finding(run.job_name, RUN_FAILED, Severity.ERROR, ended_at, said=said, page=page)
+        yield builder.job_finding(run.job_name, RUN_FAILED, Severity.ERROR, ended_at, message=message, page=page)
 
 
 def _why_the_run_failed(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:
@@ -215,10 +225,10 @@ def _passed_since(instance: dg.DagsterInstance, entry: dg.EventLogEntry, run: dg
     return any(_ended_before(instance, record.run_id, run, record.event.timestamp) for record in same)
 
 
-def _made_since(instance: dg.DagsterInstance, subjects: FindingBuilder, failure: Finding, run: dg.DagsterRun) -> bool:
+def _made_since(instance: dg.DagsterInstance, builder: FindingBuilder, failure: Finding, run: dg.DagsterRun) -> bool:
     """Whether the asset of a failure was made after the run began, in a run that ended, and was read, before it."""
     asset = dg.AssetKey(failure.key.asset.split("/"))
-    if not subjects.graph.has(asset):
+    if not builder.graph.has(asset):
         return False
     days = {failure.days.first, failure.days.last} - {""}
     began = instance.get_run_record_by_id(run.run_id)

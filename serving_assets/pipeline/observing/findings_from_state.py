@@ -45,41 +45,41 @@ READERS_FIRST = ("online", "latest")
 
 
 def states(
-    instance: dg.DagsterInstance, subjects: FindingBuilder, open_keys: Iterable[Key], now: datetime
+    instance: dg.DagsterInstance, builder: FindingBuilder, open_keys: Iterable[Key], now: datetime
 ) -> list[Finding]:
     """How everything stands that alerts look at, and is no event."""
     return [
-        *freshness(instance, subjects, now),
-        *_standing_still(instance, subjects, open_keys, now),
+        *freshness(instance, builder, now),
+        *_standing_still(instance, builder, open_keys, now),
         *_ticks(instance),
     ]
 
 
-def freshness(instance: dg.DagsterInstance, subjects: FindingBuilder, now: datetime) -> Iterator[Finding]:
+def freshness(instance: dg.DagsterInstance, builder: FindingBuilder, now: datetime) -> Iterator[Finding]:
     """Assets that are not as fresh as declared; of one use case only the one that is nearest to its readers.
 
     The state is the daemon's, which evaluates the policies. An asset that was never made has none.
     """
-    due = [key for key in subjects.graph.get_all_asset_keys() if subjects.graph.get(key).freshness_policy]
+    due = [key for key in builder.graph.get_all_asset_keys() if builder.graph.get(key).freshness_policy]
     by_scope: dict[str, list[RecordedFreshness]] = defaultdict(list)
     for record in recorded_freshness(instance, due):
         if record.state in STATES:
-            table = subjects.is_table(record.asset)
-            by_scope[record.asset.to_user_string() if table else subjects.scope(record.asset)].append(record)
+            table = builder.is_table(record.asset)
+            by_scope[record.asset.to_user_string() if table else builder.scope(record.asset)].append(record)
     for records in by_scope.values():
         stale = sorted((r for r in records if STATES[r.state] is not Severity.OK), key=_nearest_to_readers)
         for record in records:
             if stale and record is stale[0]:
                 others = ", ".join(other.asset.to_user_string() for other in stale[1:])
-                yield subjects.asset_finding(
+                yield builder.asset_finding(
                     record.asset,
                     FRESHNESS,
                     STATES[record.state],
                     record.since,
-                    said="It was not made in time." + (f" So were not: {others}." if others else ""),
+                    message="It was not made in time." + (f" So were not: {others}." if others else ""),
                 )
             else:
-                yield subjects.asset_finding(record.asset, FRESHNESS, Severity.OK, now)
+                yield builder.asset_finding(record.asset, FRESHNESS, Severity.OK, now)
 
 
 def _nearest_to_readers(record: RecordedFreshness) -> tuple[int, int]:
@@ -89,7 +89,7 @@ def _nearest_to_readers(record: RecordedFreshness) -> tuple[int, int]:
 
 
 def _standing_still(
-    instance: dg.DagsterInstance, subjects: FindingBuilder, open_keys: Iterable[Key], now: datetime
+    instance: dg.DagsterInstance, builder: FindingBuilder, open_keys: Iterable[Key], now: datetime
 ) -> Iterator[Finding]:
     """Runs in which nothing happens, and a queue that nobody empties."""
     running = (dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING)
@@ -100,9 +100,9 @@ def _standing_still(
         newest = instance.get_records_for_run(run.run_id, limit=1, ascending=False).records
         moved = datetime.fromtimestamp(newest[0].timestamp, UTC) if newest else record.create_timestamp
         if now - moved >= SILENT_FOR:
-            said = f"Run {run.run_id[:8]} has told nothing since {moved:%Y-%m-%d %H:%M} UTC."
-            found = subjects.job_finding(
-                run.job_name, RUN_STUCK, Severity.ERROR, moved, said=said, page=f"runs/{run.run_id}"
+            message = f"Run {run.run_id[:8]} has told nothing since {moved:%Y-%m-%d %H:%M} UTC."
+            found = builder.job_finding(
+                run.job_name, RUN_STUCK, Severity.ERROR, moved, message=message, page=f"runs/{run.run_id}"
             )
             stuck.add(found.key)
             yield found
@@ -110,9 +110,9 @@ def _standing_still(
     queued = instance.get_run_records(dg.RunsFilter(statuses=[dg.DagsterRunStatus.QUEUED]))
     oldest = min((record.create_timestamp for record in queued), default=now)
     if not records and now - oldest >= QUEUED_FOR:
-        said = f"{len(queued)} runs wait since {oldest:%Y-%m-%d %H:%M} UTC, and none is running."
+        message = f"{len(queued)} runs wait since {oldest:%Y-%m-%d %H:%M} UTC, and none is running."
         stuck.add(queue.key)
-        yield platform_finding("queue", RUN_STUCK, Severity.ERROR, oldest, said=said, page=queue.page)
+        yield platform_finding("queue", RUN_STUCK, Severity.ERROR, oldest, message=message, page=queue.page)
     yield from _over(open_keys, RUN_STUCK, stuck, now)
 
 
@@ -131,12 +131,12 @@ def _tick(automation: Automation) -> Finding:
     at = (failed or newest_first)[-1 if failed else 0].at
     if len(failed) < needed:
         return platform_finding(what, TICK_FAILED, Severity.OK, at)
-    said = failed[0].error or "Its tick failed."
-    return platform_finding(what, TICK_FAILED, Severity.ERROR, at, said=said[:500], page="automation")
+    message = failed[0].error or "Its tick failed."
+    return platform_finding(what, TICK_FAILED, Severity.ERROR, at, message=message[:500], page="automation")
 
 
 def days_given_up(
-    instance: dg.DagsterInstance, platform: Platform, subjects: FindingBuilder, open_keys: Iterable[Key], now: datetime
+    instance: dg.DagsterInstance, platform: Platform, builder: FindingBuilder, open_keys: Iterable[Key], now: datetime
 ) -> Iterator[Finding]:
     """Days that catching up has given up, by use case. Costs a look into the landing zone."""
     failing: set[Key] = set()
@@ -145,13 +145,13 @@ def days_given_up(
             continue
         asset = dg.AssetKey([use_case.name, "online"])
         days = sorted(str(gap.day) for gap in lacks if gap.day)
-        found = subjects.asset_finding(
+        found = builder.asset_finding(
             asset,
             GIVEN_UP,
             Severity.ERROR,
             now,
             Days(days[0], days[-1]) if days else ALL,
-            said=" ".join(gap.why for gap in lacks),
+            message=" ".join(gap.why for gap in lacks),
         )
         failing.add(found.key)
         if found.key not in set(open_keys):

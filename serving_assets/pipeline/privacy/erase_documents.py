@@ -49,8 +49,8 @@ def erase_documents(platform: Platform, collection: PublishedCollection, subject
     store, name = platform.store, collection.name
     control = store.control(name)
     known = ActivationLog(platform, collection).record(control)
-    if control is None and not known:
-        return
+    if control is None and not (known and collection.values):
+        return  # nothing exists, and of what is no longer declared nothing can be restored
     control = refuse_lost(collection, control, known)
     full, empty = documents_naming(store, name, subjects)
     if control.published is None or not (full or empty):

@@ -1,4 +1,4 @@
-"""The erasure of a person: from every version of every table, from rejected rows, the online store, the API's log.
+"""The erasure of a person: from tables and their history, the online store, the API's log, Dagster's event log.
 
 Here: its steps, each of which may be killed and repeated, and the proof at the end. Not here: where a person is named
 (find_person.py), or the register that keeps a person from coming back (erasure_register.py).
@@ -14,14 +14,18 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 
+import dagster as dg
+
 from serving_assets.catalog.serve import LOG_FOLDER
 from serving_assets.engines.delete_rows import delete_rows
 from serving_assets.engines.person_hash import PersonHashes
 from serving_assets.errors import ServingAssetsError
 from serving_assets.failpoints import failpoint
 from serving_assets.lake import forget_history, remove_files, stale_files
+from serving_assets.pipeline.dagster_instance.check_examples import count_examples, remove_examples
 from serving_assets.pipeline.platform import Platform
 from serving_assets.pipeline.privacy import erasure_register
+from serving_assets.pipeline.privacy.erase_certified_rows import certificates_with_rows, erase_certified_rows
 from serving_assets.pipeline.privacy.erase_documents import erase_documents
 from serving_assets.pipeline.privacy.erase_prediction_log import STILL_WRITTEN, answers_naming, erase_answers
 from serving_assets.pipeline.privacy.erasure_register import ErasureRequest
@@ -32,15 +36,18 @@ from serving_assets.pipeline.privacy.find_person import (
     files_naming,
     holders,
     log_names,
+    names_one_of,
     rows_naming,
 )
-from serving_assets.pipeline.publishing.published_documents import PublishedCollection, collections_of
+from serving_assets.pipeline.publishing.existing_collections import existing_collections, may_hold
+from serving_assets.pipeline.publishing.published_documents import PublishedCollection
 
 SWEPT_AGAIN = timedelta(days=7)
 """For how long the nightly run looks again at persons who are erased: a run that had read their rows before may have
 written them after."""
 
 
+EVENT_LOG = "Dagster's event log"
 WHY_TOMBSTONES = "They hold the key alone; retention removes them when no read that began before can need them."
 
 
@@ -54,21 +61,29 @@ def due(platform: Platform, now: datetime | None = None) -> list[ErasureRequest]
     ]
 
 
-def erase(platform: Platform, requests: Iterable[ErasureRequest], now: datetime | None = None) -> list[ErasureRequest]:
-    """Carry out these requests, all at once; returns them as the register has them then, with what was removed.
+def erase(
+    platform: Platform, instance: dg.DagsterInstance, requests: Iterable[ErasureRequest], now: datetime | None = None
+) -> list[ErasureRequest]:
+    """Carry out these requests, all at once; return them as the register has them then, with what was removed.
+
+    What exists decides where a person is searched for, not what is declared today.
 
     Raises:
         ServingAssetsError: when something is left; what was done stays done, and a repetition goes on from there.
     """
     wanted = list(requests)
     for key in sorted({request.key for request in wanted}):
-        _erase(platform, key, {request.subject for request in wanted if request.key == key}, now or datetime.now(UTC))
+        hashes = {request.subject for request in wanted if request.key == key}
+        _erase(platform, instance, key, hashes, now or datetime.now(UTC))
     known = {request.subject: request for request in erasure_register.requests(platform)}
     return [known[request.subject] for request in wanted]
 
 
-def remains(platform: Platform, key: str, subjects: PersonHashes) -> list[Left]:
-    """All that still names one of these persons; reads every data file, every document, and all that the API noted."""
+def remains(platform: Platform, instance: dg.DagsterInstance, key: str, subjects: PersonHashes) -> list[Left]:
+    """Return all that still names one of these persons.
+
+    Reads every data file, every document, every answer in the prediction log and every evaluation of a check.
+    """
     left = []
     for holder in holders(platform, key):
         name = holder.table.name
@@ -80,10 +95,12 @@ def remains(platform: Platform, key: str, subjects: PersonHashes) -> list[Left]:
         left.append(Left("documents", collection.name, len(full)))
         left.append(Left("empty tombstones", collection.name, len(empty), WHY_TOMBSTONES))
     left.append(Left("answers", LOG_FOLDER, answers_naming(platform, subjects).total(), STILL_WRITTEN))
+    left.append(Left("example rows of checks", EVENT_LOG, count_examples(instance, names_one_of(subjects))))
+    left.append(Left("rows in certificates", "model bundles", len(certificates_with_rows(platform))))
     return [found for found in left if found.count]
 
 
-def _erase(platform: Platform, key: str, hashes: set[str], now: datetime) -> None:
+def _erase(platform: Platform, instance: dg.DagsterInstance, key: str, hashes: set[str], now: datetime) -> None:
     subjects = erasure_register.subjects(platform, key, hashes)
     for request in erasure_register.requests(platform):
         if request.subject in hashes and request.begun_at is None:
@@ -102,9 +119,12 @@ def _erase(platform: Platform, key: str, hashes: set[str], now: datetime) -> Non
         failpoint("erasure.after_publish")
     _note(platform, LOG_FOLDER, answers_naming(platform, subjects))
     erase_answers(platform, subjects)
+    failpoint("erasure.before_examples")
+    remove_examples(instance, names_one_of(subjects))
+    erase_certified_rows(platform)
     for holder in found:
         _forget(platform, holder, subjects, now)
-    _prove(platform, key, subjects, now)
+    _prove(platform, instance, key, subjects, now)
 
 
 def _note(platform: Platform, place: str, counts: Mapping[str, int]) -> None:
@@ -128,8 +148,8 @@ def _forget(platform: Platform, holder: Holder, subjects: PersonHashes, now: dat
     failpoint("erasure.after_history")
 
 
-def _prove(platform: Platform, key: str, subjects: PersonHashes, now: datetime) -> None:
-    left = [found for found in remains(platform, key, subjects) if found.what != "empty tombstones"]
+def _prove(platform: Platform, instance: dg.DagsterInstance, key: str, subjects: PersonHashes, now: datetime) -> None:
+    left = [found for found in remains(platform, instance, key, subjects) if found.what != "empty tombstones"]
     if left:
         told = "; ".join(f"{found.count} {found.what} of {found.where}" for found in left)
         raise ServingAssetsError(
@@ -143,13 +163,12 @@ def _prove(platform: Platform, key: str, subjects: PersonHashes, now: datetime) 
 
 
 def _collections(platform: Platform, key: str) -> list[PublishedCollection]:
-    """What is published by this key."""
-    use_cases = [case for case in platform.catalog.use_cases.values() if case.spec.entity.key == key]
-    return [collection for use_case in use_cases for collection in collections_of(use_case)]
+    """Every collection of the store whose ids may be values of this key, declared today or not."""
+    return [collection for collection in existing_collections(platform) if may_hold(platform, collection, key)]
 
 
 def _why_files(platform: Platform) -> str:
     return (
         "A file that no version names may be one that a writer is about to commit; after "
-        f"{platform.settings.orphan_hours} hours it is nobody's, and goes with the next nightly run."
+        f"{platform.settings.orphan_hours} hours it counts as abandoned, and the next nightly run removes it."
     )

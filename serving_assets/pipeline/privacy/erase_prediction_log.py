@@ -10,33 +10,37 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from serving_assets.catalog.serve import LOG_FOLDER
 from serving_assets.engines.person_hash import PersonHashes
 from serving_assets.pipeline.platform import Platform
+from serving_assets.pipeline.publishing.existing_collections import use_case_may_hold
 
 STILL_WRITTEN = (
     "Answers that a running API has noted appear within five minutes; run it again then, or let the nightly run."
 )
 UNREADABLE = "unreadable"
+Concerns = Callable[[str], bool]
 
 
 def answers_naming(platform: Platform, subjects: PersonHashes) -> Counter[str]:
     """How many answers name each of them, by hash, in finished files and in those that the API still writes."""
-    found: Counter[str] = Counter()
+    found, concerns = Counter[str](), _concerns(platform, subjects)
     for file in _files(platform):
         for line in _lines(file):
-            found.update(_parted(platform, subjects, line)[1])
+            found.update(_parted(concerns, subjects, line)[1])
     return found
 
 
 def erase_answers(platform: Platform, subjects: PersonHashes) -> None:
     """Take them out of every finished file; each is old or new, whenever this is killed."""
+    concerns = _concerns(platform, subjects)
     for file in _files(platform):
-        parted = [_parted(platform, subjects, line) for line in _lines(file)]
+        parted = [_parted(concerns, subjects, line) for line in _lines(file)]
         if file.name.startswith(".") or not any(named for _, named in parted):
             continue
         kept = b"".join(line for line, _ in parted)
@@ -57,19 +61,21 @@ def _lines(file: Path) -> list[bytes]:
     return [line for line in lines if line.endswith(b"\n") or not file.name.startswith(".")]
 
 
-def _parted(platform: Platform, subjects: PersonHashes, line: bytes) -> tuple[bytes, list[str]]:
+def _concerns(platform: Platform, subjects: PersonHashes) -> Concerns:
+    """Whether a use case's predictions are about entities of their kind, found once for each."""
+    return cache(lambda use_case: use_case_may_hold(platform, use_case, subjects.key))
+
+
+def _parted(concerns: Concerns, subjects: PersonHashes, line: bytes) -> tuple[bytes, list[str]]:
     """What is left of a line without them, and the hash of each that it named."""
     try:
         answer: dict[str, Any] = json.loads(line)
-        use_case = platform.catalog.use_cases.get(answer.get("use_case", ""))
-        if use_case is None or use_case.spec.entity.key != subjects.key:
-            return line, []
         items = answer.get("items", [answer])
         theirs = [item["entity_id"] for item in items if subjects.among(item.get("entity_id"))]
+        if not (theirs and concerns(str(answer.get("use_case", "")))):
+            return line, []
     except (ValueError, TypeError, KeyError, AttributeError):
         return b"", [UNREADABLE]
-    if not theirs:
-        return line, []
     others = [item for item in items if not subjects.among(item.get("entity_id"))]
     kept = json.dumps({**answer, "items": others}, separators=(",", ":")).encode() + b"\n" if others else b""
     return kept, [subjects.hash(entity) for entity in theirs]

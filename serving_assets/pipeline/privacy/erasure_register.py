@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 
@@ -73,15 +73,28 @@ class ErasureRequest:
 
 
 def entity_of(platform: Platform, key: str) -> Entity:
-    """The entity whose key is called `key`.
+    """Return the entity whose key is called `key`, of a use case or of what use cases that are gone have left.
 
     Raises:
-        InputError: when no use case has such an entity.
+        InputError: neither a use case nor a table has such a key.
     """
     entities = {use_case.spec.entity.key: use_case.spec.entity for use_case in platform.catalog.use_cases.values()}
-    if key not in entities:
-        raise InputError(f"No use case has an entity key {key!r}.", hint=f"Known keys: {', '.join(sorted(entities))}.")
-    return entities[key]
+    if key in entities:
+        return entities[key]
+    dtype = _dtype_in_the_lake(platform, key)
+    if dtype is None:
+        known = ", ".join(sorted(entities)) or "none"
+        raise InputError(f"No use case and no table has an entity key {key!r}.", hint=f"Declared keys: {known}.")
+    return Entity(key=key, dtype=dtype)
+
+
+def _dtype_in_the_lake(platform: Platform, key: str) -> Literal["int64", "string"] | None:
+    """The type of a key that no use case declares, as the tables have it; None where none has it."""
+    for name in platform.lake.tables():
+        schema = platform.lake.table(name).schema() or pa.schema([])
+        if key in schema.names:
+            return "int64" if pa.types.is_integer(schema.field(key).type) else "string"
+    return None
 
 
 def requests(platform: Platform) -> list[ErasureRequest]:
@@ -138,11 +151,8 @@ def left_out(platform: Platform, table: Table) -> dict[str, PersonHashes]:
         if request.begun_at is not None:
             _check_secret(platform, request)
             begun.setdefault(request.key, set()).add(request.subject)
-    return {
-        column: subjects(platform, key, hashes)
-        for key, hashes in begun.items()
-        for column in key_columns(platform.catalog.tables, key)[table.lake_name]
-    }
+    columns = {key: key_columns(platform.catalog.tables, key)[table.lake_name] for key in begun}
+    return {column: subjects(platform, key, begun[key]) for key in begun for column in columns[key]}
 
 
 def _change(

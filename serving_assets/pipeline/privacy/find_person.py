@@ -7,7 +7,7 @@ Here: finding, by keyed hash. Not here: removing (erase_person.py), or what was 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,7 +54,8 @@ def holders(platform: Platform, key: str) -> list[Holder]:
     for name in _in_order(platform):
         table = platform.lake.table(name)
         names = (table.schema() or pa.schema([])).names
-        if name.endswith(_REJECTED) and (landed := known.get(name.removesuffix(_REJECTED))):
+        landed = known.get(name.removesuffix(_REJECTED), frozenset({key}))  # an undeclared source may have the key
+        if name.endswith(_REJECTED) and landed:
             places = tuple(f"json_extract_string(row, {literal(f'$.{column}')})" for column in sorted(landed))
             found.append(Holder(table, ("row",), places))
         elif columns := tuple(column for column in sorted(known.get(name, frozenset()) | {key}) if column in names):
@@ -102,6 +103,17 @@ def documents_naming(
         if subjects.among(document.entity):
             (empty if document.cur is None and document.prev is None else full).append(document.entity)
     return full, empty
+
+
+def names_one_of(subjects: PersonHashes) -> Callable[[object], bool]:
+    """Return whether a value, of the key's type or written as text, identifies one of them."""
+
+    def names(value: object) -> bool:
+        if subjects.dtype == "int64" and isinstance(value, str):
+            return value.strip().lstrip("-").isdecimal() and subjects.among(int(value))
+        return subjects.among(value)
+
+    return names
 
 
 def _in_order(platform: Platform) -> list[str]:

@@ -13,18 +13,18 @@ from datetime import UTC, datetime, timedelta
 from itertools import zip_longest
 from pathlib import Path
 
-from serving_assets.catalog.discovery import BoundUseCase
-from serving_assets.catalog.spec import Source
 from serving_assets.engines.delete_rows import count_rows, delete_rows
 from serving_assets.engines.protocol import Input, Query
 from serving_assets.failpoints import failpoint
 from serving_assets.lake import LakeTable, remove_files, stale_files
 from serving_assets.pipeline.platform import Platform
 from serving_assets.pipeline.publishing.activation_log import ActivationLog
-from serving_assets.pipeline.publishing.published_documents import PublishedCollection, collections_of, predictions_of
+from serving_assets.pipeline.publishing.existing_collections import collections_left, existing_collections
+from serving_assets.pipeline.publishing.published_documents import PublishedCollection
 from serving_assets.store import OnlineStore, remove_tombstones
 from serving_assets.store.read import TOMBSTONE_GRACE_SECONDS
 
+REJECTED = "__rejected"
 LEFTOVER_ROWS = "_ingested_at < CAST($before AS TIMESTAMPTZ)"
 
 
@@ -90,18 +90,15 @@ def served_versions(platform: Platform, collection: PublishedCollection, since: 
 
 def _rejected_rows(platform: Platform, horizon: Horizon, dry_run: bool) -> Iterator[Removed]:
     verb = count_rows if dry_run else delete_rows
-    for table in platform.catalog.tables.values():
-        if not isinstance(table.spec, Source):
-            continue
-        rejected = platform.lake.table(f"{table.lake_name}__rejected")
-        if rejected.exists():
-            rows = verb(platform.engine, rejected, LEFTOVER_ROWS, {"before": horizon.rejected})
-            yield Removed("rejected rows", rejected.name, rows=rows)
+    for name in platform.lake.tables():
+        if name.endswith(REJECTED):
+            rows = verb(platform.engine, platform.lake.table(name), LEFTOVER_ROWS, {"before": horizon.rejected})
+            yield Removed("rejected rows", name, rows=rows)
 
 
 def _versions(platform: Platform, horizon: Horizon, dry_run: bool) -> Iterator[Removed]:
     published: dict[str, set[int]] = {}
-    for collection in _collections(platform):
+    for collection in existing_collections(platform):
         kept = served_versions(platform, collection, horizon.rollback)
         published.setdefault(collection.table, set()).update(kept)
     for name in platform.lake.tables():
@@ -143,25 +140,26 @@ def _removable_tombstones(store: OnlineStore, collection: str) -> int:
 
 def _bundles(platform: Platform, horizon: Horizon, dry_run: bool) -> Iterator[Removed]:
     """Downloaded bundles that neither serve nor served inside the window; the registry still has them."""
-    for use_case in platform.catalog.use_cases.values():
-        folder = platform.settings.bundles_dir / use_case.name
+    for folder in _children(platform.settings.bundles_dir):
         old = [path for path in _children(folder) if path.name[0] != "." and _modified(path) < horizon.rollback]
-        wanted = _models_in_use(platform, use_case, horizon.rollback) if old else set()
+        wanted = _models_in_use(platform, folder.name, horizon.rollback) if old else set()
         for path in old:
             if path.name not in wanted:
                 yield _removed("model bundle", path, platform, dry_run)
 
 
-def _models_in_use(platform: Platform, use_case: BoundUseCase, since: datetime) -> set[str]:
+def _models_in_use(platform: Platform, use_case: str, since: datetime) -> set[str]:
     from serving_assets.models.lifecycle.registry import CANDIDATE, CHAMPION
 
-    versions = {platform.registry.alias(use_case.name, alias) for alias in (CHAMPION, CANDIDATE)}
-    collection = predictions_of(use_case)
-    table = platform.lake.table(collection.table)
-    readable = {entry["version"] for entry in table.history()}
-    for version in served_versions(platform, collection, since) & readable:
-        query = Query("SELECT DISTINCT model_version FROM t", {"t": Input(table.scan(version=version))})
-        versions |= set(platform.engine.collect(query).column("model_version").to_pylist())
+    versions = {platform.registry.alias(use_case, alias) for alias in (CHAMPION, CANDIDATE)}
+    for collection in collections_left(platform, use_case):
+        if collection.model_version is None:
+            continue
+        table = platform.lake.table(collection.table)
+        readable = {entry["version"] for entry in table.history()}
+        for version in served_versions(platform, collection, since) & readable:
+            query = Query("SELECT DISTINCT model_version FROM t", {"t": Input(table.scan(version=version))})
+            versions |= set(platform.engine.collect(query).column("model_version").to_pylist())
     return {version for version in versions if version}
 
 
@@ -174,10 +172,6 @@ def _leftovers(platform: Platform, horizon: Horizon, dry_run: bool) -> Iterator[
         for path in _children(folder):
             if path.name[0] == "." and _modified(path) < horizon.orphans:
                 yield _removed("unfinished download", path, platform, dry_run)
-
-
-def _collections(platform: Platform) -> list[PublishedCollection]:
-    return [collection for use_case in platform.catalog.use_cases.values() for collection in collections_of(use_case)]
 
 
 def _children(folder: Path) -> list[Path]:

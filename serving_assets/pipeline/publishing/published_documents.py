@@ -223,8 +223,15 @@ def documents_of(collection: PublishedCollection, generation: Generation, lake: 
     """What was published as `generation`.
 
     Raises:
-        InputError: the lake no longer has this version of the table, or the table lacks a column declared since.
+        InputError: the lake no longer has this version of the table, the table lacks a column declared since, or the
+            collection is no longer declared.
     """
+    if not collection.values:
+        raise InputError(
+            f"{collection.name} is no longer declared, so its documents cannot be made from the lake.",
+            hint=f"Bring the declaration of {collection.use_case} back, or end it: serving-assets retire"
+            f" {collection.use_case}.",
+        )
     stamp = Stamp.of(generation.as_of, generation.model_version, collection.timezone)
     where = {collection.day: _window(collection.days, stamp.day)} if collection.days else None
     scan = lake.table(collection.table).scan(where, version=generation.snapshot_version)

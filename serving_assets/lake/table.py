@@ -178,8 +178,7 @@ class LakeTable:
         Raises:
             InputError: for a row outside of `where`, a changed type, or a wrong partition column; nothing is written.
             ConflictError: when another writer changed the same partitions meanwhile; nothing is written.
-            Exception: whatever the disk, the object store or `batches` raise. No file stays behind, unless the log
-                could not be read afterwards, so that the commit may have happened.
+            Exception: whatever the disk or `batches` raise; the files are removed unless they may be committed.
         """
         failpoint("lake.write.before")
         started = time.perf_counter()

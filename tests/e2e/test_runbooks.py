@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import dagster as dg
 import pytest
 
 from serving_assets.alerts.alerts_file import AlertsFile
@@ -22,17 +23,19 @@ from serving_assets.alerts.incident_store import IncidentStore
 from serving_assets.alerts.lifecycle import opened
 from serving_assets.alerts.records import ALL, Days, Finding, Incident, Key, Severity
 from serving_assets.alerts.shell import Shell, this_shell, values_of
+from serving_assets.pipeline.dagster_instance.asset_graph import AssetGraph
 from serving_assets.pipeline.observing.finding_builder import FIRST_STEPS, OF_A_STEP, PLATFORM
 from serving_assets.pipeline.observing.runbooks import OF_THE_STATUS
 from serving_assets.settings import PROJECT
 from tests.pipeline.slice import DAY, NAME, Bench
 from tests.unit.docs.blocks import Block, blocks
 
-pytestmark = [pytest.mark.timeout(1200), pytest.mark.long]
+pytestmark = [pytest.mark.timeout(2400), pytest.mark.long]
 
 NOT_HERE = ("make ", "serving-assets train")
 """A server, and a training that the slice has too few days for."""
 REPORTS_BY_EXIT_CODE = ("serving-assets status", "serving-assets alerts")
+UNTRAINED, DONE = "basket_propensity has no champion", f"{NAME}: 3 of 3 runs succeeded"
 FIRST, LAST = ("serving-assets backfill",), ("serving-assets alerts resolve",)
 OF_NO_ASSET = {"tick_failed": "schedules/x", "delivery_failed": "channels/x", "configuration_broken": "alerts.yaml"}
 
@@ -50,20 +53,20 @@ class Step:
     def text(self) -> str:
         """The command with its values filled in: two steps with the same text are one."""
         values = {**values_of(self.incident), **dict(shlex.split(line)[1].split("=", 1) for line in self.exports)}
-        return re.sub(r"\$\{?([A-Z_]+)\}?", lambda found: values.get(found[1], found[0]), self.command)
+        filled = re.sub(r"\$\{?([A-Z_]+)\}?", lambda found: values.get(found[1], found[0]), self.command)
+        return re.sub(r'--reason "[^"]*"', '--reason "why"', filled)
 
 
 def incidents(bench: Bench) -> dict[str, list[Incident]]:
     """By page, what it may be about: an asset of each layer that has the check, or of the kinds of failure."""
     now, graph = datetime.now(UTC), bench.defs.resolve_asset_graph()
-    assets = {(key.name, key.asset_key.path[0], key.asset_key.to_user_string()) for key in graph.asset_check_keys}
+    assets = {(key.name, key.asset_key.path[0], key.asset_key.to_user_string()) for key in _checks_of_days(graph)}
     usual = {("raw", "raw/transactions"), ("mapped", "mapped/baskets"), (NAME, f"{NAME}/online")}
     assets |= {(kind, *asset) for kind in (*OF_A_STEP, "freshness") for asset in usual}
     assets |= {(kind, PLATFORM, OF_NO_ASSET.get(kind, f"jobs/{NAME}_daily")) for kind in FIRST_STEPS}
     assets |= {(page, NAME, f"{NAME}/online") for page in OF_THE_STATUS}
-    chosen = {
-        (kind, scope): asset for kind, scope, asset in sorted(assets) if scope in ("raw", "mapped", NAME, PLATFORM)
-    }
+    scopes = ("raw", "mapped", NAME, PLATFORM)
+    chosen = {(kind, scope): asset for kind, scope, asset in sorted(assets) if scope in scopes}
     found: dict[str, list[Incident]] = {}
     for (kind, scope), asset in chosen.items():
         key = Key("shop" if scope in ("raw", "mapped") else scope, asset, kind)
@@ -113,6 +116,15 @@ def test_every_page_is_tried(bench: Bench) -> None:
     assert pages == set(incidents(bench))
 
 
+def _checks_of_days(graph: AssetGraph) -> list[dg.AssetCheckKey]:
+    """The checks of all assets but of tables without days."""
+    return [
+        key
+        for key in graph.asset_check_keys
+        if key.asset_key.path[0] not in ("raw", "mapped") or graph.get(key.asset_key).is_partitioned
+    ]
+
+
 def _steps(page: Path, incident: Incident, entity: str) -> list[Step]:
     exports: list[str] = []
     found = []
@@ -136,4 +148,6 @@ def _failure(step: Step, shell: Shell) -> str:
     reports = step.command.startswith(REPORTS_BY_EXIT_CODE) and done.returncode == 1
     if done.returncode == 0 or (reports and not re.search(r"^Error ", done.stderr, flags=re.M)):
         return ""
+    if step.command.startswith("serving-assets backfill") and UNTRAINED in done.stdout and DONE in done.stdout:
+        return ""  # of all use cases, and the slice has trained one of the two
     return f"{step.page}, {step.incident.key}: {step.text}\n{done.returncode}: {done.stdout}{done.stderr}"

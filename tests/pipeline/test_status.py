@@ -37,7 +37,7 @@ def status(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Iterator[Status]:
 def test_what_is_open_comes_first(bench: Bench, status: Status) -> None:
     """Incidents of the use case, of its domain and of the platform, with their runbooks; those of others are not."""
     before = status().output.splitlines()
-    assert "nobody has looked for what goes wrong yet: docs/runbooks/nobody_looks.md" in before[1]
+    assert "nobody has looked for what goes wrong yet: docs/runbooks/alerts_stopped.md" in before[1]
     now = datetime.now(UTC)
     places = [(NAME, "latest", "freshness"), (DOMAIN, "raw/transactions", "volume"), (PLATFORM, "queue", "run_stuck")]
     found = [Finding(Key(*place), Severity.ERROR, now) for place in (*places, ("other", "other/latest", "freshness"))]

@@ -34,7 +34,7 @@ from serving_assets.pipeline.observing.finding_builder import (
 )
 from serving_assets.pipeline.observing.findings_from_runs import Cursor, end_of_log, failing_now, since
 from serving_assets.pipeline.observing.findings_from_state import days_given_up, states
-from serving_assets.pipeline.observing.runbooks import NOBODY_LOOKS
+from serving_assets.pipeline.observing.runbooks import ALERTS_STOPPED
 from serving_assets.pipeline.platform import Platform
 from serving_assets.settings import Settings
 
@@ -172,7 +172,7 @@ def summary(settings: Settings, scopes: Collection[str], now: datetime) -> dict[
         "undelivered": len(book.outbox.undelivered()),
         "looked_at": looked_at.isoformat(timespec="seconds") if looked_at else None,
         "is_looking": book.is_looking(now),
-        "runbook": Links.of(settings).runbook_of(NOBODY_LOOKS),
+        "runbook": Links.of(settings).runbook_of(ALERTS_STOPPED),
     }
 
 

@@ -6,5 +6,5 @@ Here: their names, under which docs/runbooks/ has a page each. Not here: the pag
 from __future__ import annotations
 
 STORE_UNREACHABLE, STORE_LOST, LEASE_HELD = "store_unreachable", "store_lost", "lease_held"
-REGISTRY_UNREACHABLE, NOBODY_LOOKS = "registry_unreachable", "nobody_looks"
-OF_THE_STATUS = (STORE_UNREACHABLE, STORE_LOST, LEASE_HELD, REGISTRY_UNREACHABLE, NOBODY_LOOKS)
+REGISTRY_UNREACHABLE, ALERTS_STOPPED = "registry_unreachable", "alerts_stopped"
+OF_THE_STATUS = (STORE_UNREACHABLE, STORE_LOST, LEASE_HELD, REGISTRY_UNREACHABLE, ALERTS_STOPPED)

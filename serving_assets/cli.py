@@ -101,18 +101,20 @@ def show(
 
     Exits with 1 when there is none: the entity is unknown, or its prediction has expired.
     """
-    from serving_assets.commands.show import as_record, look_up, print_predictions
+    from serving_assets.commands.show import absence, as_record, look_up, print_predictions
 
     with reported_errors():
         workspace = _workspace()
         found = look_up(workspace, use_case, [entity])[0]
+        spec = workspace.catalog.use_case(use_case).spec
+        reason = absence(spec, found, entity)
         if as_json:
-            print_json(as_record(found) if found else None)
-        elif found:
-            print_predictions([found], workspace.catalog.use_case(use_case).spec.entity.key)
+            print_json(as_record(found) if found and not reason else None)
+        elif found and not reason:
+            print_predictions([found], spec.entity.key)
         else:
-            console.print(f"{use_case} has no prediction for {entity}.")
-        raise typer.Exit(0 if found else 1)
+            console.print(reason, markup=False)
+        raise typer.Exit(1 if reason else 0)
 
 
 @app.command()

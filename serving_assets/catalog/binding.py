@@ -14,6 +14,7 @@ from typing import Any
 from serving_assets.catalog.columns import DType
 from serving_assets.catalog.lineage import Lineage
 from serving_assets.catalog.modules import defined_names, load_module
+from serving_assets.catalog.names import features_collection, predictions_collection, stage_table
 from serving_assets.catalog.spec import DAY, Domain, UseCase
 from serving_assets.catalog.sql import Schema, Statement
 from serving_assets.catalog.tables import Table, check_columns
@@ -57,12 +58,17 @@ class BoundUseCase:
 
     def lake_name(self, stage: str) -> str:
         """Name in the lake of one of its tables, such as `features` or `latest`."""
-        return f"{self.name}/{stage}"
+        return stage_table(self.name, stage)
+
+    @property
+    def predictions_collection(self) -> str:
+        """Where the online store keeps its published predictions."""
+        return predictions_collection(self.name)
 
     @property
     def features_collection(self) -> str:
-        """Where the online store keeps its online features; its predictions stand under its name."""
-        return f"{self.name}.features"
+        """Where the online store keeps its online features."""
+        return features_collection(self.name)
 
     @cached_property
     def train(self) -> Callable[..., Any]:

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
-from typing import Literal
 
 from serving_assets.catalog.columns import Column, DType
 from serving_assets.catalog.lineage import Lineage
+from serving_assets.catalog.names import Layer, layer_table, quarantine_table
 from serving_assets.catalog.spec import DAY, Domain, MappedTable, Source
 from serving_assets.catalog.sql import Schema, Statement
 from serving_assets.errors import DeclarationError
@@ -24,7 +24,7 @@ class Table:
     """A raw or mapped table, with the columns that it is known to have."""
 
     spec: Source | MappedTable
-    layer: Literal["raw", "mapped"]
+    layer: Layer
     domain: Domain
     path: Path
     columns: Mapping[str, Column]
@@ -39,7 +39,12 @@ class Table:
     @property
     def lake_name(self) -> str:
         """Its name in the lake, `<layer>/<name>`."""
-        return f"{self.layer}/{self.name}"
+        return layer_table(self.layer, self.name)
+
+    @property
+    def quarantine(self) -> str:
+        """Name in the lake of the table of its rows that broke the contract."""
+        return quarantine_table(self.lake_name)
 
     @property
     def daily(self) -> bool:

@@ -15,6 +15,7 @@ from pydantic import AfterValidator, NonNegativeInt, PositiveInt
 from serving_assets.catalog.columns import Spec
 
 MINUTES_OF_A_DAY = 24 * 60
+SECONDS_OF_A_DAY = 60 * MINUTES_OF_A_DAY
 PATIENCE_MINUTES = 60
 """How long a daily run waits for files, and how long it is given afterwards, where nothing is declared."""
 
@@ -47,6 +48,14 @@ def minutes_after(at: str, minutes: int) -> str:
     """The time of day so many minutes after `at`, past midnight if need be."""
     total = (int(at[:2]) * 60 + int(at[3:]) + minutes) % MINUTES_OF_A_DAY
     return f"{total // 60:02}:{total % 60:02}"
+
+
+def has_expired(as_of: float, days: int, now: float) -> bool:
+    """Whether what speaks of the instant `as_of` counts no longer: it is more than `days` days old at `now`.
+
+    Both instants are seconds since the epoch. Whoever shows a prediction, to a person or to a program, asks here.
+    """
+    return now - as_of > days * SECONDS_OF_A_DAY
 
 
 class Daily(Spec):

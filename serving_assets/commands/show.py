@@ -5,11 +5,14 @@ Here: the look-up and its screen. Not here: the store.
 
 from __future__ import annotations
 
+import time
+from datetime import datetime
 from typing import Any
 
 from rich.table import Table
 
-from serving_assets.catalog.spec import Entity
+from serving_assets.catalog.spec import Entity, UseCase
+from serving_assets.catalog.timing import has_expired
 from serving_assets.commands.screen import console
 from serving_assets.errors import InputError
 from serving_assets.local_runner.workspace import Workspace
@@ -29,7 +32,7 @@ def entity_id(entity: Entity, text: str) -> int | str:
     try:
         return int(text)
     except ValueError as error:
-        raise InputError(f"{text!r} is no {entity.key}.", hint="It is a whole number, such as 1.") from error
+        raise InputError(f"{text!r} is not a {entity.key}.", hint="It is a whole number, such as 1.") from error
 
 
 def look_up(workspace: Workspace, use_case: str, texts: list[str]) -> list[Found | None]:
@@ -44,6 +47,16 @@ def look_up(workspace: Workspace, use_case: str, texts: list[str]) -> list[Found
     reading = read(platform.store, collection.name, [entity_id(bound.spec.entity, text) for text in texts])
     refuse_lost(collection, reading.control, ActivationLog(platform, collection).entries(reading.control))
     return reading.values
+
+
+def absence(spec: UseCase, found: Found | None, text: str) -> str | None:
+    """Why there is nothing to show, by the rule of the API: unknown or expired; None when there is a prediction."""
+    days = spec.predictions.expire_after_days
+    if found is None:
+        return f"{spec.name} has no prediction for {text}."
+    if has_expired(datetime.fromisoformat(found.as_of).timestamp(), days, time.time()):
+        return f"The prediction of {spec.name} for {text} has expired: it is of {found.as_of}, over {days} days ago."
+    return None
 
 
 def as_record(found: Found) -> dict[str, Any]:

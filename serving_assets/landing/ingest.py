@@ -19,6 +19,7 @@ from typing import Any
 import pyarrow as pa
 
 from serving_assets.catalog.columns import identifier
+from serving_assets.catalog.names import layer_table, quarantine_table
 from serving_assets.catalog.spec import DAY, Source
 from serving_assets.engines.person_hash import PersonHashes
 from serving_assets.engines.protocol import FILE_OF_ROW, PART_OF, Engine, Input, Part, Query, Rows, Target
@@ -100,7 +101,8 @@ def ingest(
             written then.
     """
     paths = find_files(source, landing, days)
-    accepted, rejected = lake.table(f"raw/{source.name}"), lake.table(f"raw/{source.name}__rejected")
+    raw_table = layer_table("raw", source.name)
+    accepted, rejected = lake.table(raw_table), lake.table(quarantine_table(raw_table))
     where = {DAY: days} if days else None
     fingerprint = "" if days else _fingerprint(source, [path for _, path in paths])
     if fingerprint and all(_fingerprint_of(table) == fingerprint for table in (accepted, rejected)):

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from serving_assets.catalog.discovery import Catalog
+from serving_assets.catalog.names import features_collection, predictions_collection
 from serving_assets.catalog.spec import UseCase
 from serving_assets.serving.app import Api
 from serving_assets.serving.health import Health
@@ -92,11 +93,6 @@ def table(service: Service, health: Health, docs: Docs) -> tuple[Route, ...]:
     )
 
 
-def features_collection(use_case: str) -> str:
-    """The collection that holds the stored features of a use case."""
-    return f"{use_case}.features"
-
-
 @dataclass(frozen=True)
 class Parts:
     """What the served use cases are made from."""
@@ -109,7 +105,9 @@ class Parts:
 
     def served(self, spec: UseCase) -> ServedUseCase:
         """One use case with all that it declares to serve."""
-        lookup = Lookup(spec, self._collection(spec.name, fragment), most_ids=self.settings.api_batch_ids)
+        lookup = Lookup(
+            spec, self._collection(predictions_collection(spec.name), fragment), most_ids=self.settings.api_batch_ids
+        )
         serve = spec.serve
         if serve.on_the_fly is None and serve.fallback is None:
             return ServedUseCase(spec, lookup)

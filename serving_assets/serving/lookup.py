@@ -13,9 +13,10 @@ from typing import Any
 
 import orjson
 
+from serving_assets.catalog.entity_ids import expected, parser
 from serving_assets.catalog.spec import UseCase
+from serving_assets.catalog.timing import has_expired
 from serving_assets.serving.http.answer import JSON, NO_STORE, Answer
-from serving_assets.serving.http.ids import expected, parser
 from serving_assets.serving.http.problems import Problem, bad_request, unavailable
 from serving_assets.serving.http.request import HttpRequest
 from serving_assets.serving.reading.cache import Entry, Version
@@ -23,7 +24,6 @@ from serving_assets.serving.reading.collection import FollowedCollection, Unavai
 from serving_assets.serving.reading.freshness import STALE, Freshness
 from serving_assets.store import Entity, Found
 
-DAY_SECONDS = 86_400
 BATCH = "batch"
 
 
@@ -47,7 +47,7 @@ class Lookup:
         self.parse = parser(spec.entity)
         self._most_ids = most_ids
         self._expected = expected(spec.entity)
-        self._expires_after = spec.predictions.expire_after_days * DAY_SECONDS
+        self._days = spec.predictions.expire_after_days
         self._freshness = Freshness(spec.schedule, spec.serve)
         self._head = b'{"use_case":"%b","source":"batch",' % spec.name.encode()
         self._of_version: tuple[Version | None, bytes, bytes] = (None, b"", b"")
@@ -67,8 +67,7 @@ class Lookup:
                 entry, stale = await self.collection.get(entity)
             except Unavailable as error:
                 raise unavailable(str(error)) from None
-        age = max(int(time.time() - entry.as_of), 0)
-        if entry.content is None or age > self._expires_after:
+        if entry.content is None or has_expired(entry.as_of, self._days, time.time()):
             raise self._absent(entry)
         etag, _ = self._parts(entry.version)
         headers = (
@@ -127,10 +126,9 @@ class Lookup:
         return entities
 
     def _item(self, entity: Entity, entry: Entry[bytes], now: float) -> bytes:
-        if entry.content is not None:
+        if entry.content is not None and not has_expired(entry.as_of, self._days, now):
             age = max(int(now - entry.as_of), 0)
-            if age <= self._expires_after:
-                return b'{"status":"found",%b,"age_seconds":%d}' % (entry.content, age)
+            return b'{"status":"found",%b,"age_seconds":%d}' % (entry.content, age)
         status = b"not_found" if entry.content is None else b"expired"
         return b'{"status":"%b","entity_id":%b}' % (status, orjson.dumps(entity))
 
@@ -138,8 +136,7 @@ class Lookup:
         members = {"use_case": self.spec.name, "generation": entry.version.number}
         if entry.content is None:
             return Problem("not-found", f"No {self.spec.entity.key} has this id.", members=members)
-        days = self.spec.predictions.expire_after_days
-        return Problem("expired", f"It is older than {days} days.", members=members)
+        return Problem("expired", f"It is older than {self._days} days.", members=members)
 
     def _parts(self, version: Version) -> tuple[bytes, bytes]:
         """The ETag, and the members that name the generation: the same for all answers of a version."""

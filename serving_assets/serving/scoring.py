@@ -21,14 +21,15 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from serving_assets.catalog.entity_ids import expected
 from serving_assets.catalog.serve import Fallback
 from serving_assets.catalog.spec import UseCase
+from serving_assets.catalog.timing import has_expired
 from serving_assets.errors import InputError
 from serving_assets.serving.http.answer import JSON, NO_STORE, Answer
-from serving_assets.serving.http.ids import expected
 from serving_assets.serving.http.problems import Problem, bad_request, unavailable
 from serving_assets.serving.live_model import LiveModel
-from serving_assets.serving.lookup import BATCH, DAY_SECONDS, Lookup
+from serving_assets.serving.lookup import BATCH, Lookup
 from serving_assets.serving.reading.cache import Entry
 from serving_assets.serving.reading.collection import FollowedCollection, Unavailable
 from serving_assets.serving.reading.features import Values, gather, given_features
@@ -86,7 +87,7 @@ class Scoring:
     ) -> None:
         self.spec, self._lookup, self.features = spec, lookup, features
         self._champion, self._fallback = champion, fallback
-        self._expires_after = spec.predictions.expire_after_days * DAY_SECONDS
+        self._days = spec.predictions.expire_after_days
 
     @property
     def models(self) -> list[LiveModel]:
@@ -143,7 +144,7 @@ class Scoring:
 
     async def _stored(self, features: FollowedCollection[Values], entity: Entity) -> Stored:
         entry, stale = await features.get(entity)
-        if entry.content is None or time.time() - entry.as_of > self._expires_after:
+        if entry.content is None or has_expired(entry.as_of, self._days, time.time()):
             return Stored()
         return Stored(entry.content, entry.as_of, entry.version.number, stale)
 
@@ -170,8 +171,8 @@ class Scoring:
             return "store_down"
         if entry.content is None:
             return "unknown_entity"
-        days = declared.max_age_days or self.spec.predictions.expire_after_days
-        return "too_old" if time.time() - entry.as_of > days * DAY_SECONDS else None
+        days = declared.max_age_days or self._days
+        return "too_old" if has_expired(entry.as_of, days, time.time()) else None
 
     def _published(self, asked: Asked, entry: Entry[bytes], stale: bool) -> Answer:
         more = b',"model":"%b","reason":"%b"' % (self.spec.name.encode(), b"store_down" if stale else b"published")

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from serving_assets.catalog.columns import identifier, literal
+from serving_assets.catalog.names import quarantined_table
 from serving_assets.catalog.persons import key_columns
 from serving_assets.engines.person_hash import PersonHashes
 from serving_assets.engines.protocol import Input, Query, Rows
@@ -23,7 +24,6 @@ from serving_assets.lake import LakeTable
 from serving_assets.pipeline.platform import Platform
 from serving_assets.store import OnlineStore
 
-_REJECTED = "__rejected"
 _LOG = "_delta_log/"
 _FILE = "data file"
 
@@ -54,8 +54,9 @@ def holders(platform: Platform, key: str) -> list[Holder]:
     for name in _in_order(platform):
         table = platform.lake.table(name)
         names = (table.schema() or pa.schema([])).names
-        landed = known.get(name.removesuffix(_REJECTED), frozenset({key}))  # an undeclared source may have the key
-        if name.endswith(_REJECTED) and landed:
+        raw_table = quarantined_table(name)
+        landed = known.get(raw_table, frozenset({key})) if raw_table else None  # an undeclared source may have the key
+        if landed:
             places = tuple(f"json_extract_string(row, {literal(f'$.{column}')})" for column in sorted(landed))
             found.append(Holder(table, ("row",), places))
         elif columns := tuple(column for column in sorted(known.get(name, frozenset()) | {key}) if column in names):
@@ -118,9 +119,7 @@ def names_one_of(subjects: PersonHashes) -> Callable[[object], bool]:
 
 def _in_order(platform: Platform) -> list[str]:
     """The tables that exist, those first from which others are made: so that none is made of what is erased later."""
-    order = [
-        name for table in platform.catalog.tables.values() for name in (table.lake_name + _REJECTED, table.lake_name)
-    ]
+    order = [name for table in platform.catalog.tables.values() for name in (table.quarantine, table.lake_name)]
     stages = ("features", "training_set", "predictions", "historic", "latest")
     order += [case.lake_name(stage) for stage in stages for case in platform.catalog.use_cases.values()]
     position = {name: index for index, name in enumerate(order)}

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import zip_longest
 from pathlib import Path
 
+from serving_assets.catalog.names import quarantined_table
 from serving_assets.engines.delete_rows import count_rows, delete_rows
 from serving_assets.engines.protocol import Input, Query
 from serving_assets.failpoints import failpoint
@@ -24,7 +25,6 @@ from serving_assets.pipeline.publishing.published_documents import PublishedColl
 from serving_assets.store import OnlineStore, remove_tombstones
 from serving_assets.store.read import TOMBSTONE_GRACE_SECONDS
 
-REJECTED = "__rejected"
 LEFTOVER_ROWS = "_ingested_at < CAST($before AS TIMESTAMPTZ)"
 
 
@@ -91,7 +91,7 @@ def served_versions(platform: Platform, collection: PublishedCollection, since: 
 def _rejected_rows(platform: Platform, horizon: Horizon, dry_run: bool) -> Iterator[Removed]:
     verb = count_rows if dry_run else delete_rows
     for name in platform.lake.tables():
-        if name.endswith(REJECTED):
+        if quarantined_table(name):
             rows = verb(platform.engine, platform.lake.table(name), LEFTOVER_ROWS, {"before": horizon.rejected})
             yield Removed("rejected rows", name, rows=rows)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from serving_assets.catalog.discovery import BoundUseCase
+from serving_assets.catalog.names import activations_table, feature_activations_table
 from serving_assets.catalog.spec import DAY
 from serving_assets.engines.protocol import Engine, Input, Query
 from serving_assets.errors import InputError
@@ -81,10 +82,10 @@ def predictions_of(use_case: BoundUseCase) -> PublishedCollection:
     spec = use_case.spec
     return PublishedCollection(
         use_case=use_case.name,
-        name=use_case.name,
+        name=use_case.predictions_collection,
         asset="online",
         table=use_case.lake_name("latest"),
-        publications=use_case.lake_name("publications"),
+        publications=activations_table(use_case.name),
         key=spec.entity.key,
         day="scored_for",
         days=None,
@@ -105,7 +106,7 @@ def features_of(use_case: BoundUseCase) -> PublishedCollection | None:
         name=use_case.features_collection,
         asset="online_features",
         table=use_case.lake_name("features"),
-        publications=use_case.lake_name("feature_publications"),
+        publications=feature_activations_table(use_case.name),
         key=spec.entity.key,
         day=DAY,
         days=declared.days,

@@ -24,6 +24,7 @@ from serving_assets.pipeline.checks.verdict import Verdict
 from serving_assets.pipeline.dagster_instance.step_metadata import described, measured
 from serving_assets.pipeline.platform import Platform
 from serving_assets.pipeline.publishing.activation_log import is_lost, loss, pin_of
+from serving_assets.pipeline.publishing.askable_ids import refuse_unaskable
 from serving_assets.pipeline.publishing.dead_leases import release_dead_lease
 from serving_assets.pipeline.publishing.published_documents import (
     PublishedCollection,
@@ -95,6 +96,7 @@ def _publish(
 ) -> dg.MaterializeResult[Any]:
     p = step.platform
     snapshot = newest(step, collection)
+    refuse_unaskable(snapshot, p.engine)
     if lease := release_dead_lease(lambda: step.context.instance, p.store, collection.name):
         step.context.log.info(f"Run {lease.writer}, which is over, still held the lease of {collection.name}.")
     told = _progress(step, snapshot.scan.rows())

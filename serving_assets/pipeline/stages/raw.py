@@ -109,7 +109,7 @@ def _watch(
 def _of_days(lake: Lake, table: Table, days: DayRange, version: int) -> dict[date, dict[str, int]]:
     """What each day of a landing became."""
     rejected = Counter[object]()
-    for file in lake.table(f"{table.lake_name}__rejected").scan({DAY: days}).files(check=False):
+    for file in lake.table(table.quarantine).scan({DAY: days}).files(check=False):
         rejected[file.partition[DAY]] += file.rows
     found = daily_metadata(lake.table(table.lake_name), days, version)
     return {day: {**told, "rejected_rows": rejected[day]} for day, told in found.items()}

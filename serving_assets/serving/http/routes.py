@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from urllib.parse import unquote_to_bytes
 
 from serving_assets.serving.http.answer import Answer
-from serving_assets.serving.http.ids import path_segment
 from serving_assets.serving.http.problems import Problem, bad_request
 from serving_assets.serving.http.request import HttpRequest
 
@@ -72,7 +72,15 @@ class Router:
 
 
 def _parameters(segments: tuple[bytes | None, ...], given: list[bytes]) -> tuple[str, ...]:
-    decoded = [path_segment(one) for fixed, one in zip(segments, given, strict=True) if fixed is None]
+    decoded = [_unescaped(one) for fixed, one in zip(segments, given, strict=True) if fixed is None]
     if None in decoded:
         raise bad_request("The path is not UTF-8.")
     return tuple(one for one in decoded if one is not None)
+
+
+def _unescaped(segment: bytes) -> str | None:
+    """A segment of a path with its escapes resolved; None when that is no UTF-8."""
+    try:
+        return (unquote_to_bytes(segment) if b"%" in segment else segment).decode()
+    except UnicodeDecodeError:
+        return None

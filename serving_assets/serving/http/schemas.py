@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from serving_assets.catalog.columns import Bounds
+from serving_assets.catalog.entity_ids import MOST_CHARACTERS
 from serving_assets.catalog.spec import UseCase
-from serving_assets.serving.http.ids import MOST_CHARACTERS
 
 Schema = dict[str, Any]
 

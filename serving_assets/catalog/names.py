@@ -50,3 +50,19 @@ def activations_table(use_case: str) -> str:
 def feature_activations_table(use_case: str) -> str:
     """The lake's table that remembers which generation of the stored features was active from when on."""
     return stage_table(use_case, "feature_publications")
+
+
+def use_case_of_features(collection: str) -> str | None:
+    """The use case whose stored features are in `collection`; None when it holds predictions."""
+    use_case = collection.removesuffix(features_collection(""))
+    return use_case if use_case != collection else None
+
+
+def collection_of_activations(table: str) -> str | None:
+    """The collection whose activations the lake's table remembers; None when it is another table."""
+    use_case, _, _ = table.rpartition("/")
+    logs = {
+        activations_table(use_case): predictions_collection(use_case),
+        feature_activations_table(use_case): features_collection(use_case),
+    }
+    return logs.get(table)

@@ -11,13 +11,15 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+from serving_assets.catalog.names import (
+    activations_table,
+    collection_of_activations,
+    feature_activations_table,
+    stage_table,
+    use_case_of_features,
+)
 from serving_assets.pipeline.platform import Platform
 from serving_assets.pipeline.publishing.published_documents import PublishedCollection, collections_of
-
-FEATURES = ".features"
-"""What the name of a collection of online features ends with, behind the name of its use case."""
-LOGS = {"publications": "", "feature_publications": FEATURES}
-"""The tables that hold activation logs, and what the collection's name ends with."""
 
 
 def existing_collections(platform: Platform) -> list[PublishedCollection]:
@@ -39,13 +41,14 @@ def collections_left(platform: Platform, use_case: str) -> list[PublishedCollect
 
 def undeclared_collection(name: str) -> PublishedCollection:
     """Return what the name of a collection tells of it; its key and the values of its documents are unknown."""
-    use_case, features = name.removesuffix(FEATURES), name.endswith(FEATURES)
+    features = use_case_of_features(name)
+    use_case = features or name
     return PublishedCollection(
         use_case=use_case,
         name=name,
         asset="online_features" if features else "online",
-        table=f"{use_case}/{'features' if features else 'latest'}",
-        publications=f"{use_case}/{'feature_publications' if features else 'publications'}",
+        table=stage_table(use_case, "features" if features else "latest"),
+        publications=feature_activations_table(use_case) if features else activations_table(use_case),
         key="",
         day="day" if features else "scored_for",
         days=None,
@@ -76,5 +79,4 @@ def use_case_may_hold(platform: Platform, use_case: str, key: str) -> bool:
 
 
 def _logged(platform: Platform) -> set[str]:
-    tables = (name.split("/") for name in platform.lake.tables())
-    return {use_case + LOGS[table] for use_case, table in tables if table in LOGS}
+    return {found for table in platform.lake.tables() if (found := collection_of_activations(table))}

@@ -45,5 +45,14 @@ def test_names_keep_what_is_stored() -> None:
     assert (raw.lake_name, raw.quarantine) == ("raw/transactions", "raw/transactions__rejected")
     assert names.quarantined_table(raw.quarantine) == raw.lake_name
     assert names.quarantined_table(raw.lake_name) is None
+    assert names.use_case_of_features("a.features") == "a"
+    assert names.use_case_of_features("a") is None
+    assert [
+        names.collection_of_activations(f"a/{table}") for table in ("publications", "feature_publications", "x")
+    ] == [
+        "a",
+        "a.features",
+        None,
+    ]
     assert names.activations_table("a") == "a/publications"
     assert names.feature_activations_table("a") == "a/feature_publications"

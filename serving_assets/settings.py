@@ -6,6 +6,7 @@ declares those).
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from datetime import date
@@ -72,7 +73,7 @@ class Settings(BaseSettings):
     """Where things are and how much may be used; each field is the environment variable of the same name in capitals.
 
     Read from the environment first, then from `DATA_DIR/settings.env`, which holds what this workspace has fixed
-    (the demo writes its first day there).
+    (the demo writes the first day of its domain there).
     """
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", populate_by_name=True)
@@ -91,7 +92,12 @@ class Settings(BaseSettings):
     )
     mongodb_writers: int = Field(4, ge=1, description="batches of one publish that are under way at once")
     mongodb_timeout_seconds: float = Field(30, gt=0, description="how long to look for a server, or for a new primary")
-    first_day: date | None = Field(None, description="first daily partition; default is what the domain declares")
+    first_day: date | None = Field(
+        None, description="first daily partition of every domain; default is what each domain declares"
+    )
+    first_days: dict[str, date] = Field(
+        {}, description='first daily partition of some domains, as JSON such as {"shop":"2024-01-01"}; FIRST_DAY wins'
+    )
     executor: Literal["multiprocess", "in_process"] = Field(
         "multiprocess", description="how the steps of a run execute"
     )
@@ -229,12 +235,24 @@ def get_settings() -> Settings:
         raise InputError(f"{'; '.join(messages)}.", hint=f"Correct it in the environment, or in {file}.") from error
 
 
-def remember(**values: object) -> None:
-    """Fix settings for this workspace, in `DATA_DIR/settings.env`, for this process and all later ones."""
-    path = get_settings().data_dir / WORKSPACE_FILE
+def origin(name: str) -> str:
+    """Where the setting of that name has its value from: the environment, or the workspace's file."""
+    return (
+        f"{name} in the environment" if name in os.environ else f"{name} in {get_settings().data_dir / WORKSPACE_FILE}"
+    )
+
+
+def remember_first_day(domain: str, first: date) -> None:
+    """Fix the first day of a domain for this workspace, in `DATA_DIR/settings.env`, for this and later processes.
+
+    Earlier versions wrote it there as the FIRST_DAY of every domain; such a line is removed.
+    """
+    settings = get_settings()
+    path = settings.data_dir / WORKSPACE_FILE
     kept = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    changed = {name.upper(): str(value) for name, value in values.items()}
-    lines = [line for line in kept if line.partition("=")[0] not in changed]
+    lines = [line for line in kept if not line.startswith("FIRST_DAYS=") and line != f"FIRST_DAY={first}"]
+    days = {name: str(day) for name, day in {**settings.first_days, domain: first}.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("\n".join([*lines, *(f"{k}={v}" for k, v in changed.items())]) + "\n", encoding="utf-8")
+    text = "\n".join([*lines, f"FIRST_DAYS={json.dumps(days, separators=(',', ':'))}"])
+    path.write_text(f"{text}\n", encoding="utf-8")
     get_settings.cache_clear()

@@ -35,7 +35,7 @@ def run_backfill(
     Raises:
         InputError: for days that have no partition.
     """
-    backfill_steps.refuse_days_without_partition(workspace.platform.partitions(use_case.domain.timezone), days)
+    backfill_steps.refuse_days_without_partition(workspace.platform, use_case, days)
     return go_on(workspace, order(workspace.view, use_case, days, only_tables=only_tables))
 
 

@@ -24,7 +24,7 @@ from serving_assets.local_runner import backfill_steps
 from serving_assets.local_runner.run_assets import Outcome
 from serving_assets.local_runner.workspace import Workspace
 from serving_assets.pipeline.observing.fallback_gap import fallback_gap
-from serving_assets.settings import get_settings, remember
+from serving_assets.settings import get_settings, remember_first_day
 from serving_assets.store import read
 
 DOMAIN = "complete_journey"
@@ -56,7 +56,7 @@ def land_files(
     promotions: bool = False,
     today: date | None = None,
 ) -> LandedFiles:
-    """Drop what has arrived into the landing zone, and make its first day the workspace's first partition."""
+    """Drop what has arrived into the landing zone, and make its first day the domain's first partition."""
     task = bar.add_task("landing files", total=None)
     landed = land(
         get_settings().landing,
@@ -67,7 +67,7 @@ def land_files(
         today=today,
         progress=lambda _, done, total: bar.update(task, completed=done, total=total),
     )
-    remember(first_day=landed.shift.first)
+    remember_first_day(DOMAIN, landed.shift.first)
     return landed
 
 

@@ -21,6 +21,7 @@ from serving_assets.pipeline.asset_keys import TRAINING_STAGES, online_features_
 from serving_assets.pipeline.automation.backfill_record import Phase
 from serving_assets.pipeline.automation.priorities import Priority
 from serving_assets.pipeline.dagster_instance.tags import PHASE_TAG, PRIORITY_TAG
+from serving_assets.pipeline.platform import Platform
 
 MOST_BAD_DAYS = 10
 DAILY_TABLES = ("features", "predictions", "historic")
@@ -28,17 +29,21 @@ FEWEST_SIDE_BY_SIDE = 10
 """Days that are worth the seconds that processes take to start."""
 
 
-def refuse_days_without_partition(partitions: dg.DailyPartitionsDefinition, days: DayRange) -> None:
-    """Refuse days before the first partition, and those that have not ended.
+def refuse_days_without_partition(platform: Platform, use_case: BoundUseCase, days: DayRange) -> None:
+    """Refuse days before the first of the use case, and those that have not ended.
 
     Raises:
-        InputError: naming the days that there are.
+        InputError: naming the days that there are, and what sets the first.
     """
-    first, newest = partitions.get_first_partition_key(), partitions.get_last_partition_key()
-    if first is None or newest is None or not first <= str(days.first) <= str(days.last) <= newest:
+    first, newest = (
+        platform.first_day_of(use_case),
+        platform.partitions(use_case.domain.timezone).get_last_partition_key(),
+    )
+    if newest is None or not str(first) <= str(days.first) <= str(days.last) <= newest:
         raise InputError(
-            f"There are partitions from {first} to {newest}; {days.first} to {days.last} is not among them.",
-            hint="Name days in between. A day gets its partition when it has ended; FIRST_DAY sets the first.",
+            f"{use_case.name} has days from {first} ({platform.first_day_is_set_by(use_case)}) to "
+            f"{newest or 'none yet'}; {days.first} to {days.last} is not among them.",
+            hint="Name days in between, or change the first day where it is set. A day is there when it has ended.",
         )
 
 

@@ -5,6 +5,7 @@ Here: days and windows, as pure functions over the catalog and the lake. Not her
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -16,13 +17,13 @@ from serving_assets.engines.protocol import Input
 from serving_assets.lake import DayRange, Lake
 
 
-def daily_partitions(catalog: Catalog, timezone: str, first_day: date | None) -> dg.DailyPartitionsDefinition:
-    """One partition a local day of `timezone`, from `first_day` or the earliest that a domain of that zone declares.
+def daily_partitions(timezone: str, first_days: Iterable[date]) -> dg.DailyPartitionsDefinition:
+    """One partition a local day of `timezone`, from the earliest of `first_days` on, which are those of its domains.
 
-    Domains that share a zone share the partitions, so that one job can hold tables of both.
+    Domains that share a zone share the partitions, so that one job can hold tables of both; a domain that begins later
+    has no data in the partitions before its own first day, and nothing asks for it.
     """
-    start = first_day or min(domain.first_day for domain in catalog.domains.values() if domain.timezone == timezone)
-    return dg.DailyPartitionsDefinition(start_date=start.isoformat(), timezone=timezone)
+    return dg.DailyPartitionsDefinition(start_date=min(first_days).isoformat(), timezone=timezone)
 
 
 def as_of(day: date, timezone: str) -> datetime:

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from serving_assets.catalog.compute import DEFAULT_ENGINE, Compute
-from serving_assets.catalog.discovery import Catalog
+from serving_assets.catalog.discovery import BoundUseCase, Catalog
+from serving_assets.catalog.spec import Domain
 from serving_assets.engines import open_engine
 from serving_assets.engines.protocol import Engine, Limits
 from serving_assets.lake import Lake
 from serving_assets.pipeline.days import daily_partitions
-from serving_assets.settings import Settings
+from serving_assets.settings import Settings, origin
 
 if TYPE_CHECKING:
     from serving_assets.models.lifecycle.registry import Registry
@@ -67,5 +68,29 @@ class Platform:
 
     def partitions(self, timezone: str) -> dg.DailyPartitionsDefinition:
         """The daily partitions of every table that follows `timezone`."""
-        first: date | None = self.settings.first_day
-        return daily_partitions(self.catalog, timezone, first)
+        domains = [domain for domain in self.catalog.domains.values() if domain.timezone == timezone]
+        return daily_partitions(timezone, map(self.first_day, domains))
+
+    def first_day(self, domain: Domain) -> date:
+        """The first day of a domain's tables: as the settings say, or as it declares."""
+        named: date | None = self.settings.first_days.get(domain.name)
+        return self.settings.first_day or named or domain.first_day
+
+    def first_day_of(self, use_case: BoundUseCase) -> date:
+        """The first day on which every domain has begun whose tables the use case reads."""
+        return self.first_day(self._last_to_begin(use_case))
+
+    def first_day_is_set_by(self, use_case: BoundUseCase) -> str:
+        """What sets that day: a setting with its place, or the file of a domain."""
+        domain = self._last_to_begin(use_case)
+        if self.settings.first_day:
+            return f"set by {origin('FIRST_DAY')}"
+        if domain.name in self.settings.first_days:
+            return f"set by {origin('FIRST_DAYS')}"
+        file = next(table.path for table in self.catalog.tables.values() if table.domain.name == domain.name)
+        return f"declared in {file}"
+
+    def _last_to_begin(self, use_case: BoundUseCase) -> Domain:
+        tables = [self.catalog.tables[n] for n in (*use_case.spec.features.inputs, *use_case.spec.labels.inputs)]
+        domains = [table.domain for table in tables if table.daily] or [use_case.domain]
+        return max(domains, key=self.first_day)

@@ -101,7 +101,7 @@ def evaluate(
 def _ended(platform: Platform, table: Table) -> tuple[str, str]:
     """The first and the newest day that may be requested: a day gets its partition when it has ended."""
     partitions = platform.partitions(table.domain.timezone)
-    return partitions.get_first_partition_key() or "", partitions.get_last_partition_key() or ""
+    return str(platform.first_day(table.domain)), partitions.get_last_partition_key() or ""
 
 
 def _rotated(tables: list[Table], first: str) -> list[Table]:

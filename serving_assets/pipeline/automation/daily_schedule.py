@@ -48,7 +48,7 @@ def daily_schedule(
     )
     def newest_day(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         tick = context.scheduled_execution_time
-        day, first = day_of(use_case, tick), platform.partitions(use_case.domain.timezone).start.date()
+        day, first = day_of(use_case, tick), platform.first_day_of(use_case)
         if day < first:
             return dg.SkipReason(f"No day has ended yet since the first partition, {first}.")
         view = DagsterView(context.instance)

@@ -117,7 +117,7 @@ class _Survey:
 
     def days(self) -> list[date]:
         """The newest days whose deadline has passed, newest first: until then the daily run may still come."""
-        first = self.platform.partitions(self.use_case.domain.timezone).start.date()
+        first = self.platform.first_day_of(self.use_case)
         newest = newest_due(self.use_case, self.now)
         looked_at = (newest - timedelta(days=back) for back in range(self.use_case.spec.catch_up.days))
         return [day for day in looked_at if day >= first]
@@ -182,10 +182,10 @@ class _Survey:
 
     def _gaps(self, day: date) -> str:
         """Which earlier days the features would refuse to go without."""
-        first = self.platform.partitions(self.use_case.domain.timezone).start.date()
         for name, window in self.use_case.spec.features.inputs.items():
             table = self.platform.catalog.tables[name]
             if isinstance(window, LastDays):
+                first = self.platform.first_day(table.domain)
                 have = self.view.materialized_partitions(dg.AssetKey([table.layer, name]))
                 read = [d for d in last_days(day, window.days).days() if first <= d < day and str(d) not in have]
                 if read:

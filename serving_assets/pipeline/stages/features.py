@@ -87,7 +87,8 @@ def _build(use_case: BoundUseCase, step: Step) -> dg.MaterializeResult[Any]:
     timezone = use_case.domain.timezone
     for name, window in spec.features.inputs.items():
         read = last_days(day, window.days) if isinstance(window, LastDays) else None
-        refuse_unfit_table(step.context.instance, p.partitions(timezone), p.catalog.tables[name], read, str(step))
+        source = p.catalog.tables[name]
+        refuse_unfit_table(step.context.instance, p.first_day(source.domain), source, read, str(step))
     query = features_query(use_case, p, day)
     inputs = {name: source for name, source in query.inputs.items() if isinstance(source, Input)}
     table = p.lake.table(use_case.lake_name("features"))

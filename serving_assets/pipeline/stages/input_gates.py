@@ -29,32 +29,33 @@ FAILURES_LOOKED_AT = 1_000
 
 def refuse_unfit_table(
     instance: dg.DagsterInstance,
-    partitions: dg.DailyPartitionsDefinition,
+    first: date,
     table: Table,
     days: DayRange | None,
     reader: str,
 ) -> None:
     """Refuse to read a raw or mapped table that lacks days, or holds some that failed a check; `days` None means all.
 
+    `first` is the first day of the table's domain: history begins there.
+
     Raises:
         InputError: naming the days and the mend.
     """
     asset = dg.AssetKey([table.layer, table.name])
     if days is not None:
-        _refuse_gaps(instance, partitions, asset, days, reader)
+        _refuse_gaps(instance, first, asset, days, reader)
     refuse_failed(instance, asset, TABLE_GATES[table.layer], days, reader)
 
 
 def _refuse_gaps(
     instance: dg.DagsterInstance,
-    partitions: dg.DailyPartitionsDefinition,
+    first: date,
     asset: dg.AssetKey,
     days: DayRange,
     reader: str,
 ) -> None:
     """A short sum looks like a quiet customer. No day before the first partition is missing: history begins there."""
     have = instance.get_materialized_partitions(asset)
-    first = partitions.start.date()
     missing = [day for day in days.days() if day >= first and day.isoformat() not in have]
     if missing:
         raise InputError(

@@ -60,7 +60,7 @@ def _map(table: Table, step: Step) -> dg.MaterializeResult[Any]:
     sources = {name: p.catalog.tables[name] for name in table.inputs}
     for source in sources.values():
         read = step.days if source.daily else None
-        refuse_unfit_table(step.context.instance, p.partitions(table.domain.timezone), source, read, str(step))
+        refuse_unfit_table(step.context.instance, p.first_day(table.domain), source, read, str(step))
     inputs = {n: Input(p.lake.table(t.lake_name).scan(where if t.daily else None)) for n, t in sources.items()}
     stored = p.lake.table(table.lake_name)
     with measured() as cost:

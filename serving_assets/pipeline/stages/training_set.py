@@ -136,15 +136,14 @@ def training_columns(use_case: BoundUseCase) -> dict[str, Column]:
 
 def _build(use_case: BoundUseCase, step: Step) -> dg.MaterializeResult[Any]:
     p, spec, instance = step.platform, use_case.spec, step.context.instance
-    partitions = p.partitions(use_case.domain.timezone)
     tables = [p.catalog.tables[name] for name in dict.fromkeys((*spec.features.inputs, *spec.labels.inputs))]
     daily = [table for table in tables if table.daily]
     through = step.context.op_execution_context.op_config.get("through")
     newest = date.fromisoformat(through) if through else _newest_day(instance, daily, use_case.name)
-    days = as_of_days(use_case, partitions.start.date(), newest)
+    days = as_of_days(use_case, p.first_day_of(use_case), newest)
     read = DayRange(last_days(days[0], spec.features.window_days).first, newest)
     for table in tables:
-        refuse_unfit_table(instance, partitions, table, read if table.daily else None, str(step))
+        refuse_unfit_table(instance, p.first_day(table.domain), table, read if table.daily else None, str(step))
     for day in days:
         refuse_unfit_labels(use_case, p, day)
     queries = [training_query(use_case, p, day) for day in days]

@@ -40,7 +40,8 @@ def this_shell(settings: Settings, environment: Mapping[str, str] = os.environ) 
     setting that this process got from its environment, but for secrets.
     """
     folder = PROJECT if (PROJECT / "pyproject.toml").is_file() else Path.cwd()
-    values = {"DATA_DIR": str(settings.data_dir.absolute()), "LANDING": str(settings.landing)}
+    data = settings.data_dir.absolute()
+    values = {"DATA_DIR": str(data), "LANDING": settings.landing_uri or str(data / "landing")}
     if home := environment.get(HOME):
         values[HOME] = str(Path(home).absolute())
     names = (name.upper() for name in Settings.model_fields)

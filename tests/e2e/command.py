@@ -8,10 +8,8 @@ from __future__ import annotations
 import logging
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -21,9 +19,9 @@ from typer.testing import CliRunner
 from serving_assets.cli import app
 from serving_assets.settings import get_settings
 from tests.faults.nights import PRELOADED
+from tests.forked import ForkedCommand
 from tests.pipeline.slice import Bench
 
-COMMAND = [sys.executable, "-c", "from serving_assets.cli import app; app()"]
 SECONDS = 500
 
 
@@ -57,36 +55,14 @@ def call(bench: Bench, *arguments: str, **environment: str) -> subprocess.Comple
 
 
 def run(bench: Bench, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run `serving-assets` in a process of its own; the environment's settings win over the workspace's.
-
-    The process is forked from one that has imported the libraries, which is most of what a short command costs.
-    """
-    context = get_context("forkserver")
-    context.set_forkserver_preload(PRELOADED)
+    """Run `serving-assets` in a process of its own; the environment's settings win over the workspace's."""
+    whole = os.environ | environment_of(bench) | environment
     with TemporaryDirectory() as folder:
         out, err = Path(folder) / "out", Path(folder) / "err"
-        process = context.Process(
-            target=_command, args=(arguments, os.environ | environment_of(bench) | environment, out, err)
-        )
-        process.start()
-        process.join(SECONDS)
-        if process.exitcode is None:
-            process.kill()
-            process.join()
-        said = (file.read_text(encoding="utf-8") for file in (out, err))
-        assert process.exitcode is not None
-        return subprocess.CompletedProcess(["serving-assets", *arguments], process.exitcode, *said)
-
-
-def _command(arguments: tuple[str, ...], environment: dict[str, str], out: Path, err: Path) -> None:
-    """What the child does: the command, with its output in files."""
-    os.environ.clear()
-    os.environ.update(environment)
-    for file, stream in ((out, sys.stdout), (err, sys.stderr)):
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT)
-        os.dup2(descriptor, stream.fileno())
-    os.chdir(Path(__file__).parents[2])
-    from serving_assets.cli import app
-
-    sys.argv = ["serving-assets", *arguments]
-    app()
+        command = ForkedCommand(arguments, whole, out, err, PRELOADED)
+        try:
+            code = command.wait(SECONDS)
+        finally:
+            command.kill()
+        out_text, err_text = (file.read_text(encoding="utf-8") for file in (out, err))
+    return subprocess.CompletedProcess(["serving-assets", *arguments], code, out_text, err_text)

@@ -39,7 +39,7 @@ def shipped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     stores = pa.array(["367", "31"] * (rows.num_rows // 2))
     position = basket.schema.get_field_index("store")
     fit(world, FALLBACK, basket.set_column(position, "store", stores), fallback.train)
-    with world.served() as served:
+    with world.served(fresh=True) as served:  # what it imports is a test's subject
         yield served
 
 

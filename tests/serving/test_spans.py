@@ -136,5 +136,8 @@ def test_a_missing_package_is_named(own_world: World) -> None:
     blocked = own_world.data / "sitecustomize.py"
     blocked.write_text("import sys\nsys.modules['opentelemetry.sdk.trace'] = None\n")
     settings = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1", "PYTHONPATH": str(own_world.data)}
-    with pytest.raises(AssertionError, match=r"pip install 'serving-assets\[otel\]'"), own_world.served(**settings):
+    with (
+        pytest.raises(AssertionError, match=r"pip install 'serving-assets\[otel\]'"),
+        own_world.served(fresh=True, **settings),
+    ):
         pass

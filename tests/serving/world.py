@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,9 +22,11 @@ from typing import Any
 
 from serving_assets.models.lifecycle.champion import point_to_champion
 from serving_assets.store import DocumentChange, Entity, PublishTarget, open_store, publish, rollback, total_digest
+from tests.forked import ForkedCommand
 from tests.unit.catalog.small_catalog import FILES, USE_CASE, write_catalog
 
 FEATURES = "SELECT person, " + ", ".join(f"CAST(1 AS DOUBLE) AS f{i}" for i in range(6)) + " FROM person_days"
+PRELOADED = ["serving_assets.serving.server", "serving_assets.commands.api", "pymongo", "onnxruntime"]
 ROOT = "/v1/use-cases"
 BUYS, TOWN, NEWCOMER = "buys_again", "town_fan", "newcomer"
 
@@ -114,7 +116,7 @@ class World:
 
     data: Path
     catalog: Path
-    process: subprocess.Popen[bytes] | None = None
+    process: subprocess.Popen[bytes] | ForkedCommand | None = None
     port: int = 0
     store: str = ""
     """Where it publishes to; the server is told by its settings."""
@@ -132,7 +134,8 @@ class World:
         if body is not None:
             sent.setdefault("content-type", "application/json")
         try:
-            connection.request(method, path, body, sent)
+            with suppress(BrokenPipeError):  # an answer that refuses a body may come before all of it is sent
+                connection.request(method, path, body, sent)
             answer = connection.getresponse()
             return Reply(answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read())
         finally:
@@ -169,21 +172,29 @@ class World:
         return [json.loads(line) for line in (self.data / "server.log").read_text().splitlines()]
 
     @contextmanager
-    def served(self, *options: str, **settings: str) -> Iterator[World]:
-        """A server process on a free port of loopback, stopped by a signal at the end."""
+    def served(self, *options: str, fresh: bool = False, **settings: str) -> Iterator[World]:
+        """A server process on a free port of loopback, stopped by a signal at the end.
+
+        One of several workers starts them as processes of their own, so it is started `fresh`, importing all anew.
+        """
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         environment = {**os.environ, "DATA_DIR": str(self.data), "CATALOG_DIR": str(self.catalog), **settings}
-        command = [sys.executable, "-c", "from serving_assets.cli import app; app()", "api", "--port", str(self.port)]
-        with (self.data / "server.log").open("wb") as log:
-            self.process = subprocess.Popen([*command, *options], env=environment, stdout=log, stderr=log)
-            try:
-                self._wait()
-                yield self
-            finally:
-                self.process.send_signal(signal.SIGTERM)
-                self.process.wait(30)
+        arguments, log = ["api", "--port", str(self.port), *options], self.data / "server.log"
+        log.write_bytes(b"")
+        if fresh or "--workers" in options:
+            command = [sys.executable, "-c", "from serving_assets.cli import app; app()", *arguments]
+            with log.open("ab") as output:
+                self.process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
+        else:
+            self.process = ForkedCommand(arguments, environment, log, log, PRELOADED)
+        try:
+            self._wait()
+            yield self
+        finally:
+            self.process.send_signal(signal.SIGTERM)
+            self.process.wait(60)
 
     def _wait(self) -> None:
         assert self.process is not None

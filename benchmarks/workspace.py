@@ -21,8 +21,8 @@ from serving_assets.catalog.spec import DAY
 from serving_assets.engines.protocol import Input, Query, Target
 from serving_assets.lake import DayRange, LakeTable, Where
 from serving_assets.local_runner.run_assets import run_assets
-from serving_assets.local_runner.sqlite_speedups import unhurried_sqlite
 from serving_assets.pipeline.asset_keys import DAILY_STAGES, TRAINING_STAGES, stage_keys, upstream_tables
+from serving_assets.pipeline.dagster_instance.sqlite_speedups import open_instance
 from serving_assets.pipeline.dagster_instance.step_metadata import Cost, measured
 from serving_assets.pipeline.definitions import build_defs
 from serving_assets.pipeline.platform import Platform
@@ -96,7 +96,7 @@ class Workspace:
         """A Dagster instance on disk, as a workspace has it."""
         home = self.root / "dagster"
         home.mkdir(parents=True, exist_ok=True)
-        return dg.DagsterInstance.local_temp(str(home))
+        return open_instance(home)
 
     @property
     def use_case(self) -> BoundUseCase:
@@ -183,7 +183,6 @@ class Workspace:
 
     def _report(self, keys: Iterable[dg.AssetKey], days: Iterable[date]) -> None:
         listed = list(days)
-        with unhurried_sqlite():
-            for key in keys:
-                for day in listed:
-                    self.instance.report_runless_asset_event(dg.AssetMaterialization(key, partition=str(day)))
+        for key in keys:
+            for day in listed:
+                self.instance.report_runless_asset_event(dg.AssetMaterialization(key, partition=str(day)))

@@ -14,7 +14,6 @@ from typing import Any
 import dagster as dg
 
 from serving_assets.lake import DayRange
-from serving_assets.local_runner.sqlite_speedups import uncaptured_output, unhurried_sqlite
 from serving_assets.pipeline.dagster_instance.events import is_check_failure, plain_numbers, step_failure
 from serving_assets.pipeline.dagster_instance.processes import this_process
 from serving_assets.pipeline.dagster_instance.tags import PROCESS_TAG, range_tags
@@ -67,15 +66,14 @@ def run_assets(
         run_tags |= range_tags(days)
     elif days is not None:
         partition = str(days.first if isinstance(days, DayRange) else days)
-    with unhurried_sqlite(), uncaptured_output():
-        result = job.execute_in_process(
-            instance=instance,
-            asset_selection=list(keys),
-            partition_key=partition,
-            tags=run_tags,
-            run_config={**QUIET, **({"ops": dict(config)} if config else {})},
-            raise_on_error=False,
-        )
+    result = job.execute_in_process(
+        instance=instance,
+        asset_selection=list(keys),
+        partition_key=partition,
+        tags=run_tags,
+        run_config={**QUIET, **({"ops": dict(config)} if config else {})},
+        raise_on_error=False,
+    )
     return _outcome(result, DayRange(days, days) if isinstance(days, date) else days)
 
 

@@ -20,6 +20,7 @@ from serving_assets.errors import InputError
 from serving_assets.pipeline.dagster_instance.dagster_view import DagsterView
 from serving_assets.pipeline.dagster_instance.events import plain_numbers
 from serving_assets.pipeline.dagster_instance.processes import settle_dead_runs
+from serving_assets.pipeline.dagster_instance.sqlite_speedups import open_instance
 from serving_assets.pipeline.definitions import build_defs
 from serving_assets.pipeline.platform import Platform
 from serving_assets.settings import PROJECT
@@ -60,7 +61,7 @@ class Workspace:
                 hint=f"Create it with a copy of {PROJECT / 'dagster_home' / 'dagster.yaml'}, or unset DAGSTER_HOME.",
             )
         logging.getLogger("dagster").setLevel(logging.ERROR)
-        instance = dg.DagsterInstance.get()
+        instance = open_instance(home)
         settle_dead_runs(instance)
         return instance
 

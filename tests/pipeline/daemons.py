@@ -20,6 +20,7 @@ from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import InProcessWorkspaceLoadTarget
 from dagster._daemon.sensor import execute_sensor_iteration
 
+from serving_assets.pipeline.dagster_instance.sqlite_speedups import open_instance
 from tests.pipeline.slice import QUIET_INSTANCE, Bench
 
 LOGGER = logging.getLogger("daemon")
@@ -30,7 +31,7 @@ def daemon_instance(bench: Bench, **overrides: Any) -> dg.DagsterInstance:
     launcher = {"module": "dagster._core.launcher.sync_in_memory_run_launcher", "class": "SyncInMemoryRunLauncher"}
     coordinator = {"module": "dagster._core.run_coordinator", "class": "DefaultRunCoordinator"}
     changed = {"run_launcher": launcher, "run_coordinator": coordinator, **QUIET_INSTANCE, **overrides}
-    return dg.DagsterInstance.local_temp(str(bench.root / "dagster"), overrides=changed)
+    return open_instance(bench.root / "dagster", changed)
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from serving_assets.local_runner import backfill_steps
 from serving_assets.local_runner.run_assets import Outcome, run_assets
 from serving_assets.pipeline.asset_keys import TRAINING_STAGES, stage_keys
 from serving_assets.pipeline.dagster_instance.dagster_view import DagsterView
+from serving_assets.pipeline.dagster_instance.sqlite_speedups import open_instance
 from serving_assets.pipeline.definitions import build_defs
 from serving_assets.pipeline.platform import Platform
 from serving_assets.settings import PROJECT, Settings
@@ -109,7 +110,7 @@ class Bench:
         """A persistent instance, so that a copy of the folder remembers its runs."""
         home = self.root / "dagster"
         home.mkdir(parents=True, exist_ok=True)
-        return dg.DagsterInstance.local_temp(str(home), overrides=QUIET_INSTANCE)
+        return open_instance(home, QUIET_INSTANCE)
 
     @property
     def view(self) -> DagsterView:

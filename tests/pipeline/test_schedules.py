@@ -19,7 +19,7 @@ from dagster._utils.schedules import schedule_execution_time_iterator
 
 from serving_assets.catalog.spec import Daily
 from serving_assets.catalog.timing import minutes_from
-from serving_assets.local_runner.sqlite_speedups import unhurried_sqlite
+from serving_assets.pipeline.dagster_instance.sqlite_speedups import open_instance
 from serving_assets.pipeline.definitions import build_defs
 from serving_assets.settings import Settings
 from tests.pipeline.slice import NAME, small_catalog
@@ -38,7 +38,7 @@ SNAPSHOTS = (
 @pytest.fixture
 def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
     """An instance in which the snapshots were made once."""
-    with dg.DagsterInstance.local_temp(str(tmp_path)) as found, unhurried_sqlite():
+    with open_instance(tmp_path) as found:
         for name in SNAPSHOTS:
             made(found, dg.AssetKey(name.split("/")), None)
         yield found

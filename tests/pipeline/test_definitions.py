@@ -13,6 +13,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from serving_assets.catalog.discovery import load_catalog
 from serving_assets.pipeline.definitions import build_defs
 from serving_assets.settings import Settings
 from tests.pipeline.outline import outline
@@ -39,17 +40,26 @@ def test_a_change_of_the_definitions_is_seen_in_review(defs: dg.Definitions) -> 
 
 
 def test_every_asset_tells_what_it_is(defs: dg.Definitions) -> None:
-    """Every asset has a group, owners, kinds, a description, and references to files that exist."""
+    """Every asset has owners, kinds, a description, and references to files that exist."""
     graph = defs.resolve_asset_graph()
     for key in graph.get_all_asset_keys():
         node = graph.get(key)
-        assert node.group_name != "default", key
         assert node.owners, key
         assert node.kinds, key
         assert len(node.description or "") > 20, key
         references = node.metadata["dagster/code_references"].code_references
         assert references, key
         assert all(Path(reference.file_path).is_file() for reference in references), key
+
+
+def test_a_lane_of_the_graph_is_a_model_or_a_domain(defs: dg.Definitions) -> None:
+    """All stages of a use case are one group, named after it; so are the raw and mapped tables of a domain."""
+    catalog = load_catalog(Settings().catalog_dir)
+    domains = {(table.layer, table.name): table.domain.name for table in catalog.tables.values()}
+    graph = defs.resolve_asset_graph()
+    groups = {key: graph.get(key).group_name for key in graph.get_all_asset_keys()}
+    assert groups == {key: domains.get((key.path[0], key.path[1]), key.path[0]) for key in groups}
+    assert set(groups.values()) == {*catalog.use_cases, *catalog.domains}
 
 
 def test_every_table_tells_its_columns_and_where_they_come_from(defs: dg.Definitions) -> None:

@@ -63,7 +63,7 @@ def features_asset(use_case: BoundUseCase, platform: Platform) -> dg.AssetsDefin
     return stage_asset(
         dg.AssetKey([use_case.name, "features"]),
         partial(_build, use_case),
-        group="features",
+        group=use_case.name,
         description=f"What is known of each {spec.entity.key} at the end of the day, for: {spec.description}",
         owners=spec.owners,
         kinds={"sql", THE_ENGINE, "deltalake"},

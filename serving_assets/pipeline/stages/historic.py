@@ -53,7 +53,7 @@ def historic_asset(use_case: BoundUseCase, platform: Platform) -> dg.AssetsDefin
     return stage_asset(
         dg.AssetKey([use_case.name, "historic"]),
         partial(_append, use_case),
-        group="historic",
+        group=use_case.name,
         description="Every prediction ever made: for which day, when, by which model and run. Append-only by run.",
         owners=use_case.spec.owners,
         kinds={THE_ENGINE, "deltalake"},

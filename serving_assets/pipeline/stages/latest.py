@@ -114,7 +114,7 @@ def latest_asset(use_case: BoundUseCase, platform: Platform) -> dg.AssetsDefinit
     return stage_asset(
         dg.AssetKey([use_case.name, "latest"]),
         partial(_merge, use_case),
-        group="latest",
+        group=use_case.name,
         description=f"One row per {spec.entity.key}: the newest prediction. One not renewed for {days} days leaves.",
         owners=spec.owners,
         kinds={THE_ENGINE, "deltalake"},

@@ -37,7 +37,7 @@ def mapped_asset(table: Table, platform: Platform) -> dg.AssetsDefinition:
     return stage_asset(
         dg.AssetKey(["mapped", table.name]),
         partial(_map, table),
-        group="mapped",
+        group=table.domain.name,
         description=table.spec.description,
         owners=table.spec.owners,
         kinds={"sql", THE_ENGINE, "deltalake"},

@@ -76,7 +76,7 @@ def published_asset(
     return stage_asset(
         dg.AssetKey([use_case.name, collection.asset]),
         partial(_publish, collection, newest, use_case.spec.checks),
-        group="online",
+        group=use_case.name,
         description=description,
         owners=use_case.spec.owners,
         kinds={platform.settings.store_kind},

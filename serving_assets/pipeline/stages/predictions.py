@@ -67,7 +67,7 @@ def predictions_asset(use_case: BoundUseCase, platform: Platform) -> dg.AssetsDe
     return stage_asset(
         dg.AssetKey([use_case.name, "predictions"]),
         partial(_score, use_case),
-        group="predictions",
+        group=use_case.name,
         description=spec.description,
         owners=spec.owners,
         kinds={"onnx", "mlflow", "deltalake"},

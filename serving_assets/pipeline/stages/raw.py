@@ -46,7 +46,7 @@ def raw_asset(table: Table, platform: Platform) -> dg.AssetsDefinition:
     return stage_asset(
         dg.AssetKey(["raw", table.name]),
         partial(_land, table, source),
-        group="raw",
+        group=table.domain.name,
         description=source.description,
         owners=source.owners,
         kinds={source.format, "deltalake"},

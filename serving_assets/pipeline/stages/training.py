@@ -45,7 +45,7 @@ def _model(use_case: BoundUseCase) -> dg.AssetsDefinition:
     return stage_asset(
         dg.AssetKey([use_case.name, "model"]),
         partial(_fit, use_case),
-        group="training",
+        group=use_case.name,
         description="The candidate: trained, measured on held-out days against the baselines, compiled, registered.",
         owners=use_case.spec.owners,
         kinds={"sklearn", "mlflow", "onnx"},
@@ -95,7 +95,7 @@ def _champion(use_case: BoundUseCase) -> dg.AssetsDefinition:
     return stage_asset(
         dg.AssetKey([use_case.name, "champion"]),
         partial(_promote, use_case),
-        group="training",
+        group=use_case.name,
         description="The version that scores. A candidate takes its place when every condition of the gate holds.",
         owners=use_case.spec.owners,
         kinds={"mlflow"},

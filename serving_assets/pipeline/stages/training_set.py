@@ -105,7 +105,7 @@ def training_set_asset(use_case: BoundUseCase, platform: Platform) -> dg.AssetsD
     return stage_asset(
         dg.AssetKey([use_case.name, "training_set"]),
         partial(_build, use_case),
-        group="training",
+        group=use_case.name,
         description=f"What was known at the end of up to {spec.model.as_ofs} days, with what happened after each. "
         f"Needs {spec.history_days_needed} days of history.",
         owners=spec.owners,

@@ -27,6 +27,13 @@ PRIVATE_NAMES = {
         "dagster._core.scheduler.instigation.InstigatorTick",
         "dagster._core.scheduler.instigation.TickStatus",
     },
+    "check_examples": {
+        "dagster._core.storage.event_log.schema.AssetCheckExecutionsTable",
+        "dagster._core.storage.event_log.schema.SqlEventLogStorageTable",
+        "dagster._core.storage.event_log.sql_event_log.SqlEventLogStorage",
+        "dagster._serdes.deserialize_value",
+        "dagster._serdes.serialize_value",
+    },
     "check_records": {
         "dagster._core.storage.asset_check_execution_record.AssetCheckExecutionRecord",
         "dagster._core.storage.asset_check_execution_record.AssetCheckExecutionRecordStatus",

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import dagster as dg
-from dagster._core.events.log import EventLogEntry
 from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable, SqlEventLogStorageTable
 from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
 from dagster._serdes import deserialize_value, serialize_value
@@ -46,7 +45,7 @@ def remove_examples(instance: dg.DagsterInstance, names: Names) -> int:
     return removed
 
 
-def _found(instance: dg.DagsterInstance, names: Names) -> Iterator[tuple[int, str, EventLogEntry, int]]:
+def _found(instance: dg.DagsterInstance, names: Names) -> Iterator[tuple[int, str, dg.EventLogEntry, int]]:
     """Each evaluation with such a row: its id, run and event, and the number of rows."""
     storage, table = instance.event_log_storage, AssetCheckExecutionsTable
     if not isinstance(storage, SqlEventLogStorage):
@@ -57,7 +56,7 @@ def _found(instance: dg.DagsterInstance, names: Names) -> Iterator[tuple[int, st
     with storage.index_connection() as connection:
         rows = connection.execute(wanted).fetchall()
     for row, run_id, text in rows:
-        entry = deserialize_value(text, EventLogEntry)
+        entry = deserialize_value(text, dg.EventLogEntry)
         if named := sum(_names_person(record, names) for record in _examples(entry)):
             yield row, run_id, entry, named
 
@@ -66,13 +65,13 @@ def _rewrite_events(connection: Connection, run_id: str, names: Names) -> None:
     table: Table = SqlEventLogStorageTable
     wanted = select(table.c.id, table.c.event).where(table.c.run_id == run_id, table.c.event.contains(f'"{EXAMPLES}"'))
     for row, text in connection.execute(wanted).fetchall():
-        entry = deserialize_value(text, EventLogEntry)
+        entry = deserialize_value(text, dg.EventLogEntry)
         if any(_names_person(record, names) for record in _examples(entry)):
             kept = serialize_value(_without(entry, names))
             connection.execute(update(table).where(table.c.id == row).values(event=kept))
 
 
-def _examples(entry: EventLogEntry) -> list[dg.TableRecord]:
+def _examples(entry: dg.EventLogEntry) -> list[dg.TableRecord]:
     event = entry.dagster_event
     if event is None or event.event_type != dg.DagsterEventType.ASSET_CHECK_EVALUATION:
         return []
@@ -80,7 +79,7 @@ def _examples(entry: EventLogEntry) -> list[dg.TableRecord]:
     return list(shown.records) if isinstance(shown, dg.TableMetadataValue) else []
 
 
-def _without(entry: EventLogEntry, names: Names) -> EventLogEntry:
+def _without(entry: dg.EventLogEntry, names: Names) -> dg.EventLogEntry:
     event = entry.get_dagster_event()
     evaluation = event.asset_check_evaluation_data
     shown = evaluation.metadata[EXAMPLES]

@@ -28,6 +28,7 @@ from serving_assets.engines.protocol import Input, Query, Target
 from serving_assets.lake import DayRange
 from serving_assets.lake.day_ranges import chunks
 from serving_assets.landing.ingest import ingest
+from serving_assets.landing.zone import LandingZone
 from serving_assets.local_runner import backfill, backfill_steps
 from serving_assets.local_runner.workspace import Workspace
 from serving_assets.pipeline.asset_keys import upstream_tables
@@ -203,7 +204,14 @@ def _make(p: Platform, table: Table, days: DayRange) -> None:
     """One raw or mapped table, of a range of days or whole."""
     where = {DAY: days} if table.daily else None
     if isinstance(table.spec, Source):
-        ingest(table.spec, p.settings.landing, days if table.daily else None, p.lake, p.engine, table.domain.timezone)
+        ingest(
+            table.spec,
+            LandingZone.of(p.settings),
+            days if table.daily else None,
+            p.lake,
+            p.engine,
+            table.domain.timezone,
+        )
         return
     assert table.statement is not None
     read = {name: p.catalog.tables[name] for name in table.inputs}

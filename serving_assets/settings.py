@@ -13,7 +13,7 @@ from datetime import date
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -80,8 +80,10 @@ class Settings(BaseSettings):
 
     data_dir: Path = Field(PROJECT / "data", description="folder of everything local that is not set otherwise")
     catalog_dir: Path = Field(PROJECT / "serving_assets" / "catalog", description="folder with domains/ and use_cases/")
-    lake_uri: str = Field("", description="Delta Lake tables; default DATA_DIR/lake")
-    landing_uri: str = Field("", description="where upstream systems drop files; default DATA_DIR/landing")
+    lake_uri: str = Field("", description="Delta Lake tables, a folder or s3://, gs://, az://; default DATA_DIR/lake")
+    landing_uri: str = Field(
+        "", description="where upstream systems drop files, a folder or s3://, gs://, az://; default DATA_DIR/landing"
+    )
     mlflow_tracking_uri: str = Field("", description="MLflow server or database; default SQLite in DATA_DIR/mlflow")
     store_uri: str = Field("", description="online store; default MONGODB_URI, or else sqlite:///DATA_DIR/online.db")
     mongodb_uri: SecretStr = Field(SecretStr(""), description="MongoDB as the online store, unless STORE_URI is set")
@@ -167,9 +169,20 @@ class Settings(BaseSettings):
         return self.lake_uri or str(self.data_dir / "lake")
 
     @property
+    def landing_zone(self) -> str:
+        """Root of the landing zone, a folder or a URI."""
+        return self.landing_uri or str(self.data_dir / "landing")
+
+    @property
     def landing(self) -> Path:
-        """Root of the landing zone."""
-        return Path(self.landing_uri) if self.landing_uri else self.data_dir / "landing"
+        """The landing zone where it is a folder of this machine; else DATA_DIR/landing.
+
+        The API writes its prediction log there, also when upstream systems deliver to an object store.
+        """
+        address = urlsplit(self.landing_zone)
+        if address.scheme == "file" or "://" not in self.landing_zone:
+            return Path(unquote(address.path) if address.scheme == "file" else self.landing_zone).expanduser()
+        return self.data_dir / "landing"
 
     @property
     def tracking_uri(self) -> str:
@@ -211,6 +224,11 @@ class Settings(BaseSettings):
     def api_keys_file(self) -> Path:
         """File of the API's keys, hashed."""
         return self.data_dir / "api-keys.json"
+
+    @property
+    def fetched_dir(self) -> Path:
+        """Folder for landed files while they are read."""
+        return self.data_dir / "fetched"
 
     @property
     def scratch_dir(self) -> Path:

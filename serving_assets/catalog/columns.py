@@ -28,6 +28,12 @@ SQL_TYPES: dict[DType, str] = {
 DTYPES: dict[str, DType] = {sql: dtype for dtype, sql in SQL_TYPES.items()}
 
 
+def _owner(value: str) -> str:
+    if not re.fullmatch(r"team:[\w-]+|[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,7}", value):
+        raise ValueError(f"{value!r} is not an owner: use team:<name> or an e-mail address")
+    return value
+
+
 def _name(value: str) -> str:
     if not re.fullmatch(r"[a-z][a-z0-9_]*", value):
         raise ValueError(f"{value!r} is not a name: use lower-case letters, digits and underscores, a letter first")
@@ -35,6 +41,7 @@ def _name(value: str) -> str:
 
 
 Name = Annotated[str, AfterValidator(_name)]
+Owners = Annotated[tuple[Annotated[str, AfterValidator(_owner)], ...], Field(min_length=1)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
 

@@ -6,92 +6,26 @@ from the folders (discovery.py), the SQL they name (sql.py), or anything that ru
 
 from __future__ import annotations
 
-import re
 from datetime import date
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, AliasChoices, Field, PositiveInt, model_validator
+from pydantic import AliasChoices, Field, PositiveInt, model_validator
 
 from serving_assets.catalog.checks import Checks, TableChecks
-from serving_assets.catalog.columns import Bounds, Column, Name, Share, Spec
+from serving_assets.catalog.columns import Bounds, Column, Name, Owners, Spec
 from serving_assets.catalog.compute import Compute, Stage
 from serving_assets.catalog.model import Baseline as Baseline
 from serving_assets.catalog.model import Model as Model
 from serving_assets.catalog.model import Promotion as Promotion
 from serving_assets.catalog.serve import Serve
+from serving_assets.catalog.sources import DAY as DAY
+from serving_assets.catalog.sources import Csv as Csv
+from serving_assets.catalog.sources import Format as Format
+from serving_assets.catalog.sources import Source as Source
 from serving_assets.catalog.timing import CatchUp as CatchUp
 from serving_assets.catalog.timing import Daily as Daily
 from serving_assets.catalog.timing import TimeOfDay, TimeZone, deadline_of
 from serving_assets.catalog.timing import Weekly as Weekly
-
-
-def _owner(value: str) -> str:
-    if not re.fullmatch(r"team:[\w-]+|[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,7}", value):
-        raise ValueError(f"{value!r} is not an owner: use team:<name> or an e-mail address")
-    return value
-
-
-def _landed_columns(columns: dict[str, Column]) -> dict[str, Column]:
-    seen: dict[str, str] = {}
-    for name in columns:
-        if not name.isidentifier():
-            raise ValueError(f"{name!r} is not a column name: use letters, digits and underscores, a letter first")
-        if name.startswith("_") or name.lower() == DAY:
-            raise ValueError(f"{name!r} is a name of the platform: rename the column at the source")
-        if (other := seen.setdefault(name.lower(), name)) != name:
-            raise ValueError(f"{other!r} and {name!r} are one column, because case does not count: rename one")
-    return columns
-
-
-Owners = Annotated[tuple[Annotated[str, AfterValidator(_owner)], ...], Field(min_length=1)]
-LandedColumns = Annotated[dict[str, Column], Field(min_length=1), AfterValidator(_landed_columns)]
-
-DAY = "day"
-"""The partition column of every daily table: the local day whose end is `$as_of`."""
-
-
-Format = Literal["parquet", "csv", "ndjson"]
-
-
-class Source(Spec):
-    """Files of one upstream system, and the contract their rows must keep.
-
-    A daily source lands in `LANDING_URI/<name>/dt=YYYY-MM-DD/`, a snapshot in `LANDING_URI/<name>/`. Rows that break
-    the contract are quarantined with the reason, never dropped. Text is UTF-8; CSV has commas and a header. A snapshot
-    that does not change for longer than `renewed_every_days` is stale; None: it may stay as it is.
-    """
-
-    name: Name
-    description: str
-    owners: Owners
-    delivery: Literal["daily", "snapshot"]
-    format: Format = "parquet"
-    columns: LandedColumns
-    key: Annotated[tuple[str, ...], Field(min_length=1)]
-    event_time: str | None = None
-    may_be_empty: bool = False
-    renewed_every_days: PositiveInt | None = None
-    rejected_warn: Share = 0.001
-    rejected_error: Share = 0.01
-    checks: TableChecks = TableChecks()
-    compute: Compute = Compute()
-
-    @model_validator(mode="after")
-    def _columns_exist(self) -> Source:
-        for column in (*self.key, *([self.event_time] if self.event_time else [])):
-            if column not in self.columns:
-                raise ValueError(f"column {column!r} is not among columns ({', '.join(self.columns)}); declare it")
-        if self.delivery == "daily" and self.event_time is None:
-            raise ValueError("a daily source needs event_time, the column that assigns a row to its day")
-        if self.event_time and self.columns[self.event_time].dtype not in ("timestamp", "date"):
-            raise ValueError(f"event_time {self.event_time!r} must be a timestamp or a date")
-        if self.delivery == "daily" and self.renewed_every_days:
-            raise ValueError("renewed_every_days is for snapshots: a daily source is due every day; remove it")
-        return self
-
-    def never_empty(self, column: str) -> bool:
-        """Whether a row without a value in `column` breaks the contract."""
-        return self.columns[column].required or column in (*self.key, self.event_time)
 
 
 class MappedTable(Spec):

@@ -12,7 +12,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from serving_assets.catalog.spec import Format
+from serving_assets.catalog.spec import Csv, Format
+from serving_assets.errors import ConflictError
 from serving_assets.lake import LakeTable, Scan, Where, Written
 
 if TYPE_CHECKING:
@@ -41,13 +42,39 @@ class Input:
 class Files:
     """Landed files of one format with the same columns as a query sees them, beside the column `FILE_OF_ROW`.
 
-    `columns` names those of CSV and NDJSON, whose values are read as text. Parquet brings its own. NDJSON without
-    `columns` has the one column `JSON_LINE`.
+    Attributes:
+        form: the format.
+        paths: where they are; no character in a path may have a meaning to a reader.
+        columns: the type as which each column of CSV and NDJSON is read, text or JSON. Parquet brings its own. NDJSON
+            without `columns` has the one column `JSON_LINE`.
+        csv: how CSV is written, but for encoding and line ends: it is UTF-8 with line ends of one kind.
+        stamps: size, time and inode of each file when it was listed; empty where that is not watched.
     """
 
     form: Format
     paths: tuple[Path, ...]
-    columns: tuple[str, ...] = ()
+    columns: Mapping[str, str] = field(default_factory=dict)
+    csv: Csv = field(default_factory=Csv)
+    stamps: tuple[tuple[int, int, int], ...] = ()
+
+    @classmethod
+    def listed(cls, form: Format, paths: Sequence[Path], columns: Mapping[str, str], csv: Csv) -> Files:
+        """The files as they are now, which every query over them then proves."""
+        return cls(form, tuple(paths), columns, csv, tuple(map(_stamp, paths)))
+
+    def check_unchanged(self) -> None:
+        """Raise a `ConflictError` when a file is not the one that was listed; engines do so after the last row."""
+        for path, stamp in zip(self.paths, self.stamps, strict=bool(self.stamps)):
+            if not path.is_file() or _stamp(path) != stamp:
+                raise ConflictError(
+                    f"{path} was written anew or removed while it was being read.",
+                    hint="Try again; upstream systems deliver a file under a hidden name and rename it when complete.",
+                )
+
+
+def _stamp(path: Path) -> tuple[int, int, int]:
+    found = path.stat()
+    return found.st_size, found.st_mtime_ns, found.st_ino
 
 
 @dataclass(frozen=True)
@@ -61,17 +88,22 @@ class Rows:
 class Query:
     """One SELECT in DuckDB's dialect over named inputs.
 
-    `views` are SELECTs over the inputs and over earlier views, read under their names. `parameters` fill `$name`;
-    `timezone` is the session's, in which dates and hours are local. `in_order` asks that the rows of each input come in
-    the order in which they are stored, so that a number counted over them is the same in the next query.
+    `parameters` fill `$name`; `timezone` is the session's, in which dates and hours are local. `in_order` asks that the
+    rows of each input come in the order in which they are stored, so that a number counted over them is the same in
+    the next query.
     """
 
     sql: str
     inputs: Mapping[str, Input | Files | Rows]
     parameters: Mapping[str, object] = field(default_factory=dict)
     timezone: str = "UTC"
-    views: Mapping[str, str] = field(default_factory=dict)
     in_order: bool = False
+
+    def check_unchanged(self) -> None:
+        """Raise a `ConflictError` when a landed file of its inputs is not the one that was listed."""
+        for source in self.inputs.values():
+            if isinstance(source, Files):
+                source.check_unchanged()
 
     def then(self, sql: str) -> Query:
         """`sql` over the rows of this query, which it reads as `PART_OF`."""

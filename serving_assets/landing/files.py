@@ -1,115 +1,126 @@
-"""Landed files as one SQL relation, whatever their format and however their columns differ.
+"""Landed files as relations of a query, whatever their format and however their columns differ.
 
-Here: finding files, telling their columns, reading them without losing a digit. Not here: what the rows must look like
-(contract.py), or where they go (ingest.py).
+Here: which files are read, their columns, reading them without losing a digit. Not here: which values are kept
+(casts.py), what the rows must look like (contract.py), or where they go (ingest.py).
 
-A column that two files deliver in different types is read as text: a union type would round (the integers of one file
-become doubles because of the other), and the contract reads text exactly. CSV and NDJSON are text anyhow, so nothing is
-guessed from samples.
+CSV and NDJSON are read as text, so nothing is guessed from samples. Files whose columns or types differ are relations
+of their own: a common type would round (the integers of one file become doubles because of the other).
 """
 
 from __future__ import annotations
 
 import csv
-import gzip
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import IO
 
-from serving_assets.catalog.columns import identifier
-from serving_assets.catalog.spec import Format, Source
+from serving_assets.catalog.spec import Csv, Format, Source
 from serving_assets.engines.protocol import FILE_OF_ROW, JSON_LINE, Engine, Files, Query
+from serving_assets.landing.casts import JSON, TEXT
+from serving_assets.landing.contract import LandedRelation
+from serving_assets.landing.csv_text import open_content, readable
 
 SUFFIXES: dict[Format, tuple[str, ...]] = {
     "parquet": (".parquet",),
     "csv": (".csv", ".csv.gz"),
-    "ndjson": (".ndjson", ".jsonl", ".ndjson.gz", ".jsonl.gz"),
+    "ndjson": (".ndjson", ".jsonl", ".json", ".ndjson.gz", ".jsonl.gz", ".json.gz"),
 }
-TEXT = "VARCHAR"
 
 
 @dataclass(frozen=True)
 class LandedFile:
-    """One file, the day it was delivered for (None for a snapshot), and its columns with their types."""
+    """One file that is read.
+
+    Attributes:
+        path: where a query reads it.
+        day: the day it was delivered for; None for a snapshot.
+        label: its name below the landing zone.
+        address: where upstream put it, for messages.
+        bytes: its size as listed.
+        columns: their types; None when a text file has no content.
+    """
 
     path: Path
     day: date | None
-    columns: Mapping[str, str]
+    label: str
+    address: str
+    bytes: int
+    columns: Mapping[str, str] | None = None
 
 
-def deliveries(folder: Path, form: Format) -> list[Path]:
-    """The finished files of a folder, sorted; names that begin with a dot or an underscore are still being written."""
-    return sorted(
-        path
-        for path in folder.glob("*")
-        if path.name.endswith(SUFFIXES[form]) and path.name[0] not in "._" and path.is_file()
-    )
+def suffix_of(name: str, form: Format) -> str:
+    """The suffix by which `name` is a file of the format, in lower case; empty when it is none."""
+    lowered = name.lower()
+    return next((suffix for suffix in sorted(SUFFIXES[form], key=len, reverse=True) if lowered.endswith(suffix)), "")
 
 
-def columns_of(engine: Engine, path: Path, form: Format) -> dict[str, str] | None:
+def why_not_read(name: str, source: Source) -> str:
+    """Why a file of that name is not read; empty when it is."""
+    if is_ignored(name, source):
+        return "ignored by declaration"
+    if name[0] in "._":
+        return "its name begins with a dot or an underscore, as those of unfinished files do"
+    if not suffix_of(name, source.format):
+        return f"its name ends in none of {', '.join(SUFFIXES[source.format])}"
+    return ""
+
+
+def is_ignored(name: str, source: Source) -> bool:
+    """Whether the source declares that files of that name hold no rows."""
+    return any(fnmatchcase(name.lower(), pattern.lower()) for pattern in source.ignored_files)
+
+
+def columns_of(engine: Engine, path: Path, source: Source) -> dict[str, str] | None:
     """Columns of one file with DuckDB's names of their types; None for a text file without a single byte of content.
 
     Raises:
         ValueError: when the columns cannot be told apart.
         QueryError, OSError, EOFError, csv.Error: when the file is not of that format.
     """
-    if form == "parquet":
+    if source.format == "parquet":
         described = "SELECT column_name AS name, column_type AS type FROM (DESCRIBE SELECT * FROM t)"
-        found = engine.collect(Query(described, {"t": Files(form, (path,))})).to_pylist()
+        found = engine.collect(Query(described, {"t": Files("parquet", (path,))})).to_pylist()
         return {row["name"]: row["type"] for row in found if row["name"] != FILE_OF_ROW}
-    if _is_blank(path):
-        return None
-    names = _csv_header(path) if form == "csv" else _ndjson_keys(engine, path)
+    with open_content(path) as file:
+        if not file.read(1):
+            return None
+    names = _csv_header(path, source.csv) if source.format == "csv" else _ndjson_keys(engine, path)
     lowered = [name.lower() for name in names]
     if twice := sorted({name for name in names if lowered.count(name.lower()) > 1}):
         raise ValueError(f"the columns {', '.join(twice)} cannot be told apart, because case does not count")
-    return dict.fromkeys(names, TEXT)
+    strings = {name for name, column in source.columns.items() if column.dtype == "string"}
+    return {name: JSON if source.format == "ndjson" and name in strings else TEXT for name in names}
 
 
-def landed_rows(files: Sequence[LandedFile], source: Source) -> tuple[dict[str, Files], str, dict[str, str]]:
-    """All rows of all files, beside the column `FILE_OF_ROW`: inputs of a query, and SQL over them.
+def readable_path(file: LandedFile, source: Source) -> Path:
+    """The path at which a query can read a file: its own, or a copy beside it in UTF-8 with line ends of one kind.
 
-    Without any file, the columns are the declared ones and there is no row.
-
-    Returns:
-        The inputs, the SQL, and the type of each column in it.
+    Raises:
+        ValueError: naming the line that is not of the declared encoding.
     """
-    if not files:
-        nothing = ", ".join(f"CAST(NULL AS {TEXT}) AS {identifier(name)}" for name in (FILE_OF_ROW, *source.columns))
-        return {}, f"SELECT {nothing} WHERE false", dict.fromkeys(source.columns, TEXT)
-    types: dict[str, str] = {}
-    for file in files:
-        for name, found in file.columns.items():
-            types[name] = found if types.get(name, found) == found else TEXT
+    return readable(file.path, source.csv) if source.format == "csv" else file.path
+
+
+def relations_of(files: Sequence[LandedFile], source: Source) -> tuple[dict[str, Files], list[LandedRelation]]:
+    """The files that have content as inputs of a query, and what is known of each input."""
     groups: dict[tuple[tuple[str, str], ...], list[Path]] = {}
     for file in files:
-        groups.setdefault(tuple(file.columns.items()), []).append(file.path)
-    inputs, branches = {}, []
+        if file.columns is not None:
+            groups.setdefault(tuple(file.columns.items()), []).append(file.path)
+    inputs, relations = {}, []
     for number, (columns, paths) in enumerate(groups.items()):
-        named = () if source.format == "parquet" else tuple(name for name, _ in columns)
-        inputs[f"files_{number}"] = Files(source.format, tuple(paths), named)
-        as_text = [name for name, found in columns if found != types[name]]
-        casts = ", ".join(f"CAST({identifier(name)} AS {TEXT}) AS {identifier(name)}" for name in as_text)
-        replaced = f" REPLACE ({casts})" if casts else ""
-        branches.append(f"SELECT *{replaced} FROM files_{number}")
-    return inputs, " UNION ALL BY NAME ".join(branches), types
+        relations.append(relation := LandedRelation(f"files_{number}", dict(columns)))
+        read = {} if source.format == "parquet" else relation.types
+        inputs[relation.name] = Files.listed(source.format, paths, read, source.csv)
+    return inputs, relations
 
 
-def _open(path: Path) -> IO[bytes]:
-    return gzip.open(path) if path.suffix == ".gz" else path.open("rb")  # type: ignore[return-value]
-
-
-def _is_blank(path: Path) -> bool:
-    with _open(path) as file:
-        return not file.read(1)
-
-
-def _csv_header(path: Path) -> list[str]:
-    with _open(path) as file:
+def _csv_header(path: Path, dialect: Csv) -> list[str]:
+    with open_content(path) as file:
         lines = (line.decode("utf-8-sig" if number == 0 else "utf-8") for number, line in enumerate(file))
-        header = next(csv.reader(lines, strict=True), [])
+        header = next(csv.reader(lines, strict=True, delimiter=dialect.delimiter, quotechar=dialect.quote), [])
     return [name or f"column{position}" for position, name in enumerate(header)]
 
 

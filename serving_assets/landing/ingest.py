@@ -6,43 +6,40 @@ Here: which files belong to a landing, accepted and rejected rows, and what is t
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
-from pathlib import Path
+from datetime import UTC, datetime
+from functools import partial
 from typing import Any
-
-import pyarrow as pa
 
 from serving_assets.catalog.columns import identifier
 from serving_assets.catalog.names import layer_table, quarantine_table
 from serving_assets.catalog.spec import DAY, Source
 from serving_assets.engines.person_hash import PersonHashes
-from serving_assets.engines.protocol import FILE_OF_ROW, PART_OF, Engine, Input, Part, Query, Rows, Target
-from serving_assets.errors import InputError, QueryError
+from serving_assets.engines.protocol import PART_OF, Engine, Files, Input, Part, Query, Rows, Target
+from serving_assets.errors import ServingAssetsError
 from serving_assets.lake import DayRange, Lake, LakeTable, Where, Written
 from serving_assets.landing import contract
-from serving_assets.landing.files import LandedFile, columns_of, deliveries, landed_rows
+from serving_assets.landing.deliveries import Deliveries, files_table, find_deliveries, prove_read, readable_files
+from serving_assets.landing.files import LandedFile, relations_of
+from serving_assets.landing.zone import LandingZone
 
 FINGERPRINT = "landed_fingerprint"
 EXTRA_COLUMNS = "landed_extra_columns"
-KEPT = "The partition keeps its previous content."
 NOBODY: Mapping[str, PersonHashes] = {}
-DAYS = pa.schema([("path", pa.string()), ("day", pa.date32()), ("label", pa.string())])
-"""What is known of each landed file: its path, its day, and its name below the landing zone."""
+EMPTY = "it is empty"
 SHOWN_OF_A_ROW = 1_000
 """Characters of a rejected row that are shown as an example; the table keeps all of it."""
 
 
 @dataclass(frozen=True)
 class Landed:
-    """What one landing became: rows written, rows kept apart by reason, and columns that nobody declared.
+    """What one landing became: rows written, quarantined rows by reason, undeclared columns, and unread files.
 
-    `accepted` is None when the files and the contract were those of the last landing, so that nothing was written.
+    `unread` has the path of each file that was not read, and why. `accepted` is None when the files and the contract
+    were those of the last landing, so that nothing was written.
     """
 
     accepted: Written | None
@@ -52,37 +49,12 @@ class Landed:
     examples: tuple[dict[str, Any], ...]
     extra_columns: tuple[str, ...]
     files: int
-
-
-def find_files(source: Source, landing: Path, days: DayRange | None) -> list[tuple[date | None, Path]]:
-    """The landed files of a snapshot (`days` None) or of a range of days, with the day each belongs to.
-
-    A day on which nothing happened must deliver a file without rows: a late file would look the same as none.
-
-    Raises:
-        InputError: when there is no landing zone, or no file for the snapshot or for one of the days.
-    """
-    if not landing.is_dir():
-        raise InputError(
-            f"raw/{source.name}: there is no landing zone {landing}. {KEPT}",
-            hint="Correct LANDING_URI, or attach the storage.",
-        )
-    found: list[tuple[date | None, Path]] = []
-    for day in days.days() if days else [None]:
-        folder = landing / source.name / f"dt={day}" if day else landing / source.name
-        files = deliveries(folder, source.format)
-        if not files:
-            raise InputError(
-                f"raw/{source.name}: no {source.format} file has landed in {folder}. {KEPT}",
-                hint="Ask the upstream system for it; a day on which nothing happened delivers a file without rows.",
-            )
-        found += [(day, file) for file in files]
-    return found
+    unread: tuple[tuple[str, str], ...] = ()
 
 
 def ingest(
     source: Source,
-    landing: Path,
+    zone: LandingZone,
     days: DayRange | None,
     lake: Lake,
     engine: Engine,
@@ -99,22 +71,20 @@ def ingest(
     Raises:
         InputError: when files are missing, unreadable, empty without leave, or lack a declared column. Nothing is
             written then.
+        ConflictError: when a file is written anew while it is read.
     """
-    paths = find_files(source, landing, days)
+    deliveries = find_deliveries(source, zone, days)
     raw_table = layer_table("raw", source.name)
     accepted, rejected = lake.table(raw_table), lake.table(quarantine_table(raw_table))
     where = {DAY: days} if days else None
-    fingerprint = "" if days else _fingerprint(source, [path for _, path in paths])
-    if fingerprint and all(_fingerprint_of(table) == fingerprint for table in (accepted, rejected)):
-        extra = json.loads(accepted.commit_metadata()[EXTRA_COLUMNS])
-        return Landed(None, accepted.scan().rows(), *_refused(rejected, where, engine), tuple(extra), len(paths))
-    with _readable(source):
-        with _decodable(source):
-            files = _described(engine, source, paths)
-        rows, types = _judged(engine, source, files, landing, timezone, left_out)
-        if not source.may_be_empty:
-            _refuse_empty(engine, rows, source, paths)
-        extra = sorted(set(types) - set(source.columns))
+    with readable_files(source, zone, deliveries, engine) as files:
+        unread = _unread(source, deliveries, files)
+        fingerprint = "" if days else _fingerprint(source, files)
+        if fingerprint and all(_fingerprint_of(table) == fingerprint for table in (accepted, rejected)):
+            extra = json.loads(accepted.commit_metadata()[EXTRA_COLUMNS])
+            counts = (accepted.scan().rows(), *_refused(rejected, where, engine))
+            return Landed(None, *counts, tuple(extra), len(files), unread)
+        total, rows, extra = _judged(engine, source, files, timezone, left_out)
         facts = {FINGERPRINT: fingerprint, EXTRA_COLUMNS: json.dumps(extra)}
         now = f"TIMESTAMPTZ '{datetime.now(UTC).isoformat()}' AS _ingested_at"
 
@@ -123,77 +93,58 @@ def ingest(
             sql = f"SELECT {day}{select}, _source_file, {now} FROM {PART_OF} WHERE _reason IS {reason}"
             return Part(sql, Target(table, where, (DAY,) if days else (), facts))
 
-        written = engine.land(
+        kept_apart, written = engine.land(
             rows,
-            part(rejected, f"_reason AS reason, {contract.original_sql(types)} AS row", "NOT NULL"),
+            part(rejected, "_reason AS reason, _row AS row", "NOT NULL"),
             part(accepted, ", ".join(identifier(name) for name in source.columns), "NULL"),
-        )[1]
-    return Landed(written, written.rows, *_refused(rejected, where, engine), tuple(extra), len(paths))
-
-
-def _described(engine: Engine, source: Source, paths: Sequence[tuple[date | None, Path]]) -> list[LandedFile]:
-    """The files with their columns; a missing one is found file by file, because the union of all would hide it.
-
-    A line of NDJSON may leave out a key that has no value, so there only columns that are never empty can be missing.
-    """
-    files = []
-    for day, path in paths:
-        columns = columns_of(engine, path, source.format)
-        if columns is None:
-            continue
-        demanded = [n for n in source.columns if source.format != "ndjson" or source.never_empty(n)]
-        if missing := [name for name in demanded if name not in columns]:
-            unknown = [name for name in columns if name not in source.columns]
-            hint = f" It has {', '.join(unknown)}, which nobody declared: renamed?" if unknown else ""
-            raise InputError(
-                f"raw/{source.name}: {path} lacks the column {', '.join(missing)}.{hint} {KEPT}",
-                hint="Ask the upstream system to deliver again, or change the declaration if the change is meant.",
-            )
-        files.append(LandedFile(path, day, columns))
-    return files
-
-
-def _refuse_empty(engine: Engine, rows: Query, source: Source, paths: Sequence[tuple[date | None, Path]]) -> None:
-    """Day by day, because the rows of the other days of a range would hide that one has none."""
-    sql = f"SELECT DISTINCT day FROM days WHERE path IN (SELECT {FILE_OF_ROW} FROM landed)"
-    filled = set(engine.collect(replace(rows, sql=sql, parameters={})).column("day").to_pylist())
-    if empty := [path for day, path in paths if day not in filled]:
-        raise InputError(
-            f"raw/{source.name}: the landed files hold no row ({', '.join(map(str, empty[:3]))}). {KEPT}",
-            hint="Ask the upstream system to deliver again, or declare may_be_empty=True if that is normal.",
         )
+    if (stored := kept_apart.rows + written.rows) != total:
+        raise ServingAssetsError(
+            f"raw/{source.name}: of {total:,} landed rows {stored:,} were written.",
+            hint="Report it: this is a defect of serving-assets.",
+        )
+    return Landed(written, written.rows, *_refused(rejected, where, engine), tuple(extra), len(files), unread)
+
+
+def _unread(source: Source, deliveries: Deliveries, files: Sequence[LandedFile]) -> tuple[tuple[str, str], ...]:
+    """The path below the landing zone of each file that gives no row whatever it holds, and why."""
+    listed = [(f"{source.name}/{path}", why) for _, delivery in deliveries for path, why in delivery.unread]
+    return (*listed, *((file.label, EMPTY) for file in files if file.columns is None))
 
 
 def _judged(
     engine: Engine,
     source: Source,
     files: Sequence[LandedFile],
-    landing: Path,
     timezone: str,
     left_out: Mapping[str, PersonHashes],
-) -> tuple[Query, Mapping[str, str]]:
-    """Every landed row, typed, with `_reason`, null for an accepted one; and the landed columns with their types.
+) -> tuple[int, Query, list[str]]:
+    """How many rows go into the two tables; the query of all of them with `_reason`; and the undeclared columns.
 
     The files are read anew by each query, so that memory does not grow with what has landed: reading them twice costs
     less than keeping them. Rows are numbered and ranked only where a key has copies, because that reads one file at a
     time.
     """
-    inputs, landed, types = landed_rows(files, source)
-    days = [(str(file.path), file.day, file.path.relative_to(landing).as_posix()) for file in files]
-    columns = zip(*days, strict=True) if days else ([], [], [])
-    arrays = [pa.array(values, dtype) for values, dtype in zip(columns, DAYS.types, strict=True)]
-    reason, copies = "_broken", {}
-    views = {"landed": landed, "judged": contract.judged_sql(source, types, timezone, numbered=False)}
-    rows = Query("", {**inputs, "days": Rows(pa.table(arrays, schema=DAYS))}, views=views, in_order=True)
-    if engine.collect(replace(rows, sql=contract.has_copies_sql(source))).num_rows:
-        views["judged"] = contract.judged_sql(source, types, timezone, numbered=True)
-        copies = {"copies": Rows(engine.collect(replace(rows, sql=contract.copies_sql(source))))}
-        reason = contract.reason_sql(source)
-    persons = {name: subjects for name, subjects in left_out.items() if name in types}
-    erased = [subjects.condition([f"_landed.{identifier(name)}"]) for name, subjects in persons.items()]
-    secret = dict.fromkeys(("secret",) if persons else (), next((each.secret for each in persons.values()), ""))
-    explained = f"SELECT *, {reason} AS _reason FROM judged WHERE ({' OR '.join(erased) or 'false'}) IS NOT TRUE"
-    return replace(rows, sql=explained, inputs={**rows.inputs, **copies}, parameters=secret), types
+    found, relations = relations_of(files, source)
+    inputs: dict[str, Files | Rows] = {**found, "files": files_table(files)}
+    total = prove_read(source, files, inputs, relations, engine)
+    landed = {name for relation in relations for name in relation.types}
+    persons = {name: hashes for name, hashes in left_out.items() if name in landed}
+    secret = {"secret": next(iter(persons.values())).secret} if persons else {}
+    judged = partial(contract.judged_sql, source, relations, timezone)
+    rows = Query("", inputs, secret, in_order=True)
+    if persons:
+        erased = f"SELECT count(*) AS n FROM ({judged(persons, numbered=False)}) WHERE _erased"
+        total -= engine.collect(replace(rows, sql=erased)).column("n")[0].as_py()
+    plain = replace(rows, parameters={})
+    numbered = (
+        engine.collect(replace(plain, sql=contract.has_copies_sql(source, judged({}, numbered=False)))).num_rows > 0
+    )
+    if numbered:
+        copies = engine.collect(replace(plain, sql=contract.copies_sql(source, judged({}, numbered=True))))
+        inputs["copies"] = Rows(copies)
+    explained = contract.explained_sql(judged(persons, numbered=numbered), copies=numbered)
+    return total, replace(rows, sql=explained), sorted(landed - set(source.columns))
 
 
 def _refused(
@@ -210,41 +161,14 @@ def _refused(
     return rows["rejected"].scan.rows(), reasons, tuple(examples.to_pylist())
 
 
-def _fingerprint(source: Source, paths: Sequence[Path]) -> str:
+def _fingerprint(source: Source, files: Sequence[LandedFile]) -> str:
     """Of the files and of the declaration, because another contract makes other rows of the same files."""
     digest = hashlib.sha256(source.model_dump_json().encode())
-    for path in paths:
-        with path.open("rb") as file:
-            digest.update(f"{path.name}:{hashlib.file_digest(file, 'sha256').hexdigest()};".encode())
+    for file in sorted(files, key=lambda file: file.label):
+        with file.path.open("rb") as content:
+            digest.update(f"{file.label}:{hashlib.file_digest(content, 'sha256').hexdigest()};".encode())
     return digest.hexdigest()
 
 
 def _fingerprint_of(table: LakeTable) -> str | None:
     return table.commit_metadata().get(FINGERPRINT) if table.exists() else None
-
-
-@contextmanager
-def _readable(source: Source) -> Iterator[None]:
-    """Report a query that fails as a fault of the delivery, unless it needs more memory than it may use."""
-    try:
-        yield
-    except QueryError as error:
-        if error.out_of_memory:
-            raise
-        raise _unreadable(source, error.reason) from error
-
-
-@contextmanager
-def _decodable(source: Source) -> Iterator[None]:
-    """Report what Python cannot read as a fault of the delivery."""
-    try:
-        yield
-    except (OSError, EOFError, UnicodeError, csv.Error, ValueError) as error:
-        raise _unreadable(source, str(error)) from error
-
-
-def _unreadable(source: Source, reason: str) -> InputError:
-    return InputError(
-        f"raw/{source.name}: the landed files cannot be read as {source.format}: {reason} {KEPT}",
-        hint="Ask the upstream system to deliver the file named again.",
-    )

@@ -123,14 +123,53 @@ def test_a_row_that_breaks_the_contract_is_kept_apart(zone: Zone, change: dict[s
     assert example == {"reason": reason, "file": f"sales/dt={MONDAY}/part.{zone.source.format}", "row": example["row"]}
 
 
-def test_of_two_rows_with_one_key_the_first_is_accepted(zone: Zone) -> None:
-    """A key's later rows are rejected, over all files of the day; a broken row is never the one that is kept."""
-    zone.drop([{**GOOD, "quantity": -1}, {**GOOD, "note": "first"}, {**GOOD, "id": 2}], f"a.{zone.source.format}")
-    zone.drop([{**GOOD, "note": "second"}], f"b.{zone.source.format}")
+def test_of_two_rows_with_one_key_the_first_of_a_file_is_accepted(zone: Zone) -> None:
+    """Of the rows of a key in one file the first is accepted; a broken row is never the one that is kept."""
+    notes = [{**GOOD, "quantity": -1}, {**GOOD, "note": "first"}, {**GOOD, "note": "second"}, {**GOOD, "id": 2}]
+    zone.drop(notes)
     landed = zone.ingest()
     assert landed.reasons == {"a second row of its key (id)": 1, "quantity is outside [0, 1234567]": 1}
     assert [row["note"] for row in zone.accepted()] == ["first", "n"]
     assert ("a second row of its key (id)", "second") in [(why, row["note"]) for why, row in zone.rejected()]
+
+
+A_FILE = f"sales/dt={MONDAY}/"
+
+
+@pytest.mark.parametrize(
+    ("rule", "kept", "reasons"),
+    [
+        ("newest_file", ["new"], {f"a row of its key (id) is in the newer file {A_FILE}a": 2}),
+        (
+            "oldest_file",
+            ["same time, earlier name"],
+            {f"a row of its key (id) is in the older file {A_FILE}b": 2},
+        ),
+        ("refuse", [], {"one of several rows of its key (id)": 3}),
+    ],
+)
+def test_of_one_key_in_several_files_the_declared_rule_decides(
+    zone: Zone, rule: str, kept: list[str], reasons: dict[str, int]
+) -> None:
+    """The newest file is the one written last, then the one whose name sorts last; every other row is quarantined."""
+    form = zone.source.format
+    zone = zone.of(same_key=rule)
+    for name, age, note in (("a", 0, "new"), ("b", 60, "same time, earlier name"), ("c", 60, "same time, later name")):
+        path = zone.drop([{**GOOD, "note": note}], f"{name}.{form}")
+        os.utime(path, (1_500_000_000 - age, 1_500_000_000 - age))
+    landed = zone.ingest()
+    assert [row["note"] for row in zone.accepted()] == kept
+    assert {reason.removesuffix(f".{form}"): n for reason, n in landed.reasons.items()} == reasons
+
+
+def test_a_broken_correction_replaces_nothing(zone: Zone) -> None:
+    """A row of the newest file that breaks the contract leaves the sound row of an older file in place."""
+    form = zone.source.format
+    zone.drop([{**GOOD, "note": "sound"}], f"a.{form}")
+    os.utime(zone.folder() / f"a.{form}", (1_500_000_000, 1_500_000_000))
+    zone.drop([{**GOOD, "note": "broken", "quantity": -1}], f"b.{form}")
+    assert zone.ingest().reasons == {"quantity is outside [0, 1234567]": 1}
+    assert [row["note"] for row in zone.accepted()] == ["sound"]
 
 
 def test_a_key_may_return_on_another_day(zone: Zone) -> None:

@@ -95,7 +95,7 @@ class DuckDBEngine:
     @contextmanager
     def _reader(self, query: Query) -> Iterator[pa.RecordBatchReader]:
         with self._relation(query) as relation:
-            yield _streamed(relation, self.limits.batch_rows, partial(self._failed, query))
+            yield _streamed(relation, self.limits.batch_rows, partial(self._failed, query), query.check_unchanged)
 
     def land(self, rows: Query, rejected: Part, accepted: Part) -> tuple[Written, Written]:
         """See `Engine.land`."""
@@ -122,9 +122,11 @@ class DuckDBEngine:
 
         with self._relation(query) as relation:
             try:
-                return relation.to_arrow_table()
+                rows = relation.to_arrow_table()
             except (pa.ArrowException, OSError) as error:  # of rows that Arrow reads
                 raise self._failed(query, error) from error
+            query.check_unchanged()
+            return rows
 
     def score(
         self, features: Input, scorer: Scorer, key: str, constants: Mapping[str, object], into: Target
@@ -140,9 +142,14 @@ def open_engine(limits: Limits) -> DuckDBEngine:
 
 
 def _streamed(
-    relation: duckdb.DuckDBPyRelation, batch_rows: int, failed: Callable[[Exception], ServingAssetsError]
+    relation: duckdb.DuckDBPyRelation,
+    batch_rows: int,
+    failed: Callable[[Exception], ServingAssetsError],
+    finished: Callable[[], None],
 ) -> pa.RecordBatchReader:
-    """The rows of a relation, batch by batch; what goes wrong while they are made is raised as `failed` words it.
+    """The rows of a relation, batch by batch; `finished` is called after the last one.
+
+    What goes wrong while they are made is raised as `failed` words it.
 
     An error of DuckDB in the middle of a stream arrives as an OSError, like one of the disk that the rows are written
     to: only here can the two be told apart.
@@ -165,7 +172,7 @@ def _streamed(
             with worded():
                 batch = next(reader, None)
             if batch is None:
-                return
+                return finished()
             yield batch
 
     return pa.RecordBatchReader.from_batches(reader.schema, batches())

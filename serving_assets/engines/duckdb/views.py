@@ -5,7 +5,8 @@ Here: how each kind of input is read. Not here: the connection, or what is asked
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from datetime import UTC
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,7 @@ TEXT = "VARCHAR"
 
 
 def create_views(connection: duckdb.DuckDBPyConnection, query: Query) -> None:
-    """Make the inputs and the views of `query` readable on `connection`, without reading any row."""
+    """Make the inputs of `query` readable on `connection`, without reading any row."""
     for name, source in query.inputs.items():
         match source:
             case Input():
@@ -32,8 +33,6 @@ def create_views(connection: duckdb.DuckDBPyConnection, query: Query) -> None:
             case Rows():
                 rows = _arrow_sql(connection, name, source)
         connection.execute(f"CREATE TEMP VIEW {identifier(name)} AS {rows}")
-    for name, sql in query.views.items():
-        connection.execute(f"CREATE TEMP VIEW {identifier(name)} AS {sql}")
 
 
 def _table_sql(connection: duckdb.DuckDBPyConnection, name: str, source: Input) -> str:
@@ -61,37 +60,44 @@ def _needs_arrow(uri: str) -> bool:
     return "://" in uri or "=" in uri
 
 
+def _paths_sql(paths: Iterable[str]) -> str:
+    """A list of literal paths. DuckDB takes them for patterns: `late[1].csv` would find `late1.csv`."""
+    return "[" + ", ".join(literal(re.sub(r"([*?\[])", r"[\1]", path)) for path in paths) + "]"
+
+
 def _parquet_sql(files: Sequence[DataFile], schema: pa.Schema) -> str:
     """SQL over local Parquet files with the columns and types of `schema`, which some files, or all, may lack."""
     columns = {column.name: _sql_type(column.type) for column in schema}
     empty = ", ".join(f"CAST(NULL AS {sql_type}) AS {identifier(name)}" for name, sql_type in columns.items())
     if not files:
         return f"SELECT {empty} WHERE false"
-    paths = ", ".join(literal(file.uri) for file in files)
+    paths = _paths_sql(file.uri for file in files)
     keys = sorted({column for file in files for column in file.partition})
     types = ", ".join(f"{literal(key)}: {literal(columns[key])}" for key in keys)
     hive = f"hive_partitioning = true, hive_types = {{{types}}}" if keys else "hive_partitioning = false"
     return (
         f"SELECT {empty} WHERE false UNION ALL BY NAME "
-        f"SELECT * FROM read_parquet([{paths}], union_by_name = true, {hive})"
+        f"SELECT * FROM read_parquet({paths}, union_by_name = true, {hive})"
     )
 
 
 def _reader_sql(files: Files) -> str:
-    listed = "[" + ", ".join(literal(str(path)) for path in files.paths) + "]"
+    listed = _paths_sql(map(str, files.paths))
     shared = f"filename = '{FILE_OF_ROW}', hive_partitioning = false"
-    texts = "{" + ", ".join(f"{literal(name)}: '{TEXT}'" for name in files.columns) + "}"
+    types = "{" + ", ".join(f"{literal(name)}: '{of}'" for name, of in files.columns.items()) + "}"
     match files.form:
         case "parquet":
             return f"read_parquet({listed}, {shared})"
         case "csv":
-            dialect = "auto_detect = false, delim = ',', quote = '\"', escape = '\"', header = true, nullstr = ''"
-            return f"read_csv({listed}, {shared}, {dialect}, columns = {texts})"
+            quote = literal(files.csv.quote)
+            dialect = f"auto_detect = false, delim = {literal(files.csv.delimiter)}, quote = {quote}, escape = {quote}"
+            dialect += ", header = true, nullstr = ''"
+            return f"read_csv({listed}, {shared}, {dialect}, columns = {types})"
         case "ndjson" if not files.columns:
             line = f"records = false, columns = {{{JSON_LINE}: 'JSON'}}"
             return f"read_json({listed}, {shared}, format = 'newline_delimited', {line})"
         case "ndjson":
-            return f"read_json({listed}, {shared}, format = 'newline_delimited', columns = {texts})"
+            return f"read_json({listed}, {shared}, format = 'newline_delimited', columns = {types})"
 
 
 def _sql_type(arrow_type: pa.DataType) -> str:

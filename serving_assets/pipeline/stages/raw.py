@@ -17,6 +17,8 @@ from serving_assets.catalog.spec import DAY, Source
 from serving_assets.engines.protocol import Input
 from serving_assets.lake import DayRange, Lake
 from serving_assets.landing.ingest import ingest
+from serving_assets.landing.zone import LandingZone
+from serving_assets.pipeline.checks.files_read import FILES_READ, MOST_NAMED, check_files_read
 from serving_assets.pipeline.checks.lag import PARTITION_LAG, check_partition_lag
 from serving_assets.pipeline.checks.rejected import (
     DECLARED_COLUMNS,
@@ -60,7 +62,7 @@ def raw_asset(table: Table, platform: Platform) -> dg.AssetsDefinition:
 
 def checks_of(table: Table) -> tuple[Check, ...]:
     """The checks on a source; only one that arrives day by day has a newest day and a rhythm of amounts."""
-    always = (REJECTED_SHARE, DECLARED_COLUMNS, VOLUME)
+    always = (REJECTED_SHARE, DECLARED_COLUMNS, FILES_READ, VOLUME)
     return (*always, TYPICAL_AMOUNTS, PARTITION_LAG) if table.daily else always
 
 
@@ -69,8 +71,10 @@ def _land(table: Table, source: Source, step: Step) -> dg.MaterializeResult[Any]
     days = step.days if table.daily else None
     with measured() as cost:
         erased = left_out(p, table)
-        landed = ingest(source, p.settings.landing, days, p.lake, p.engine, table.domain.timezone, erased)
+        landed = ingest(source, LandingZone.of(p.settings), days, p.lake, p.engine, table.domain.timezone, erased)
     facts: dict[str, Any] = {"files": landed.files, "rejected_rows": landed.rejected}
+    if landed.unread:
+        facts["files_not_read"] = [f"{path}: {why}" for path, why in landed.unread[:MOST_NAMED]]
     if landed.accepted is None:
         facts |= {"unchanged": True, "rows": landed.rows, "dagster/row_count": landed.rows, **cost.metadata()}
     else:
@@ -79,6 +83,7 @@ def _land(table: Table, source: Source, step: Step) -> dg.MaterializeResult[Any]
     counts = {str(day): (told["rows"], told["rejected_rows"]) for day, told in of_days.items()}
     counts = counts or {source.name: (landed.rows, landed.rejected)}
     verdicts = [check_rejected_share(source, landed, counts), check_declared_columns(landed)]
+    verdicts.append(check_files_read(source, landed))
     if days is None or landed.accepted is None:
         instance = step.context.instance
         verdicts.append(check_volume(instance, step.asset, landed.rows, source.checks, empty=source.may_be_empty))

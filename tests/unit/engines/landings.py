@@ -13,6 +13,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ from serving_assets.engines import open_engine
 from serving_assets.engines.protocol import Engine, Input, Limits, Query
 from serving_assets.lake import DayRange, Lake
 from serving_assets.landing.ingest import Landed, ingest
+from serving_assets.landing.storage import open_storage
+from serving_assets.landing.zone import LandingZone
 
 MONDAY, TUESDAY = date(2017, 3, 6), date(2017, 3, 7)
 SALES = Source(
@@ -81,6 +84,11 @@ def _array(values: list[Any]) -> pa.Array:
         return pa.array([None if value is None else str(value) for value in values])
 
 
+@lru_cache(maxsize=4)
+def _engine(root: Path) -> Engine:
+    return open_engine("duckdb", Limits(threads=2, memory="200MB", scratch=root / "scratch", batch_rows=1_000))
+
+
 @dataclass(frozen=True)
 class Zone:
     """A folder with `landing/` and `lake/`, and the source that lands there."""
@@ -95,6 +103,11 @@ class Zone:
         return self.root / "landing"
 
     @property
+    def zone(self) -> LandingZone:
+        """The same as ingest sees it."""
+        return LandingZone(open_storage(str(self.landing)), self.root / "fetched")
+
+    @property
     def lake(self) -> Lake:
         """Where rows go."""
         return Lake(str(self.root / "lake"))
@@ -102,7 +115,7 @@ class Zone:
     @property
     def engine(self) -> Engine:
         """An engine with little memory."""
-        return open_engine("duckdb", Limits(threads=2, memory="200MB", scratch=self.root / "scratch", batch_rows=1_000))
+        return _engine(self.root)
 
     def of(self, **changes: Any) -> Zone:
         """The same zone with a source that has other fields."""
@@ -124,7 +137,7 @@ class Zone:
     def ingest(self, first: date = MONDAY, last: date | None = None) -> Landed:
         """Take in the days from `first` to `last`, or the snapshot."""
         days = DayRange(first, last or first) if self.source.delivery == "daily" else None
-        return ingest(self.source, self.landing, days, self.lake, self.engine, self.timezone)
+        return ingest(self.source, self.zone, days, self.lake, self.engine, self.timezone)
 
     def rows(self, suffix: str = "", columns: str = "*") -> list[dict[str, Any]]:
         """Rows of the accepted table, or with `__rejected` of the other, in a fixed order."""

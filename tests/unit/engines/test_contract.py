@@ -58,7 +58,7 @@ TYPED: list[tuple[DType, pa.Array, list[Any]]] = [
     ("timestamp", pa.array([1488801600]), [None]),
     ("timestamp", pa.array([2**63 - 1]).view(pa.timestamp("us", "UTC")), [None]),  # DuckDB's infinity
     ("float64", pa.array([1, 2]), [1.0, 2.0]),
-    ("float32", pa.array([0.1, 1e300]), [pytest.approx(0.1), None]),
+    ("float32", pa.array([0.5, 0.1, 1e300]), [0.5, None, None]),
     ("string", pa.array([BIG, 5]), [str(BIG), "5"]),
 ]
 

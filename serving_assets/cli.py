@@ -14,7 +14,6 @@ import typer
 
 from serving_assets.commands.alerts import alerts_app
 from serving_assets.commands.backfills import backfills_app
-from serving_assets.commands.migrate import migrate_app
 from serving_assets.commands.on_call import on_call
 from serving_assets.commands.options import DAY_FORMAT, EntityArgument, JsonOption, UseCaseArgument
 from serving_assets.commands.screen import console, print_json, progress_bar, reported_errors
@@ -35,7 +34,6 @@ app.add_typer(demo_app, name="demo")
 keys_app = typer.Typer(no_args_is_help=True, help="API keys: who may ask for which use cases.")
 app.add_typer(keys_app, name="keys")
 app.add_typer(on_call)
-app.add_typer(migrate_app)
 app.add_typer(alerts_app, name="alerts")
 app.add_typer(backfills_app, name="backfills")
 

@@ -14,12 +14,14 @@ import typer
 from serving_assets.commands.costs import costs_app
 from serving_assets.commands.lineage import lineage_app
 from serving_assets.commands.look import look
+from serving_assets.commands.migrate import migrate_app
 from serving_assets.commands.options import DAY_FORMAT, EntityArgument, JsonOption, UseCaseArgument
 from serving_assets.commands.screen import print_json, reported_errors
 
 on_call = typer.Typer(rich_markup_mode="rich")
 on_call.add_typer(look)
 on_call.add_typer(costs_app)
+on_call.add_typer(migrate_app)
 on_call.add_typer(lineage_app)
 ReasonOption = Annotated[str, typer.Option(help="Why, for whoever looks later.")]
 

@@ -10,6 +10,7 @@ from typing import Any
 from rich.table import Table
 
 from serving_assets.commands.screen import console
+from serving_assets.commands.train import failed_conditions
 
 
 def print_status(state: dict[str, Any]) -> None:
@@ -76,6 +77,11 @@ def _print_champion(state: dict[str, Any]) -> None:
         console.print(f"{state['champion_unknown']} See {state['champion_runbook']}", markup=False)
     else:
         console.print(f"  champion      {'version ' + state['champion'] if state['champion'] else 'none: train first'}")
+    training = state["training"]
+    if training and not training["promoted"]:
+        console.print(f"{'':<16}[yellow]version {training['candidate']} did not pass the gate[/] on {training['at']}:")
+        for line in failed_conditions(training["conditions"]):
+            console.print(f"{'':<18}{line}", markup=False)
 
 
 def _print_online(asset: str, online: dict[str, Any], use_case: str) -> None:

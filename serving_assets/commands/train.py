@@ -5,6 +5,7 @@ Here: the run and its screen. Not here: fitting, measuring, judging (models/, pi
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
@@ -15,6 +16,7 @@ from serving_assets.commands.screen import console, progress_bar
 from serving_assets.local_runner import backfill_steps
 from serving_assets.local_runner.workspace import Workspace
 from serving_assets.pipeline.observing.fallback_gap import FallbackGap
+from serving_assets.pipeline.observing.last_training import last_training
 
 GAIN = "auc_gain_over_"
 
@@ -26,12 +28,14 @@ def run_training(workspace: Workspace, use_case: BoundUseCase, through: date | N
         outcome = backfill_steps.train(workspace.defs, workspace.instance, use_case, through)
         bar.advance(task)
     numbers = {made.asset.rpartition("/")[2]: dict(made.numbers) for made in outcome.made}
+    judged = last_training(workspace.instance, use_case.name)
     return {
         "use_case": use_case.name,
         "run_id": outcome.run_id,
         "failures": list(outcome.failures),
         "model": numbers.get("model", {}),
         "gate": numbers.get("champion", {}),
+        "conditions": judged["conditions"] if judged and "champion" in numbers else [],
     }
 
 
@@ -45,7 +49,23 @@ def print_training(found: dict[str, Any]) -> None:
         console.print(model_table(model))
     if gate := found["gate"]:
         verdict = "passes the gate" if gate["promoted"] else "does not pass the gate"
-        console.print(f"Version {gate['candidate']} {verdict}; the champion is version {gate['champion']}.")
+        champion = (
+            "there is no champion" if gate["champion"] == "none" else f"the champion is version {gate['champion']}"
+        )
+        console.print(f"Version {gate['candidate']} {verdict}; {champion}.")
+        for one in found["conditions"]:
+            console.print("  [green]holds[/]" if one["passed"] else "  [red]fails[/]", end=" ")
+            console.print(described(one), markup=False)
+
+
+def described(condition: Mapping[str, Any]) -> str:
+    """One condition of the gate, with what was measured and what is demanded."""
+    return f"{condition['name']}: measured {condition['measured']}, demanded: {condition['threshold']}"
+
+
+def failed_conditions(conditions: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A line for each condition that does not hold."""
+    return [described(one) for one in conditions if not one["passed"]]
 
 
 def gap_table(gap: FallbackGap) -> Table:

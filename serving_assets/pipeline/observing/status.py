@@ -20,6 +20,7 @@ from serving_assets.pipeline.dagster_instance import check_records
 from serving_assets.pipeline.dagster_instance.dagster_view import DagsterView
 from serving_assets.pipeline.observing.alert_sensor import summary
 from serving_assets.pipeline.observing.finding_builder import PLATFORM
+from serving_assets.pipeline.observing.last_training import last_training
 from serving_assets.pipeline.observing.runbooks import (
     LEASE_HELD,
     REGISTRY_UNREACHABLE,
@@ -47,6 +48,7 @@ def gather(
         "stages": {key.to_user_string(): _newest(instance, key) for key in keys},
         "online": {c.asset: _online(instance, platform, c) for c in collections_of(use_case)},
         **_champion(platform, use_case),
+        "training": last_training(instance, use_case.name),
         "alerts": summary(platform.settings, (use_case.name, use_case.domain.name, PLATFORM), now),
         "timeliness": [asdict(found) for found in timeliness(instance, platform, defs, use_case, now)],
         "lacks": [

@@ -28,6 +28,7 @@ from serving_assets.pipeline.dagster_instance.step_metadata import (
     measured,
     picture,
 )
+from serving_assets.pipeline.observing.last_training import CONDITIONS
 from serving_assets.pipeline.platform import Platform
 from serving_assets.pipeline.stages.step import Step, stage_asset
 from serving_assets.pipeline.stages.training_set import training_columns, training_set_asset
@@ -121,6 +122,12 @@ def _promote(use_case: BoundUseCase, step: Step) -> dg.MaterializeResult[Any]:
         )
     if verdict.promote and candidate != current:
         registry.set_alias(name, CHAMPION, candidate)
+    for condition in verdict.reasons:
+        log = step.context.log.info if condition.passed else step.context.log.warning
+        log(
+            f"The gate: {condition.name} {'holds' if condition.passed else 'does not hold'}: "
+            f"{condition.measured} (demanded: {condition.threshold})"
+        )
     columns = [dg.TableColumn("passed", "bool"), *(dg.TableColumn(c) for c in ("name", "measured", "threshold"))]
     reasons = [dg.TableRecord(reason.model_dump()) for reason in verdict.reasons]
     return step.result(
@@ -128,7 +135,7 @@ def _promote(use_case: BoundUseCase, step: Step) -> dg.MaterializeResult[Any]:
             "champion": registry.champion(name) or "none",
             "candidate": candidate,
             "promoted": verdict.promote,
-            "reasons": dg.MetadataValue.table(reasons, schema=dg.TableSchema(columns)),
+            CONDITIONS: dg.MetadataValue.table(reasons, schema=dg.TableSchema(columns)),
         }
     )
 

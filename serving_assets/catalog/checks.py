@@ -21,18 +21,21 @@ _LOWER_IS_WORSE = frozenset({"coverage"})
 class TableChecks(Spec):
     """Thresholds of the checks on a source or a mapped table.
 
-    A volume is judged when it is `volume_z` robust standard deviations from that of the `volume_days` days before:
-    `volume_*` are shares of the rows that are missing, `rise_*` shares by which there are too many. `total_*` are
-    shares that a column's total has lost beyond the rows that are missing. `level_*` are factors between the typical
-    amount of a column and that of the days before. `lag_*` are days since the end of the newest partition.
+    A volume is compared with those of the `volume_days` days before. It warns beyond `volume_z_warn` usual standard
+    deviations, and is an error beyond `volume_z` wide ones (monitoring/volume.py), where `volume_*` are shares of the
+    rows that are missing, `rise_*` shares by which there are too many. `total_*` are shares that a column's total has
+    lost beyond the rows that are missing; `level_*` are factors between the typical amount of a column and that of
+    earlier days: both look `amount_days` days back. `lag_*` are days since the end of the newest partition.
     """
 
-    volume_days: Annotated[int, Field(ge=7)] = 28
+    volume_days: Annotated[int, Field(ge=7)] = 56
+    volume_z_warn: Positive = 2.5
     volume_z: Positive = 3.0
     volume_warn: Share = 0.25
     volume_error: Share = 0.45
     rise_warn: Positive = 0.5
     rise_error: Positive = 1.0
+    amount_days: Annotated[int, Field(ge=7)] = 28
     total_warn: Share = 0.85
     total_error: Share = 0.95
     level_warn: Factor = 3.0

@@ -68,6 +68,8 @@ def totals_of(
         counted = volume_of(amount.rows, day, {when: past.rows for when, past in history.items()}, days)
         total = volume_of(round(amount.total), day, {when: round(past.total) for when, past in history.items()}, days)
         found.append(
-            ColumnTotal(column, replace(total, expected=None, z=0.0) if counted.expected is None else total, volume)
+            ColumnTotal(
+                column, replace(total, expected=None, z=0.0, wide_z=0.0) if counted.expected is None else total, volume
+            )
         )
     return sorted(found, key=lambda each: -each.lost)

@@ -28,6 +28,11 @@ def numbers_before(instance: dg.DagsterInstance, asset: dg.AssetKey, times: int)
     return [_numbers(made) for made in materializations.last_of(instance, asset, times)]
 
 
+def days_made(instance: dg.DagsterInstance, asset: dg.AssetKey) -> set[date]:
+    """The days for which an asset was materialized, with or without rows."""
+    return {date.fromisoformat(day) for day in instance.get_materialized_partitions(asset)}
+
+
 def evaluations(
     instance: dg.DagsterInstance, asset: dg.AssetKey, check: str, times: int
 ) -> list[dg.AssetCheckEvaluation]:

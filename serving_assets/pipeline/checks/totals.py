@@ -29,13 +29,13 @@ TOTALS = Check(
 def check_totals(engine: Engine, table: Table, stored: LakeTable, days: DayRange, version: int) -> Verdict:
     """Each of `days` against those before it; the largest loss decides. The rows are read, compact as they are."""
     thresholds, columns = table.spec.checks, amounts_of(table)
-    first = days.first - timedelta(days=thresholds.volume_days)
+    first = days.first - timedelta(days=thresholds.amount_days)
     rows, totals = _by_day(engine, table, stored, DayRange(first, days.last), version, columns)
     found = [
         (day, total)
         for day in days.days()
         if day in totals
-        for total in totals_of(day, totals, rows, thresholds.volume_days)
+        for total in totals_of(day, totals, rows, thresholds.amount_days)
     ]
     severity = worst(total.severity(thresholds) for _, total in found)
     bad = [(day, total) for day, total in found if total.severity(thresholds) != "pass"]

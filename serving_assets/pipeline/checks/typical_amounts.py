@@ -70,9 +70,9 @@ def check_typical_amounts(instance: dg.DagsterInstance, asset: dg.AssetKey, tabl
     if not facts or not amounts_of(table):
         why = "No column has amounts." if facts else "There are no rows."
         return TYPICAL_AMOUNTS.verdict("pass", why, measured=1, threshold=thresholds.level_warn)
-    window = timedelta(days=thresholds.volume_days)
+    window = timedelta(days=thresholds.amount_days)
     first, last = min(facts), max(facts)
-    asked = [first - timedelta(days=back) for back in range(1, thresholds.volume_days + 1)]
+    asked = [first - timedelta(days=back) for back in range(1, thresholds.amount_days + 1)]
     known = {**numbers_of_days(instance, asset, asked), **facts}
     levels: list[tuple[date, Level]] = []
     for day in facts:

@@ -26,11 +26,11 @@ from serving_assets.monitoring.volume import (
     volume_among,
     volume_of,
 )
-from serving_assets.pipeline.checks.history import numbers_before
+from serving_assets.pipeline.checks.history import days_made, numbers_before
 from serving_assets.pipeline.checks.verdict import Check, Verdict
 
 VOLUME = Check(
-    "volume", "There are about as many rows as on the same weekday of the four weeks before, and there are some."
+    "volume", "There are about as many rows as on the same weekday of the eight weeks before, and there are some."
 )
 TIMES = 10
 """How many earlier materializations a table without days is compared with."""
@@ -45,11 +45,20 @@ def may_be_empty(table: Table, catalog: Catalog) -> bool:
 
 
 def check_daily_volume(
-    stored: LakeTable, days: DayRange, version: int, thresholds: TableChecks, *, empty: bool = False
+    instance: dg.DagsterInstance,
+    asset: dg.AssetKey,
+    stored: LakeTable,
+    days: DayRange,
+    version: int,
+    thresholds: TableChecks,
+    *,
+    empty: bool = False,
 ) -> Verdict:
     """Each of `days` against those before it; the worst decides. `empty`: a day may have no rows."""
     first = days.first - timedelta(days=thresholds.volume_days)
     rows = rows_by_day(stored, DayRange(first, days.last), version)
+    made = {*days_made(instance, asset), *days.days()}
+    rows.update({day: 0 for day in made if first <= day <= days.last})
     found: dict[date | None, Volume] = {
         day: volume_of(rows[day], day, rows, thresholds.volume_days) for day in days.days()
     }
@@ -105,7 +114,9 @@ def _message(day: date | None, volume: Volume, bad: int, days: int) -> str:
     if volume.expected is None:
         fewest = FEWEST_TIMES if day is None else FEWEST_DAYS
         why = f"only {volume.days} earlier ones are known, {fewest} are needed"
-        if volume.days >= fewest:
+        if volume.empty == "usual":
+            why = "most earlier ones of this weekday had no rows"
+        elif volume.days >= fewest:
             why = f"fewer than {FEWEST_ROWS} rows are expected, so a difference may be chance"
         return f"{volume.rows:,} rows{when}; not compared: {why}.{others}"
     return (

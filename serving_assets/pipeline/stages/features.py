@@ -99,7 +99,7 @@ def _build(use_case: BoundUseCase, step: Step) -> dg.MaterializeResult[Any]:
     verdicts = [
         check_contract(p.engine, rows, (spec.entity.key,), feature_columns(use_case)),
         check_point_in_time(p.engine, inputs, as_of(day, timezone)),
-        check_daily_volume(table, step.days, written.version, spec.checks),
+        check_daily_volume(step.context.instance, step.asset, table, step.days, written.version, spec.checks),
         check_null_rates(counted, spec.checks),
         check_feature_drift(counted, spec.checks, pictured=step.pictured),
     ]

@@ -72,7 +72,9 @@ def _map(table: Table, step: Step) -> dg.MaterializeResult[Any]:
     thresholds, empty = table.spec.checks, may_be_empty(table, p.catalog)
     verdicts = [
         check_contract(p.engine, Input(stored.scan(where, version=written.version)), key, table.columns),
-        check_daily_volume(stored, step.days, written.version, thresholds, empty=empty)
+        check_daily_volume(
+            step.context.instance, step.asset, stored, step.days, written.version, thresholds, empty=empty
+        )
         if table.daily
         else check_volume(step.context.instance, step.asset, written.rows, thresholds),
     ]

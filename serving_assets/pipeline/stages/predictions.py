@@ -107,7 +107,7 @@ def _score(use_case: BoundUseCase, step: Step) -> dg.MaterializeResult[Any]:
     verdicts = [
         check_contract(p.engine, rows, (key,), prediction_columns(use_case), VALID_SCORES),
         check_coverage(p.engine, due, rows, key, spec.checks),
-        check_daily_volume(table, step.days, written.version, spec.checks),
+        check_daily_volume(step.context.instance, step.asset, table, step.days, written.version, spec.checks),
         check_score_drift(counted_scores(p.engine, rows, bundle, scorer.columns), spec.checks, pictured=step.pictured),
     ]
     facts = written_metadata(written, cost) | {"model_version": version, "scored_by": bundle.form}

@@ -104,7 +104,7 @@ def _watch(
     timezone = table.domain.timezone
     now = datetime.now(UTC)
     verdicts = [
-        check_daily_volume(stored, days, version, source.checks, empty=source.may_be_empty),
+        check_daily_volume(instance, step.asset, stored, days, version, source.checks, empty=source.may_be_empty),
         check_typical_amounts(instance, step.asset, table, facts),
         check_partition_lag(newest, timezone, now, source.checks, newest_row=row, backfilled=len(days)),
     ]

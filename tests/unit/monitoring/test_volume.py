@@ -5,14 +5,17 @@ Not here: the check on real tables (tests/pipeline/test_monitoring.py).
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from datetime import date, timedelta
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from serving_assets.catalog.checks import TableChecks
-from serving_assets.monitoring.volume import FEWEST_DAYS, judge_volume, volume_among, volume_of
+from serving_assets.monitoring.volume import FEWEST_DAYS, WINDOW, judge_volume, volume_among, volume_of
 
 DAY = date(2017, 5, 31)
 DEFAULTS = TableChecks()
@@ -36,7 +39,7 @@ def test_the_same_weekday_is_what_is_expected(share: float, severity: str, wobbl
     for back in range(7):
         day = DAY - timedelta(days=back)
         found = volume_of(round(WEEK[day.weekday()] * share), day, past(60, wobble, day))
-        assert found.days == 28
+        assert found.days == WINDOW
         assert judge_volume(found, DEFAULTS) == severity
 
 
@@ -82,6 +85,62 @@ def test_a_table_without_days_is_compared_with_itself(rows: int, severity: str) 
     """A snapshot is held against what it was the times before, of which one bad one does not count."""
     assert judge_volume(volume_among(rows, [1000, 3, 1000, 1001, 999, 1000]), DEFAULTS) == severity
     assert judge_volume(volume_among(rows, [1000, 1000]), DEFAULTS) == "pass"
+
+
+RHYTHMS: dict[str, Callable[[int, date], float]] = {
+    "fifty rows a day": lambda _, day: WEEK[day.weekday()] / 27,
+    "closed on Sundays": lambda _, day: 0.0 if day.weekday() == 6 else WEEK[day.weekday()] / 5,
+    "doubles in a month": lambda age, day: WEEK[day.weekday()] / 10 * 2 ** (age / 30),
+    "halves in a month": lambda age, day: WEEK[day.weekday()] * 10 * 2 ** (-age / 30),
+}
+
+
+def lived(rhythm: Callable[[int, date], float], seed: int, days: int = 240) -> dict[date, int]:
+    """Rows of so many days in a row: Poisson counts whose rate itself varies by a tenth."""
+    rng = np.random.default_rng(seed)
+    first = DAY - timedelta(days=days - 1)
+    rates = {first + timedelta(days=age): rhythm(age, first + timedelta(days=age)) for age in range(days)}
+    return {day: int(rng.poisson(rng.gamma(100, rate / 100))) if rate else 0 for day, rate in rates.items()}
+
+
+@pytest.mark.parametrize("rhythm", RHYTHMS)
+def test_thresholds_follow_the_table(rhythm: str) -> None:
+    """From its second week on, at most 1 % of a table's own days are errors, and 75 % of halved days are reported."""
+    errors = halves = reported = days = 0
+    for seed in range(6):
+        rows = lived(RHYTHMS[rhythm], seed)
+        for day in sorted(rows)[7:]:
+            days += 1
+            errors += judge_volume(volume_of(rows[day], day, rows), DEFAULTS) == "error"
+            if rows[day]:
+                halves += 1
+                reported += judge_volume(volume_of(rows[day] // 2, day, rows), DEFAULTS) != "pass"
+    assert errors <= 0.01 * days
+    assert reported >= 0.75 * halves
+
+
+def test_a_spread_of_its_own_makes_a_table_tolerant() -> None:
+    """A shop whose days vary by half is not refused for a day of +178 %; one whose days are alike is."""
+    rng = np.random.default_rng(4)
+    wild = {DAY - timedelta(days=age): int(76 * math.exp(0.6 * rng.standard_normal())) for age in range(1, 57)}
+    calm = {DAY - timedelta(days=age): 76 + age % 5 for age in range(1, 57)}
+    assert judge_volume(volume_of(213, DAY, wild), DEFAULTS) != "error"
+    assert judge_volume(volume_of(213, DAY, calm), DEFAULTS) == "error"
+
+
+@pytest.mark.parametrize(
+    ("rows_of", "severity"),
+    [
+        (lambda day: 0 if day.weekday() == DAY.weekday() else 100, "pass"),
+        (lambda day: 0 if day.day == 3 else 10, "warn"),
+        (lambda day: 10, "error"),
+        (lambda day: 0 if day.day == 3 else 1000, "error"),
+    ],
+)
+def test_an_empty_day_is_judged_by_the_rhythm(rows_of: Callable[[date], int], severity: str) -> None:
+    """No rows pass on a closed weekday, warn where few or none are usual, and are an error where rows are certain."""
+    history = {day: rows_of(day) for day in (DAY - timedelta(days=age) for age in range(1, 57))}
+    assert judge_volume(volume_of(0, DAY, history), DEFAULTS) == severity
 
 
 @given(

@@ -61,7 +61,7 @@ class Volume:
         z: the deviation in usual standard deviations, 0 where nothing is expected.
         wide_z: the same by the wide spread, never farther from 0 than `z`.
         days: the days that the expectation comes from.
-        empty: whether no rows are `usual` on such a weekday; whether the table had none, or a few, `before`, or `never`;
+        empty: whether no rows are `usual` on such a weekday; whether the table had none or a few `before`, or `never`;
             `unknown` from too few days.
     """
 

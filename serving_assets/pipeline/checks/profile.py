@@ -26,9 +26,12 @@ from serving_assets.pipeline.checks.verdict import EXAMPLES, Check, Verdict, cou
 from serving_assets.pipeline.dagster_instance.step_metadata import picture
 from serving_assets.pipeline.platform import Platform
 
-NULL_RATES = Check("null_rates", "Each feature is missing about as often as when the model was made.")
+NULL_RATES = Check("null_rates", "Each feature is missing about as often as when the model was made.", compares=True)
 FEATURE_DRIFT = Check(
-    "feature_drift", "The features are distributed as when the model was made, chance and habit apart.", blocking=False
+    "feature_drift",
+    "The features are distributed as when the model was made, chance and habit apart.",
+    blocking=False,
+    compares=True,
 )
 SCORE_DRIFT = Check(
     "score_drift", "The scores are distributed as on the days held out in training, and are not all the same."

@@ -23,6 +23,7 @@ TOTALS = Check(
     "totals",
     "No column's total is lower than expected from the day's rows: all departments and channels are there.",
     blocking=False,
+    compares=True,
 )
 
 

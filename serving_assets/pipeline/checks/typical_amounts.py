@@ -22,7 +22,9 @@ from serving_assets.pipeline.checks.history import numbers_of_days
 from serving_assets.pipeline.checks.verdict import Check, Verdict
 
 TYPICAL_AMOUNTS = Check(
-    "typical_amounts", "Typical amounts are of the size that they were on the days before: no unit has changed."
+    "typical_amounts",
+    "Typical amounts are of the size that they were on the days before: no unit has changed.",
+    compares=True,
 )
 _TYPICAL = "typical_"
 NEWEST = "newest_row"

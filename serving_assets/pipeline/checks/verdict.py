@@ -18,11 +18,17 @@ EXAMPLES = 10
 
 @dataclass(frozen=True)
 class Check:
-    """A check on one asset: its name, what it demands in words that a person on call understands, whether it blocks."""
+    """A check on one asset.
+
+    Attributes:
+        demands: what it demands, in words that a person on call understands.
+        compares: whether it compares with other days, whose usual values a first history has yet to show.
+    """
 
     name: str
     demands: str
     blocking: bool = True
+    compares: bool = False
 
     def spec(self, asset: dg.AssetKey) -> dg.AssetCheckSpec:
         """Its Dagster declaration on `asset`."""

@@ -30,7 +30,9 @@ from serving_assets.pipeline.checks.history import days_made, numbers_before
 from serving_assets.pipeline.checks.verdict import Check, Verdict
 
 VOLUME = Check(
-    "volume", "There are about as many rows as on the same weekday of the eight weeks before, and there are some."
+    "volume",
+    "There are about as many rows as on the same weekday of the eight weeks before, and there are some.",
+    compares=True,
 )
 TIMES = 10
 """How many earlier materializations a table without days is compared with."""

@@ -20,6 +20,7 @@ from serving_assets.pipeline.dagster_instance.step_metadata import LINEAGE, RETR
 from serving_assets.pipeline.dagster_instance.tags import BACKFILL_ID_TAG, PHASE_TAG
 from serving_assets.pipeline.platform import Platform
 from serving_assets.pipeline.prices import COST, Prices
+from serving_assets.pipeline.stages.first_history import eased
 from serving_assets.pipeline.stages.input_gates import failed_days, refuse_failed
 
 HEAVY_STAGE = dg.BackfillPolicy.multi_run(max_partitions_per_run=100)
@@ -82,7 +83,9 @@ class Step:
             own = {**told, COST: self._cost({**metadata, **told})}
             self.context.add_asset_metadata(own, self.asset, str(day))
         most = self.platform.settings.check_examples
-        results = [replace(found, examples=found.examples[:most]).result(self.asset) for found in verdicts]
+        days = self.days if self.context.has_partition_key_range else None
+        judged = eased(list(verdicts), self.context.instance, self.platform, self.asset, days)
+        results = [replace(found, examples=found.examples[:most]).result(self.asset) for found in judged]
         shown = {**metadata, COST: self._cost(metadata), **({LINEAGE: self.lineage} if self.lineage else {})}
         return dg.MaterializeResult(asset_key=self.asset, metadata=shown, check_results=results)
 

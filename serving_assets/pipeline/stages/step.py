@@ -83,8 +83,8 @@ class Step:
             own = {**told, COST: self._cost({**metadata, **told})}
             self.context.add_asset_metadata(own, self.asset, str(day))
         most = self.platform.settings.check_examples
-        days = self.days if self.context.has_partition_key_range else None
-        judged = eased(list(verdicts), self.context.instance, self.platform, self.asset, days)
+        dated = self.context.has_partition_key or self.context.has_partition_key_range
+        judged = eased(list(verdicts), self.context.instance, self.platform, self.asset, self.days if dated else None)
         results = [replace(found, examples=found.examples[:most]).result(self.asset) for found in judged]
         shown = {**metadata, COST: self._cost(metadata), **({LINEAGE: self.lineage} if self.lineage else {})}
         return dg.MaterializeResult(asset_key=self.asset, metadata=shown, check_results=results)

@@ -2,7 +2,7 @@
 
 Here: the commands, their options and exit codes. Not here: what they do (commands/).
 
-Exit codes: 0 done; 1 failed, with what, where and the mend on standard error; 2 the call itself was wrong.
+Exit codes: 0 done; 1 failed, with what, where and the fix on standard error; 2 wrong arguments.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import typer
 
 from serving_assets.commands.alerts import alerts_app
 from serving_assets.commands.backfills import backfills_app
+from serving_assets.commands.keys import keys_app
 from serving_assets.commands.on_call import on_call
 from serving_assets.commands.options import DAY_FORMAT, EntityArgument, JsonOption, UseCaseArgument
 from serving_assets.commands.screen import console, print_json, progress_bar, reported_errors
@@ -31,7 +32,6 @@ app = typer.Typer(
 )
 demo_app = typer.Typer(invoke_without_command=True, rich_markup_mode="rich")
 app.add_typer(demo_app, name="demo")
-keys_app = typer.Typer(no_args_is_help=True, help="API keys: who may ask for which use cases.")
 app.add_typer(keys_app, name="keys")
 app.add_typer(on_call)
 app.add_typer(alerts_app, name="alerts")
@@ -40,10 +40,10 @@ app.add_typer(backfills_app, name="backfills")
 
 @demo_app.callback()
 def demo(context: typer.Context) -> None:
-    """A year of real grocery data, from raw files through every stage to a prediction that can be looked up.
+    """Run a year of real grocery data, from raw files through every stage to a prediction that can be looked up.
 
     Everything runs through Dagster on the instance in DAGSTER_HOME, so that [bold]make ui[/] shows it afterwards.
-    Called again, it goes on where it stopped: days that have arrived since are landed, mapped, scored and published.
+    Called again, it continues where it stopped: days that have arrived since are landed, mapped, scored and published.
     """
     if context.invoked_subcommand is not None:
         return
@@ -95,7 +95,7 @@ def show(
     entity: EntityArgument,
     as_json: JsonOption = False,
 ) -> None:
-    """The published prediction of one entity, with its generation, as-of instant and model version.
+    """Show the published prediction of one entity, with its generation, as-of instant and model version.
 
     Exits with 1 when there is none: the entity is unknown, or its prediction has expired.
     """
@@ -120,7 +120,7 @@ def status(
     use_case: Annotated[str | None, typer.Argument(metavar="[USE_CASE]", help="One use case; default: all.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Per use case: the newest partition of each stage, what readers get, the champion, and the checks that fail.
+    """Show, by use case, the newest partition of each stage, what readers get, the champion, and failing checks.
 
     Exits with 1 when a check fails as an error, or when the store is out of reach or has lost what readers get.
     """
@@ -149,7 +149,7 @@ def train(
     use_case: UseCaseArgument,
     through: Annotated[
         datetime | None,
-        typer.Option(formats=DAY_FORMAT, help="Newest day that may be looked at; default: the newest there is."),
+        typer.Option(formats=DAY_FORMAT, help="Newest day that may be read; default: the newest there is."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -206,50 +206,15 @@ def api(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to serve on.")] = 8000,
     workers: Annotated[int, typer.Option(min=1, max=64, help="Processes; each has its own cache.")] = 1,
 ) -> None:
-    """Serve predictions over HTTP until a signal says otherwise; see [bold]/docs[/] on the server."""
+    """Serve predictions over HTTP until SIGTERM or SIGINT; see [bold]/docs[/] on the server."""
     from serving_assets.commands.api import run_api
 
     with reported_errors():
         run_api(host, port, workers)
 
 
-@keys_app.command("create")
-def create_key(
-    client: Annotated[str, typer.Argument(metavar="CLIENT", help="Who will use it, such as web-shop.")],
-    use_case: Annotated[list[str], typer.Option(help="Use case it opens, repeatable; metrics, or * for everything.")],
-    rate: Annotated[float | None, typer.Option(min=0.01, help="Requests a second; default: no limit.")] = None,
-    days: Annotated[int | None, typer.Option(min=1, help="Days until it expires; default: never.")] = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Make a key and print it, once. A client has at most two valid keys: create, deploy, revoke the old one."""
-    from serving_assets.commands.keys import make, print_made
-
-    with reported_errors():
-        made = make(client, use_case, rate, days)
-    print_json(made) if as_json else print_made(made)
-
-
-@keys_app.command("list")
-def list_keys(as_json: JsonOption = False) -> None:
-    """Every key that was ever made, and whether it is valid; never the keys themselves."""
-    from serving_assets.commands.keys import every, print_keys
-
-    with reported_errors():
-        found = every()
-    print_json(found) if as_json else print_keys(found)
-
-
-@keys_app.command("revoke")
-def revoke_key(key_id: Annotated[str, typer.Argument(metavar="KEY_ID", help="As list shows it.")]) -> None:
-    """Make a key open nothing any more; running servers learn it within two seconds."""
-    from serving_assets.commands.keys import print_keys, revoke
-
-    with reported_errors():
-        print_keys([revoke(key_id)])
-
-
 def _workspace() -> Workspace:
-    """Loaded only by the commands that need it: it imports Dagster, and the API must not."""
+    """Open the workspace: only for commands that need it, because it imports Dagster, which the API must not."""
     from serving_assets.local_runner.workspace import Workspace
 
     return Workspace()
@@ -257,10 +222,10 @@ def _workspace() -> Workspace:
 
 @app.command()
 def retention(
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be removed.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be removed.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Remove old versions, rejected rows, tombstones and leftovers that no rollback needs any more, as every night."""
+    """Remove old versions, quarantined rows, tombstones and leftovers that no rollback needs, as every night."""
     from serving_assets.commands.retention import print_removed
     from serving_assets.pipeline.privacy.retention import retain
 

@@ -78,7 +78,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", populate_by_name=True)
 
-    data_dir: Path = Field(PROJECT / "data", description="folder of everything local that is not set otherwise")
+    data_dir: Path = Field(PROJECT / "data", description="folder of everything local that has no setting of its own")
     catalog_dir: Path = Field(PROJECT / "serving_assets" / "catalog", description="folder with domains/ and use_cases/")
     lake_uri: str = Field("", description="Delta Lake tables, a folder or s3://, gs://, az://; default DATA_DIR/lake")
     landing_uri: str = Field(
@@ -92,8 +92,8 @@ class Settings(BaseSettings):
     mongodb_read_preference: Literal["primary", "primaryPreferred", "secondary", "secondaryPreferred", "nearest"] = (
         Field("primary", description="members that answer reads of documents")
     )
-    mongodb_writers: int = Field(4, ge=1, description="batches of one publish that are under way at once")
-    mongodb_timeout_seconds: float = Field(30, gt=0, description="how long to look for a server, or for a new primary")
+    mongodb_writers: int = Field(4, ge=1, description="batches of one publish that are written at once")
+    mongodb_timeout_seconds: float = Field(30, gt=0, description="how long to wait for a server, or for a new primary")
     first_day: date | None = Field(
         None, description="first daily partition of every domain; default is what each domain declares"
     )
@@ -108,9 +108,9 @@ class Settings(BaseSettings):
     )
     engine_memory: str = Field("4GB", description="memory of the queries of a process; what is more goes to disk")
     backfill_processes: int = Field(
-        2, ge=1, description="days that a backfill scores side by side, each with the threads and the memory above"
+        2, ge=1, description="days that a backfill scores at once, each with the threads and the memory above"
     )
-    batch_rows: int = Field(65_536, ge=1, description="rows that are in flight at once between the parts")
+    batch_rows: int = Field(65_536, ge=1, description="rows of a batch between lake, engine and store")
     api_cache_mb: int = Field(256, ge=0, description="memory of the API's cache, in each worker")
     api_concurrency: int = Field(256, ge=1, description="requests at a time in each worker; more get 503 at once")
     api_request_seconds: float = Field(
@@ -128,24 +128,26 @@ class Settings(BaseSettings):
         "", description="origins whose pages may read answers, separated by commas; * for every origin"
     )
     api_root_path: Annotated[str, AfterValidator(_path_prefix)] = Field(
-        "", description="path prefix under which a proxy shows the API, such as /ml"
+        "", description="path prefix under which a proxy serves the API, such as /ml"
     )
-    rollback_days: int = Field(30, ge=0, description="how far back a rollback may go; older versions are removed")
-    rejected_days: int = Field(90, ge=0, description="how long rejected rows are kept")
+    rollback_days: int = Field(30, ge=0, description="days that a rollback may go back; older versions are removed")
+    rejected_days: int = Field(90, ge=0, description="days for which quarantined rows are kept")
     check_examples: int = Field(
         10, ge=0, le=10, description="offending rows, keys included, that a failed check leaves in Dagster's event log"
     )
-    orphan_hours: int = Field(24, ge=1, description="after how long a file that nobody has finished is nobody's")
+    orphan_hours: int = Field(24, ge=1, description="age in hours after which unfinished files are deleted")
     erasure_delay_days: int = Field(0, ge=0, description="days between the request to erase a person and the erasure")
     erasure_secret: SecretStr | None = Field(
-        None, description="key of the hashes that erased persons are known by; default: made once, in DATA_DIR"
+        None, description="key of the hashes of erased persons; default: created once, in DATA_DIR"
     )
-    price_currency: str = Field("EUR", description="of the prices below")
-    price_cpu_hour: float = Field(0.04, ge=0, description="of one core for an hour")
-    price_memory_gib_hour: float = Field(0.005, ge=0, description="of a GiB of memory for an hour")
-    price_storage_gib_month: float = Field(0.023, ge=0, description="of a GiB in the lake for a month")
-    price_spot_share: float = Field(0.35, ge=0, le=1, description="what spot machines cost, as a share of the others")
-    alerts_config: Path | None = Field(None, description="who is alerted; default alerts.yaml in DAGSTER_HOME or here")
+    price_currency: str = Field("EUR", description="currency of the prices below")
+    price_cpu_hour: float = Field(0.04, ge=0, description="price of one core for an hour")
+    price_memory_gib_hour: float = Field(0.005, ge=0, description="price of a GiB of memory for an hour")
+    price_storage_gib_month: float = Field(0.023, ge=0, description="price of a GiB in the lake for a month")
+    price_spot_share: float = Field(0.35, ge=0, le=1, description="price of spot machines, as a share of the others")
+    alerts_config: Path | None = Field(
+        None, description="channels and owners of alerts; default alerts.yaml in DAGSTER_HOME or in the project"
+    )
     ui_url: str = Field("http://127.0.0.1:3000", description="address of the Dagster UI, for links in alerts")
     runbooks_url: str = Field("docs/runbooks", description="where the runbooks are read, for links in alerts")
 

@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 SHOWN = 20
 SHOWN_FAILURES = 10
 backfills_app = typer.Typer(
-    invoke_without_command=True, rich_markup_mode="rich", help="Backfills: how far they are; pause one, resume one."
+    invoke_without_command=True, rich_markup_mode="rich", help="List backfills, show one, pause or resume one."
 )
 BackfillArgument = Annotated[str, typer.Argument(metavar="BACKFILL", help="Its name, such as 3f2a9c1b.")]
 
 
 @backfills_app.callback()
 def backfills(context: typer.Context, as_json: JsonOption = False) -> None:
-    """How far each backfill is, newest first: days of tables and of predictions, days that failed, and the publication.
+    """List backfills, newest first: days of tables and of predictions, days that failed, and the publication.
 
     A backfill that was killed is shown as interrupted; [bold]resume[/] goes on with it.
     """
@@ -45,7 +45,7 @@ def backfills(context: typer.Context, as_json: JsonOption = False) -> None:
 
 @backfills_app.command()
 def show(backfill: BackfillArgument, as_json: JsonOption = False) -> None:
-    """One backfill, with the days that failed and their runs."""
+    """Show one backfill, with the days that failed and their runs."""
     from serving_assets.local_runner.workspace import Workspace
     from serving_assets.pipeline.automation.backfill_record import backfill_of
 
@@ -57,7 +57,7 @@ def show(backfill: BackfillArgument, as_json: JsonOption = False) -> None:
 
 @backfills_app.command()
 def pause(backfill: BackfillArgument) -> None:
-    """Stop a running backfill as soon as its present run has ended; nothing that is done is lost."""
+    """Stop a running backfill when its current run has ended; finished days stay."""
     from serving_assets.local_runner.workspace import Workspace
     from serving_assets.pipeline.automation.backfill_record import pause as ask
 
@@ -69,7 +69,7 @@ def pause(backfill: BackfillArgument) -> None:
 
 @backfills_app.command()
 def resume(backfill: BackfillArgument, as_json: JsonOption = False) -> None:
-    """Go on with a backfill that was paused or killed; days that failed are tried again. Exits with 1 if any fails."""
+    """Continue a backfill that was paused or killed, and try failed days again. Exits with 1 if any fails."""
     from serving_assets.commands.backfill import go_on, print_summary, summary
     from serving_assets.local_runner.workspace import Workspace
     from serving_assets.pipeline.automation.backfill_record import backfill_of

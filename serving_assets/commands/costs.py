@@ -27,12 +27,12 @@ SHOWN_PARTITIONS = 10
 @costs_app.command()
 def costs(
     month: Annotated[
-        datetime | None, typer.Option(formats=["%Y-%m"], metavar="YYYY-MM", help="In UTC; default: the present one.")
+        datetime | None, typer.Option(formats=["%Y-%m"], metavar="YYYY-MM", help="In UTC; default: the current one.")
     ] = None,
     asset: Annotated[str | None, typer.Option(help="Only this asset's partitions, such as raw/transactions.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """CPU-seconds, peak memory, rows, bytes and money of a month, by use case, asset and partition.
+    """Show CPU-seconds, peak memory, rows, bytes and money of a month, by use case, asset and partition.
 
     By the prices in the settings ([bold]PRICE_CPU_HOUR[/] and others). What failed before it was made is not counted.
     """

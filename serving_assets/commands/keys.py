@@ -1,72 +1,50 @@
-"""`keys`: API keys made, listed and revoked.
+"""`keys`: create, list and revoke the keys of the API.
 
-Here: the commands' words and screens. Not here: the file and its rules (serving/http/keys.py).
+Here: the commands and their options. Not here: what they do (key_ring.py), which imports the catalog.
 """
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated
 
-from rich.table import Table
+import typer
 
-from serving_assets.catalog.discovery import load_catalog
-from serving_assets.commands.screen import console
-from serving_assets.errors import InputError
-from serving_assets.serving.health import METRICS_SCOPE
-from serving_assets.serving.http.keys import EVERYTHING, ApiKey, create_key, read_ring, revoke_key
-from serving_assets.settings import get_settings
+from serving_assets.commands.options import JsonOption
+from serving_assets.commands.screen import print_json, reported_errors
+
+keys_app = typer.Typer(no_args_is_help=True, help="Manage API keys: which clients may read which use cases.")
 
 
-def make(client: str, scopes: list[str], rate: float | None, days: int | None) -> dict[str, Any]:
-    """A new key for `client`, with the key itself.
+@keys_app.command("create")
+def create_key(
+    client: Annotated[str, typer.Argument(metavar="CLIENT", help="The client that will use it, such as web-shop.")],
+    use_case: Annotated[list[str], typer.Option(help="Use case it opens, repeatable; metrics, or * for everything.")],
+    rate: Annotated[float | None, typer.Option(min=0.01, help="Requests a second; default: no limit.")] = None,
+    days: Annotated[int | None, typer.Option(min=1, help="Days until it expires; default: never.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Create a key and print it, once. A client has at most two valid keys: create, deploy, revoke the old one."""
+    from serving_assets.commands.key_ring import make, print_made
 
-    Raises:
-        InputError: a scope is no use case.
-        ConflictError: the client has two valid keys.
-    """
-    settings = get_settings()
-    known = {*load_catalog(settings.catalog_dir).use_cases, METRICS_SCOPE, EVERYTHING}
-    unknown = sorted(set(scopes) - known)
-    if unknown:
-        raise InputError(f"{', '.join(unknown)}: no such use case.", hint=f"Known: {', '.join(sorted(known))}.")
-    key, secret = create_key(settings.api_keys_file, client, scopes, rate=rate, days=days)
-    return {**_record(key), "key": secret}
-
-
-def every() -> list[dict[str, Any]]:
-    """Every key that was ever made, without its hash."""
-    return [_record(key) for key in read_ring(get_settings().api_keys_file).keys]
+    with reported_errors():
+        made = make(client, use_case, rate, days)
+    print_json(made) if as_json else print_made(made)
 
 
-def revoke(key_id: str) -> dict[str, Any]:
-    """The key, now revoked.
+@keys_app.command("list")
+def list_keys(as_json: JsonOption = False) -> None:
+    """List every key ever made, and whether it is valid; never the keys themselves."""
+    from serving_assets.commands.key_ring import every, print_keys
 
-    Raises:
-        InputError: there is no such key.
-    """
-    return _record(revoke_key(get_settings().api_keys_file, key_id))
-
-
-def print_made(made: dict[str, Any]) -> None:
-    """The key, once."""
-    console.print(f"[bold]{made['key']}[/]")
-    console.print(
-        f"Key {made['id']} of {made['client']} for {', '.join(made['scopes'])}. It is kept as a hash and is not shown"
-        " again; send it as the header x-api-key.",
-        markup=False,
-    )
+    with reported_errors():
+        found = every()
+    print_json(found) if as_json else print_keys(found)
 
 
-def print_keys(keys: list[dict[str, Any]]) -> None:
-    """A table of keys."""
-    table = Table("id", "client", "scopes", "a second", "created", "state", box=None, header_style="bold")
-    for key in keys:
-        rate = "any" if key["rate"] is None else f"{key['rate']:g}"
-        table.add_row(key["id"], key["client"], ", ".join(key["scopes"]), rate, key["created"][:16], key["state"])
-    console.print(table)
+@keys_app.command("revoke")
+def revoke_key(key_id: Annotated[str, typer.Argument(metavar="KEY_ID", help="As list shows it.")]) -> None:
+    """Revoke a key; running servers follow within two seconds."""
+    from serving_assets.commands.key_ring import print_keys, revoke
 
-
-def _record(key: ApiKey) -> dict[str, Any]:
-    state = "valid" if key.valid(datetime.now(UTC)) else "revoked" if key.revoked else "expired"
-    return {**key.model_dump(mode="json", exclude={"hash"}), "state": state}
+    with reported_errors():
+        print_keys([revoke(key_id)])

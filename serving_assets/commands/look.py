@@ -24,12 +24,10 @@ DAY_COLUMNS = ("day", "scored_for")
 def rows(
     table: Annotated[str, typer.Argument(metavar="TABLE", help="As the lake names it, such as raw/transactions.")],
     day: Annotated[datetime | None, typer.Option(formats=DAY_FORMAT, help="Only this day; default: all.")] = None,
-    sql: Annotated[str, typer.Option(help="What to ask of the table, which is called t.")] = (
-        f"SELECT * FROM t LIMIT {SHOWN}"
-    ),
+    sql: Annotated[str, typer.Option(help="The query; the table is called t.")] = (f"SELECT * FROM t LIMIT {SHOWN}"),
     as_json: JsonOption = False,
 ) -> None:
-    """Rows of a table of the lake, or what an SQL query, in DuckDB's dialect, makes of them. Changes nothing.
+    """Show rows of a table of the lake, or the result of an SQL query over it, in DuckDB's dialect. Changes nothing.
 
     Rows that broke a source's contract stand in [bold]raw/<source>__rejected[/], with the reason.
     """
@@ -42,11 +40,11 @@ def rows(
 def champion(
     use_case: UseCaseArgument,
     become: Annotated[
-        str | None, typer.Option("--set", metavar="VERSION", help="Let this version score from now on.")
+        str | None, typer.Option("--set", metavar="VERSION", help="The version that scores from now on.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Which version of the model scores; with --set, another one does, such as the one before.
+    """Show which version of the model scores; with --set, let another one score, such as the one before.
 
     Scores that are published stay until the next run; the API follows within seconds.
     """

@@ -1,4 +1,4 @@
-"""The commands of whoever is called at night: rollback, resume, restore, trace, and those that only look.
+"""The commands for the night: rollback, resume, restore, trace, and those that only look.
 
 Here: their options and exit codes; cli.py adds them to its own. Not here: what they do (pipeline/).
 """
@@ -23,7 +23,7 @@ on_call.add_typer(look)
 on_call.add_typer(costs_app)
 on_call.add_typer(migrate_app)
 on_call.add_typer(lineage_app)
-ReasonOption = Annotated[str, typer.Option(help="Why, for whoever looks later.")]
+ReasonOption = Annotated[str, typer.Option(help="Why, for later readers.")]
 
 
 @on_call.command()
@@ -114,11 +114,11 @@ def trace(
     use_case: UseCaseArgument,
     entity: EntityArgument,
     at: Annotated[
-        str | None, typer.Option(help="ISO 8601, local time of the use case unless it says otherwise; default: now.")
+        str | None, typer.Option(help="ISO 8601, local time of the use case unless it has an offset; default: now.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Which prediction was served of an entity at a moment, and from which generation, model, run and feature row.
+    """Show which prediction was served for an entity at a moment, from which generation, model, run and features.
 
     Exits with 1 when nothing was served then, or when the lake's history no longer tells what.
     """

@@ -98,9 +98,9 @@ class Bundle:
         if self.form == "onnx":
             run = compiled(file.read_bytes(), self.signature)
         else:
-            from serving_assets.models.estimator import load
+            from serving_assets.models.estimator import unpickled
 
-            run = original(load(file), self.signature)
+            run = original(unpickled(file.read_bytes()), self.signature)
         return Scorer(name=self.name, version=self.version, signature=self.signature, run=run, threads=threads)
 
 

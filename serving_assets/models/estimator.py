@@ -11,7 +11,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.machinery import PathFinder
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -115,11 +114,11 @@ def pickled(estimator: Estimator) -> bytes:
         return bytes(cloudpickle.dumps(estimator))
 
 
-def load(path: Path) -> Estimator:
-    """The estimator of a file made by `pickled`; the caller has verified where the file comes from."""
+def unpickled(content: bytes) -> Estimator:
+    """The estimator that `pickled` wrote; the caller has verified where the content comes from."""
     import cloudpickle
 
-    return in_one_thread(cloudpickle.loads(path.read_bytes()))
+    return in_one_thread(cloudpickle.loads(content))
 
 
 def _private_modules(estimator: Estimator) -> list[ModuleType]:

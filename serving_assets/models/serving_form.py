@@ -12,8 +12,9 @@ from typing import Literal
 
 import pyarrow as pa
 
+from serving_assets.errors import InputError
 from serving_assets.models.compile import NotCompilable, compile_onnx
-from serving_assets.models.estimator import Estimator, pickled
+from serving_assets.models.estimator import Estimator, pickled, predict, unpickled
 from serving_assets.models.parity import TOLERANCE, ScorerParity, certify
 from serving_assets.models.scorer import Run, Scorer, compiled, original
 from serving_assets.models.signature import Signature
@@ -47,7 +48,10 @@ def serving_form(
         return Scorer(name=name, version="", signature=signature, run=run)
 
     def kept(reason: str, parity: ScorerParity | None) -> ServingForm:
-        return ServingForm("original", reason, pickled(estimator), parity, scorer(original(estimator, signature)))
+        model = pickled(estimator)
+        return ServingForm(
+            "original", reason, model, parity, scorer(original(_read_back(model, signature, rows), signature))
+        )
 
     try:
         graph = compile_onnx(estimator, signature)
@@ -58,3 +62,20 @@ def serving_form(
     return (
         ServingForm("onnx", parity.reason, graph, parity, candidate) if parity.passed else kept(parity.reason, parity)
     )
+
+
+def _read_back(model: bytes, signature: Signature, rows: pa.Table) -> Estimator:
+    """The estimator as whoever serves it reads it, proven to score there.
+
+    Raises:
+        InputError: when it needs a module that only the training process has.
+    """
+    try:
+        estimator = unpickled(model)
+        predict(estimator, signature, rows.slice(0, 1).select(list(signature.names)).combine_chunks().to_batches()[0])
+    except ImportError as error:
+        raise InputError(
+            f"the trained estimator cannot be served: {error}.",
+            hint="Import at the top of train.py and of the modules beside it, not inside functions.",
+        ) from error
+    return estimator

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from pydantic import Field
 
 from serving_assets.catalog.columns import DType, Spec
-from serving_assets.errors import InputError
+from serving_assets.errors import InputError, listed
 
 _ARROW: dict[DType, pa.DataType] = {
     "bool": pa.bool_(),
@@ -119,8 +119,8 @@ class Signature(Spec):
                 problems.append(f"{feature.name!r} must be {feature.dtype}, found {found}")
         if problems:
             raise InputError(
-                f"The features do not fit the model: {'; '.join(problems)}.",
-                hint="Correct the features' SQL, or train and promote a model for the new columns.",
+                f"The features do not fit the model: {listed(problems)}.",
+                hint="Correct the features' SQL, or train and promote a model for the new columns (command: train).",
             )
 
     def check_rows(self, batch: pa.RecordBatch) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from serving_assets.errors import DeclarationError
@@ -37,6 +37,7 @@ from tests.pipeline.tiny import (
 pytestmark = pytest.mark.long
 
 SHAPES = """
+from factors import HALF
 from sklearn.base import BaseEstimator, TransformerMixin
 
 
@@ -46,8 +47,6 @@ class Halved(TransformerMixin, BaseEstimator):
         return self
 
     def transform(self, features):
-        from factors import HALF
-
         return features.fillna(0) * HALF
 
 
@@ -128,7 +127,13 @@ def refused(tiny: Tiny, folder: Path) -> DeclarationError | None:
     return None
 
 
-@settings(max_examples=8, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@settings(
+    max_examples=8,
+    deadline=None,
+    derandomize=True,
+    phases=[Phase.generate],
+    suppress_health_check=[HealthCheck.too_slow],
+)
 @given(tiny=declarations(), seed=st.integers(0, 9))
 def test_a_declaration_is_refused_when_it_loads_or_works(tiny: Tiny, seed: int) -> None:
     """Whatever is declared fails with file, field and fix when it loads, or its scores are read back equal."""
@@ -162,6 +167,17 @@ REFUSED: dict[str, tuple[Tiny, str]] = {
     "features twice": (
         Tiny({"flag": "unnest([true, false])"}, features_rest="WHERE person <= 8"),
         r"features\.sql: returns entities more than once: 1 on 2024-03-0\d \(2 times\), .* and \d+ more\. Return",
+    ),
+    "an import inside a function": (
+        Tiny(
+            {"long": "max(long)"},
+            train=WITH_HELPERS,
+            beside={
+                "shapes.py": SHAPES.replace("values / 2", "__import__('halves').of(values)"),
+                "factors.py": "HALF = 1",
+            },
+        ),
+        r"cannot be served: No module named 'halves'\. Import at the top of train\.py",
     ),
     "labels of many kinds": (
         Tiny(label="CAST(max(person) AS DOUBLE)"),

@@ -214,12 +214,13 @@ def score_and_read_back(bench: Bench) -> dict[Any, float]:
     """Score DAY, publish it, and return the published score of each entity: the batch's, the store's and the API's."""
     for outcome in (bench.score(DAY), bench.publish(), bench.run("online_features", day=None)):
         assert outcome.success, outcome.failures
-    scores = {row["person"]: float(str(row["score"])) for row in bench.rows("predictions", where=f"day = '{DAY}'")}
+    (column,) = bench.use_case.spec.predictions.columns
+    scores = {row["person"]: float(str(row[column])) for row in bench.rows("predictions", where=f"day = '{DAY}'")}
     assert scores, "nobody was scored"
     precision = bench.use_case.spec.predictions.precision
     store = bench.platform.store
     read = store_values(bench, NAME, list(scores))
-    assert {entity: value["score"] for entity, value in read.items()} == {
+    assert {entity: value[column] for entity, value in read.items()} == {
         entity: round_half(score, precision) for entity, score in scores.items()
     }
     assert store.control(NAME) is not None

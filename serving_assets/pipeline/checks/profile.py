@@ -6,7 +6,7 @@ drift. Not here: the statistics (monitoring/), or the profile's making (models/p
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -48,12 +48,14 @@ def champion_bundle(platform: Platform, name: str) -> Bundle | None:
     return platform.registry.bundle(name, version) if version else None
 
 
-def counted_features(engine: Engine, rows: Input, bundle: Bundle | None) -> dict[str, Distribution] | None:
-    """The features that the model knows and the table has, in one pass; None without a model."""
+def counted_features(
+    engine: Engine, rows: Input, bundle: Bundle | None, returned: Collection[str]
+) -> dict[str, Distribution] | None:
+    """The features that the model knows and features.sql has `returned`, in one pass; None without a model."""
     if bundle is None:
         return None
     schema = rows.scan.schema()
-    known = {n: r for n, r in bundle.profile.features.items() if n in schema.names and _fits(r, schema.field(n).type)}
+    known = {n: r for n, r in bundle.profile.features.items() if n in returned and _fits(r, schema.field(n).type)}
     return _counted(engine, rows, known, pa.float32())
 
 

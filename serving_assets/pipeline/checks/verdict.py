@@ -11,6 +11,7 @@ from typing import Any
 
 import dagster as dg
 
+from serving_assets.errors import shortened
 from serving_assets.monitoring.severity import Severity
 
 EXAMPLES = 10
@@ -45,7 +46,8 @@ class Check:
         numbers: Mapping[str, float] | None = None,
     ) -> Verdict:
         """What was found: in words, as a number against its threshold, offending rows, and further numbers."""
-        return Verdict(self, severity, message, measured, threshold, tuple(examples)[:EXAMPLES], numbers or {})
+        shown = tuple(examples)[:EXAMPLES]
+        return Verdict(self, severity, shortened(message), measured, threshold, shown, numbers or {})
 
 
 @dataclass(frozen=True)

@@ -95,7 +95,7 @@ def _build(use_case: BoundUseCase, step: Step) -> dg.MaterializeResult[Any]:
     with measured() as cost:
         written = p.engine.transform([query], Target(table, {DAY: day}, (DAY,)))
     rows = Input(table.scan({DAY: day}, version=written.version))
-    counted = counted_features(p.engine, rows, champion_bundle(p, use_case.name))
+    counted = counted_features(p.engine, rows, champion_bundle(p, use_case.name), use_case.feature_names)
     verdicts = [
         check_contract(p.engine, rows, (spec.entity.key,), feature_columns(use_case)),
         check_point_in_time(p.engine, inputs, as_of(day, timezone)),

@@ -9,11 +9,13 @@ from functools import partial
 from typing import Any
 
 import dagster as dg
+import pyarrow as pa
 
 from serving_assets.catalog.columns import Column
 from serving_assets.catalog.discovery import BoundUseCase
 from serving_assets.catalog.spec import DAY
 from serving_assets.engines.protocol import Engine, Input, Query, Target
+from serving_assets.errors import InputError
 from serving_assets.models.bundle import Bundle
 from serving_assets.models.lifecycle.champion import point_to_champion
 from serving_assets.models.plots import score_histogram
@@ -94,7 +96,15 @@ def _score(use_case: BoundUseCase, step: Step) -> dg.MaterializeResult[Any]:
     point_to_champion(p.registry.bundles_dir, use_case.name, version)  # again: a promotion may have been killed before
     scorer = bundle.scorer(threads=p.settings.engine_threads)
     features = Input(p.lake.table(use_case.lake_name("features")).scan({DAY: day}))
-    scorer.signature.check(features.scan.schema())
+    # The table keeps columns that features.sql returned once, empty in newer rows: no score is made of these.
+    returned = [field for field in features.scan.schema() if field.name in use_case.feature_schema]
+    scorer.signature.check(pa.schema(returned))
+    if set(scorer.columns) != set(spec.predictions.columns):
+        raise InputError(
+            f"{use_case.name}: version {version} gives {', '.join(scorer.columns)}, and declared is "
+            f"{', '.join(spec.predictions.columns)}.",
+            hint=f"Train a model for the new column: serving-assets train {use_case.name}.",
+        )
     table = p.lake.table(use_case.lake_name("predictions"))
     with measured() as cost:
         constants = {DAY: day, "model_version": version}

@@ -8,6 +8,8 @@ from __future__ import annotations
 from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
+from serving_assets.catalog.timing import as_of as end_of_day
+
 ZONE = ZoneInfo("America/New_York")
 """Of the shops, of the partitions and of the schedule."""
 FAULTY_DAYS = 11
@@ -36,4 +38,4 @@ def at(day: date, clock: str) -> datetime:
 
 def as_of(day: date) -> datetime:
     """The instant at which `day` ends."""
-    return at(day + timedelta(days=1), "00:00")
+    return end_of_day(day, ZONE.key)

@@ -7,6 +7,8 @@ anything that ticks (pipeline/automation/).
 from __future__ import annotations
 
 import re
+from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -14,6 +16,7 @@ from pydantic import AfterValidator, NonNegativeInt, PositiveInt
 
 from serving_assets.catalog.columns import Spec
 
+_TICK = timedelta(microseconds=1)
 MINUTES_OF_A_DAY = 24 * 60
 SECONDS_OF_A_DAY = 60 * MINUTES_OF_A_DAY
 PATIENCE_MINUTES = 60
@@ -36,6 +39,44 @@ def _time_of_day(value: str) -> str:
 
 TimeZone = Annotated[str, AfterValidator(_timezone)]
 TimeOfDay = Annotated[str, AfterValidator(_time_of_day)]
+
+
+def as_of(day: date, timezone: str) -> datetime:
+    """The instant, in UTC, at which `day` ends in `timezone`: the first after which no local date is `day` or earlier.
+
+    So a midnight that the clocks meet twice counts once, and in place of one that they skip counts the skip. Whatever
+    needs the end of a day, in Python or in SQL, asks here. It is in UTC because Python compares and subtracts local
+    times by the face of the clock.
+    """
+    zone = ZoneInfo(timezone)
+    midnight = datetime.combine(day + timedelta(days=1), time(), zone)
+    early, late = sorted(midnight.replace(fold=fold).astimezone(UTC) for fold in (0, 1))
+    if _local_date(early, zone) > day:  # it exists; where the clocks meet it twice, the day may go on in between
+        return early if _local_date(late - _TICK, zone) > day else late
+    while late - early > _TICK:
+        between = early + (late - early) / 2
+        early, late = (early, between) if _local_date(between, zone) > day else (between, late)
+    return late
+
+
+def newest_ended_day(instant: datetime, timezone: str) -> date:
+    """The newest day that has ended in `timezone` at `instant`."""
+    day = _local_date(instant, ZoneInfo(timezone))
+    while as_of(day, timezone) > instant:
+        day -= timedelta(days=1)
+    return day
+
+
+@lru_cache(maxsize=64)
+def unusual_ends(timezone: str, year: int) -> tuple[date, ...]:
+    """The days of a year that do not end at a midnight that the clocks of `timezone` show once: where SQL errs."""
+    days = (date(year, 1, 1) + timedelta(days=number) for number in range(366))
+    midnights = ((day, datetime.combine(day + timedelta(days=1), time(), ZoneInfo(timezone))) for day in days)
+    return tuple(day for day, at in midnights if at.utcoffset() != at.replace(fold=1).utcoffset())
+
+
+def _local_date(instant: datetime, zone: ZoneInfo) -> date:
+    return instant.astimezone(zone).date()
 
 
 def minutes_from(first: str, then: str) -> int:

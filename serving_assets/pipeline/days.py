@@ -6,15 +6,19 @@ Here: days and windows, as pure functions over the catalog and the lake. Not her
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import date, datetime, timedelta
-from zoneinfo import ZoneInfo
+from datetime import date, timedelta
 
 import dagster as dg
 
 from serving_assets.catalog.discovery import BoundUseCase, Catalog, Table
 from serving_assets.catalog.spec import DAY, Current, LastDays, NextDays
+from serving_assets.catalog.timing import as_of as as_of
+from serving_assets.catalog.timing import unusual_ends
 from serving_assets.engines.protocol import Input
 from serving_assets.lake import DayRange, Lake
+
+UNUSUAL_YEARS = 20
+"""How old a row may be whose day's end is computed in SQL."""
 
 
 def daily_partitions(timezone: str, first_days: Iterable[date]) -> dg.DailyPartitionsDefinition:
@@ -26,9 +30,15 @@ def daily_partitions(timezone: str, first_days: Iterable[date]) -> dg.DailyParti
     return dg.DailyPartitionsDefinition(start_date=min(first_days).isoformat(), timezone=timezone)
 
 
-def as_of(day: date, timezone: str) -> datetime:
-    """The instant at which `day` ends in `timezone`: what a prediction for that day may know is older."""
-    return datetime.combine(day + timedelta(days=1), datetime.min.time(), ZoneInfo(timezone))
+def as_of_sql(day: str, timezone: str, newest: date) -> str:
+    """SQL of the instant, a naive timestamp in UTC, at which `day`, an SQL expression of dates until `newest`, ends.
+
+    DuckDB takes the later of two midnights; days that end unusually are therefore listed, those of many years.
+    """
+    usual = f"timezone('UTC', timezone('{timezone}', CAST({day} + 1 AS TIMESTAMP)))"
+    unusual = [each for back in range(UNUSUAL_YEARS) for each in unusual_ends(timezone, newest.year - back)]
+    cases = (f"WHEN DATE '{each}' THEN TIMESTAMP '{as_of(each, timezone):%Y-%m-%d %H:%M:%S}'" for each in unusual)
+    return f"CASE {day} {' '.join(cases)} ELSE {usual} END" if unusual else usual
 
 
 def last_days(day: date, days: int) -> DayRange:

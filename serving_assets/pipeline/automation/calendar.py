@@ -9,7 +9,7 @@ from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from serving_assets.catalog.discovery import BoundUseCase
-from serving_assets.catalog.timing import minutes_from
+from serving_assets.catalog.timing import minutes_from, newest_ended_day
 
 
 def day_of(use_case: BoundUseCase, tick: datetime) -> date:
@@ -19,7 +19,7 @@ def day_of(use_case: BoundUseCase, tick: datetime) -> date:
     begin = datetime.combine(local.date(), time.fromisoformat(at.at), local.tzinfo)
     if local.time().replace(second=0, microsecond=0) < begin.time():
         begin -= timedelta(days=1)
-    return begin.astimezone(ZoneInfo(use_case.domain.timezone)).date() - timedelta(days=1)
+    return newest_ended_day(begin, use_case.domain.timezone)
 
 
 def past_cut_off(use_case: BoundUseCase, tick: datetime) -> bool:

@@ -7,13 +7,13 @@ findings_from_state.py).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from zoneinfo import ZoneInfo
+from datetime import datetime
 
 import dagster as dg
 
 from serving_assets.alerts.records import ALL, LONGEST_FINDING, Days, Finding, Key, Severity
 from serving_assets.catalog.discovery import Catalog
+from serving_assets.catalog.timing import newest_ended_day
 from serving_assets.errors import shortened
 from serving_assets.pipeline.dagster_instance.asset_graph import AssetGraph
 
@@ -135,4 +135,4 @@ def platform_finding(
 
 def _newest_day(at: datetime, timezone: str) -> str:
     """The newest day that had ended at `at`."""
-    return (at.astimezone(ZoneInfo(timezone)).date() - timedelta(days=1)).isoformat()
+    return newest_ended_day(at, timezone).isoformat()

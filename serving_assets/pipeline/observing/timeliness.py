@@ -9,7 +9,7 @@ They differ because materializing any old day satisfies a policy, and because th
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -18,6 +18,7 @@ import dagster as dg
 from serving_assets.catalog.columns import identifier
 from serving_assets.catalog.discovery import BoundUseCase, Table
 from serving_assets.catalog.spec import DAY
+from serving_assets.catalog.timing import newest_ended_day
 from serving_assets.engines.protocol import Input, Query
 from serving_assets.errors import ServingAssetsError
 from serving_assets.pipeline.asset_keys import stage_keys, upstream_tables
@@ -60,7 +61,7 @@ def timeliness(
             found.append(_of(instance, graph.get(key), use_case, now, day, _newest_row(platform, table, day)))
     scored = _newest_day(instance, dg.AssetKey([use_case.name, "historic"]))
     for key in stage_keys(use_case, ("latest", "online")):
-        day, told = scored, str(as_of(scored, use_case.domain.timezone)) if scored else None
+        day, told = scored, _local_end(scored, use_case.domain.timezone) if scored else None
         if key.path[-1] == "online":
             day, told = _published(platform, use_case)
         found.append(_of(instance, graph.get(key), use_case, now, day, told))
@@ -75,11 +76,15 @@ def _of(
     day: date | None,
     newest_data: str | None,
 ) -> Timeliness:
-    ended = now.astimezone(ZoneInfo(use_case.domain.timezone)).date() - timedelta(days=1)
+    ended = newest_ended_day(now, use_case.domain.timezone)
     behind = (ended - day).days if day else None
     return Timeliness(
         node.key.to_user_string(), freshness_of(instance, node), deadline_of(node), day, behind, newest_data
     )
+
+
+def _local_end(day: date, timezone: str) -> str:
+    return str(as_of(day, timezone).astimezone(ZoneInfo(timezone)))
 
 
 def _newest_day(instance: dg.DagsterInstance, key: dg.AssetKey) -> date | None:
@@ -107,4 +112,4 @@ def _published(platform: Platform, use_case: BoundUseCase) -> tuple[date | None,
     if control is None or control.published is None:
         return None, None
     instant = datetime.fromisoformat(control.published.as_of).astimezone(ZoneInfo(use_case.domain.timezone))
-    return instant.date() - timedelta(days=1), str(instant)
+    return newest_ended_day(instant, use_case.domain.timezone), str(instant)

@@ -10,15 +10,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
-from zoneinfo import ZoneInfo
 
 from serving_assets.catalog.discovery import BoundUseCase
 from serving_assets.catalog.names import activations_table, feature_activations_table
 from serving_assets.catalog.spec import DAY
+from serving_assets.catalog.timing import newest_ended_day
 from serving_assets.engines.protocol import Engine, Input, Query
 from serving_assets.errors import InputError
 from serving_assets.lake import DayRange, Lake, Scan
-from serving_assets.pipeline.days import as_of
+from serving_assets.pipeline.days import as_of, as_of_sql
 from serving_assets.store import Entity, Generation, columns_digest, document_digest
 from serving_assets.store.digest import MODULUS
 
@@ -37,13 +37,13 @@ class Stamp:
 
     def as_of(self, timezone: str) -> str:
         """The instant that the documents speak of, ISO 8601 in UTC."""
-        return as_of(self.day, timezone).astimezone(UTC).strftime(ISO)
+        return as_of(self.day, timezone).strftime(ISO)
 
     @classmethod
     def of(cls, as_of_text: str, model_version: str, timezone: str) -> Stamp:
         """The stamp of a published generation, read back from its instant."""
         instant = datetime.strptime(as_of_text, ISO).replace(tzinfo=UTC)
-        return cls(instant.astimezone(ZoneInfo(timezone)).date() - timedelta(days=1), model_version)
+        return cls(newest_ended_day(instant, timezone), model_version)
 
 
 @dataclass(frozen=True)
@@ -250,7 +250,7 @@ def documents_sql(collection: PublishedCollection, table: str, stamp: Stamp) -> 
     """SQL of `(id, text)`, one an entity: canonical JSON, rounded, naming only what differs from `stamp`."""
     values = ", ".join(f"'{name}': {expression}" for name, expression in collection.values.items())
     day, model = f'"{collection.day}"', collection.model_version
-    ends = f"timezone('UTC', timezone('{collection.timezone}', CAST({day} + 1 AS TIMESTAMP)))"
+    ends = as_of_sql(day, collection.timezone, stamp.day)
     by_model = (
         f"""|| CASE WHEN {model} = '{stamp.model_version}' THEN ''
                ELSE ',"model_version":' || CAST(to_json({model}) AS VARCHAR) END"""

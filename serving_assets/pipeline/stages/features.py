@@ -98,7 +98,7 @@ def _build(use_case: BoundUseCase, step: Step) -> dg.MaterializeResult[Any]:
     counted = counted_features(p.engine, rows, champion_bundle(p, use_case.name), use_case.feature_names)
     verdicts = [
         check_contract(p.engine, rows, (spec.entity.key,), feature_columns(use_case)),
-        check_point_in_time(p.engine, inputs, as_of(day, timezone)),
+        check_point_in_time(p.engine, inputs, day, timezone),
         check_daily_volume(step.context.instance, step.asset, table, step.days, written.version, spec.checks),
         check_null_rates(counted, spec.checks),
         check_feature_drift(counted, spec.checks, pictured=step.pictured),

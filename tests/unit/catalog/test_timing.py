@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving_assets.catalog.timing import Daily, deadline_of, minutes_after, minutes_from
+from serving_assets.catalog.timing import Daily, as_of, deadline_of, minutes_after, minutes_from, newest_ended_day
 
 TIMES = st.integers(0, 1439).map(lambda minutes: f"{minutes // 60:02}:{minutes % 60:02}")
 
@@ -44,3 +47,38 @@ def test_a_deadline_while_the_run_still_waits_is_refused(declared: str) -> None:
     """Whoever declares a deadline before the cut-off is told both times and the mend."""
     with pytest.raises(ValueError, match=r"06:00.*wait_until"):
         deadline_of(daily("05:00"), declared)
+
+
+ENDS = [
+    ("Europe/Berlin", "2026-07-20", "2026-07-20T22:00"),
+    ("Atlantic/Azores", "2026-10-23", "2026-10-24T00:00"),
+    ("Atlantic/Azores", "2026-10-24", "2026-10-25T00:00"),  # at 01:00 the clocks show midnight a second time
+    ("Atlantic/Azores", "2026-10-25", "2026-10-26T01:00"),
+    ("Africa/Cairo", "2026-04-23", "2026-04-23T22:00"),  # the clocks skip midnight
+    ("America/St_Johns", "2008-11-01", "2008-11-02T03:30"),  # at 00:01 the clocks go back into the day before
+    ("Pacific/Apia", "2011-12-29", "2011-12-30T10:00"),  # the day after is skipped
+    ("Pacific/Apia", "2011-12-30", "2011-12-30T10:00"),
+]
+UNUSUAL = ["Atlantic/Azores", "Africa/Cairo", "America/Havana", "America/St_Johns", "Pacific/Apia", "Asia/Beirut"]
+
+
+@pytest.mark.parametrize(("zone", "day", "end"), ENDS)
+def test_a_day_ends_once(zone: str, day: str, end: str) -> None:
+    """A day ends just after its last instant, also where the clocks show its midnight twice or not at all."""
+    assert as_of(date.fromisoformat(day), zone) == datetime.fromisoformat(end).replace(tzinfo=UTC)
+
+
+@given(
+    zone=st.sampled_from([*UNUSUAL, "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe"]),
+    day=st.dates(date(1987, 1, 1), date(2035, 12, 31)),
+)
+def test_the_end_parts_the_instants(zone: str, day: date) -> None:
+    """No instant from the end on is of the day or an earlier one, and the one before it is."""
+    end = as_of(day, zone)
+    dates = [(end + timedelta(minutes=minutes)).astimezone(ZoneInfo(zone)).date() for minutes in range(0, 300, 15)]
+    assert min(dates) > day
+    assert (end - timedelta(microseconds=1)).astimezone(ZoneInfo(zone)).date() <= day
+    newest = newest_ended_day(end, zone)
+    assert newest >= day
+    assert as_of(newest, zone) == as_of(day, zone)
+    assert newest_ended_day(end - timedelta(microseconds=1), zone) < day

@@ -14,7 +14,12 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from serving_assets.catalog.discovery import Catalog
-from serving_assets.catalog.names import features_collection, predictions_collection
+from serving_assets.catalog.names import (
+    activations_table,
+    feature_activations_table,
+    features_collection,
+    predictions_collection,
+)
 from serving_assets.catalog.spec import UseCase
 from serving_assets.serving.app import Api
 from serving_assets.serving.health import Health
@@ -26,6 +31,7 @@ from serving_assets.serving.lookup import Lookup, fragment
 from serving_assets.serving.reading.collection import FollowedCollection
 from serving_assets.serving.reading.features import keep_features
 from serving_assets.serving.reading.reader import Reader, open_reader
+from serving_assets.serving.reading.remembered import LakeMemory
 from serving_assets.serving.scoring import ModelWithDefaults, Scoring
 from serving_assets.serving.service import ServedUseCase, Service
 from serving_assets.serving.telemetry.logs import JsonLog
@@ -105,15 +111,16 @@ class Parts:
 
     def served(self, spec: UseCase) -> ServedUseCase:
         """One use case with all that it declares to serve."""
-        lookup = Lookup(
-            spec, self._collection(predictions_collection(spec.name), fragment), most_ids=self.settings.api_batch_ids
-        )
+        published = self._collection(predictions_collection(spec.name), activations_table(spec.name), fragment)
+        lookup = Lookup(spec, published, most_ids=self.settings.api_batch_ids)
         serve = spec.serve
         if serve.on_the_fly is None and serve.fallback is None:
             return ServedUseCase(spec, lookup)
         stored = None
         if serve.on_the_fly is not None and serve.on_the_fly.stored_features:
-            stored = self._collection(features_collection(spec.name), keep_features)
+            stored = self._collection(
+                features_collection(spec.name), feature_activations_table(spec.name), keep_features
+            )
         champion = self._model(spec.name) if serve.on_the_fly else None
         fallback = self._model(serve.fallback.use_case) if serve.fallback else None
         return ServedUseCase(spec, lookup, Scoring(spec, lookup, stored, champion, fallback))
@@ -130,7 +137,7 @@ class Parts:
         declared = self.specs[name].serve.on_the_fly
         return ModelWithDefaults(self.models[name], declared.defaults if declared else {})
 
-    def _collection(self, name: str, keep: Callable[[Found], tuple[T, int]]) -> FollowedCollection[T]:
+    def _collection(self, name: str, log: str, keep: Callable[[Found], tuple[T, int]]) -> FollowedCollection[T]:
         return FollowedCollection(
             name,
             self.reader,
@@ -138,6 +145,7 @@ class Parts:
             cache_bytes=self._cache_bytes,
             seconds=self.settings.api_store_seconds,
             event=lambda event, number: self.metrics.event(name, event)(number),
+            remembered=LakeMemory(self.settings.lake, log).newest,
         )
 
 

@@ -42,14 +42,14 @@ class SqliteStore(OnlineStore):
     """
 
     def __init__(self, path: Path | str, *, timeout_seconds: float = 30.0) -> None:
-        self._file = SqliteFile(Path(path), SCHEMA, timeout_seconds)
+        self._file = SqliteFile(Path(path), SCHEMA, timeout_seconds, self._forget)
         self._controls: dict[str, Control] = {}
         self._ids: dict[str, int] = {}
 
     def control(self, collection: str) -> Control | None:
         """One row, parsed anew only when its revision has moved."""
-        known = self._controls.get(collection)
         with self._file.reading() as connection:
+            known = self._controls.get(collection)  # none of a file that was replaced
             row = connection.execute(
                 "SELECT revision, CASE WHEN revision IS NOT ?2 THEN body END FROM controls WHERE collection = ?1",
                 (collection, known.revision if known else None),
@@ -78,8 +78,8 @@ class SqliteStore(OnlineStore):
     def documents(self, collection: str, entities: Sequence[Entity]) -> dict[Entity, Document]:
         """As many statements as the number of `entities` asks for; each sees one state of the file."""
         found: dict[Entity, Document] = {}
-        number = self._id(collection)
         with self._file.reading() as connection:
+            number = self._id(collection)
             for start in range(0, len(entities), READ_IDS):
                 some = entities[start : start + READ_IDS]
                 sql = f"{SELECT} WHERE collection = {number} AND entity IN ({', '.join('?' * len(some))})"
@@ -142,6 +142,9 @@ class SqliteStore(OnlineStore):
     def close(self) -> None:
         """Close the connections of all threads of this process."""
         self._file.close()
+
+    def _forget(self) -> None:
+        """What was read of the file that was open counts no longer."""
         self._controls, self._ids = {}, {}
 
     def _change(self, verb: str, collection: str, where: str) -> int:

@@ -3,6 +3,9 @@
 Here: opening, one connection per thread and process, transactions, and what each fault of the file is called. Not
 here: any table.
 
+People repair a store by moving the file away or by putting another in its place. So each use looks whether the path
+still leads to the file that is open, and a use that only reads never creates a file where somebody is about to put one.
+
 Write-ahead logging lets any number of processes read while one writes, and readers never wait. Transactions are
 written with `synchronous=NORMAL`; a durable one with `FULL`, whose sync of the log makes all before it durable too.
 """
@@ -13,8 +16,8 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,6 +25,11 @@ from serving_assets.errors import ConflictError, InputError, ServingAssetsError
 from serving_assets.store.records import StoreError
 
 LAYOUT = 1
+
+
+Identity = tuple[int, int]
+COMPANIONS = ("-wal", "-shm")
+SET_ASIDE = ".replaced"
 
 
 class _Held(NamedTuple):
@@ -35,14 +43,22 @@ _of_parents: list[_Held] = []
 
 
 class SqliteFile:
-    """The file at `path`, created with `schema` when first used.
+    """The file at `path`, created with `schema` when first written; until then it reads as empty.
+
+    When the path leads to another file than the one that is open, all connections are closed, which calls `on_close`
+    so that whatever was derived from the old file is forgotten, and the new file is opened.
 
     Every method raises StoreError (unreachable, full, damaged), ConflictError (locked for longer than
     `timeout_seconds`) or InputError (not a database, or of a newer layout).
     """
 
-    def __init__(self, path: Path, schema: tuple[str, ...], timeout_seconds: float) -> None:
+    def __init__(
+        self, path: Path, schema: tuple[str, ...], timeout_seconds: float, on_close: Callable[[], None]
+    ) -> None:
         self.path = path
+        self._on_close = on_close
+        self._opened: Identity | None = None  # of what is open, in whichever thread
+        self._companions: tuple[Identity | None, dict[Path, Identity | None]] = (None, {})
         self._schema = schema
         self._timeout_seconds = timeout_seconds
         self._local = threading.local()
@@ -53,13 +69,18 @@ class SqliteFile:
     def reading(self) -> Iterator[sqlite3.Connection]:
         """This thread's connection, outside a transaction: each statement sees one state of the file."""
         with self._explained():
-            yield self._connection()
+            if (current := self._current()) is not None:
+                yield self._connection(current, create=False)
+                return
+            with closing(sqlite3.connect(":memory:", isolation_level=None)) as empty:
+                self._create_tables(empty)
+                yield empty
 
     @contextmanager
     def writing(self, *, durable: bool = False) -> Iterator[sqlite3.Connection]:
         """This thread's connection in a transaction that is committed at the end, or rolled back by an error."""
         with self._explained():
-            connection = self._connection()
+            connection = self._connection(self._current(), create=True)
             connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
             connection.execute("BEGIN IMMEDIATE")
             try:
@@ -74,16 +95,32 @@ class SqliteFile:
         with self._lock:
             self._close_all_but(())
             self._local = threading.local()
+            self._opened = None
+        self._on_close()
 
-    def _connection(self) -> sqlite3.Connection:
+    def _current(self) -> os.stat_result | None:
+        """The file that the path leads to, None for none; what is open of another one is closed."""
+        current = status(self.path)
+        if self._opened is not None and self._opened != identity(current):
+            self.close()
+        return current
+
+    def _connection(self, current: os.stat_result | None, *, create: bool) -> sqlite3.Connection:
         held: _Held | None = getattr(self._local, "held", None)
         if held is None or held.process != os.getpid():
-            held = _Held(os.getpid(), threading.current_thread(), self._connect())
+            held = _Held(os.getpid(), threading.current_thread(), self._connect(create))
+            current = current or status(self.path)
             with self._lock:
                 # Servers let idle threads go and start others: without this each would leave an open file behind.
                 self._close_all_but([one for one in self._open if one.thread.is_alive()])
                 self._open.append(held)
-            self._local.held = held
+                self._opened = identity(current)
+                self._companions = self._opened, {path: identity(status(path)) for path in self._companion_paths()}
+            self._local.held, self._local.modified = held, None
+        if current is not None and self._local.modified != current.st_mtime_ns:
+            # Pages in memory would hide damage in place. A checkpoint, the other reason for a new time, is rare.
+            held.connection.execute("PRAGMA shrink_memory")
+            self._local.modified = current.st_mtime_ns
         return held.connection
 
     def _close_all_but(self, living: Sequence[_Held]) -> None:
@@ -94,10 +131,16 @@ class SqliteFile:
                 one.connection.close()
         self._open = [one for one in mine if one in living]
 
-    def _connect(self) -> sqlite3.Connection:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+    def _connect(self, create: bool) -> sqlite3.Connection:
+        if create:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._set_aside_companions()
         connection = sqlite3.connect(
-            self.path, timeout=self._timeout_seconds, isolation_level=None, check_same_thread=False
+            f"{self.path.absolute().as_uri()}?mode={'rwc' if create else 'rw'}",
+            uri=True,
+            timeout=self._timeout_seconds,
+            isolation_level=None,
+            check_same_thread=False,
         )
         try:
             layout = connection.execute("PRAGMA user_version").fetchone()[0]
@@ -108,6 +151,7 @@ class SqliteFile:
                 )
             if layout < LAYOUT:
                 self._create(connection)
+            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()  # opens the log
         except BaseException:
             connection.close()
             raise
@@ -121,11 +165,32 @@ class SqliteFile:
                 hint="Point the store's uri at a file of its own.",
             )
         self._to_wal(connection)
+        self._create_tables(connection)
+
+    def _create_tables(self, connection: sqlite3.Connection) -> None:
         connection.execute("BEGIN IMMEDIATE")
         for statement in self._schema:
             connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {LAYOUT}")
         connection.execute("COMMIT")
+
+    def _companion_paths(self) -> list[Path]:
+        return [self.path.with_name(self.path.name + suffix) for suffix in COMPANIONS]
+
+    def _set_aside_companions(self) -> None:
+        """Rename the log and the index of a file that was open here and that the path no longer leads to.
+
+        Whoever replaces the file alone leaves them behind, and SQLite would apply the pages of the old log to the new
+        file: nothing in a log names the file that it belongs to.
+        """
+        with self._lock:
+            of, companions = self._companions
+            if of is None or of == identity(status(self.path)):
+                return
+            self._companions = None, {}
+            for path, known in companions.items():
+                if known is not None and identity(status(path)) == known:
+                    path.rename(path.with_name(path.name + SET_ASIDE))
 
     def _to_wal(self, connection: sqlite3.Connection) -> None:
         # SQLite does not wait for other processes when it changes the journal mode, so two first users would collide.
@@ -178,3 +243,16 @@ class SqliteFile:
         return StoreError(
             f"{self.path}: {error}.", hint="See SQLite's documentation of this error, and the state of the disk."
         )
+
+
+def status(path: Path) -> os.stat_result | None:
+    """What the file system knows of the file at `path`; None when there is none."""
+    try:
+        return os.stat(path)  # noqa: PTH116  asked with every use, and a third of the cost of Path.stat
+    except FileNotFoundError:
+        return None
+
+
+def identity(found: os.stat_result | None) -> Identity | None:
+    """What tells a file from any that was at its path before or comes after."""
+    return (found.st_dev, found.st_ino) if found else None

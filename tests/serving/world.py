@@ -21,7 +21,16 @@ from pathlib import Path
 from typing import Any
 
 from serving_assets.models.lifecycle.champion import point_to_champion
-from serving_assets.store import DocumentChange, Entity, PublishTarget, open_store, publish, rollback, total_digest
+from serving_assets.store import (
+    DocumentChange,
+    Entity,
+    PublishTarget,
+    open_store,
+    publish,
+    rollback,
+    scan,
+    total_digest,
+)
 from tests.forked import ForkedCommand
 from tests.unit.catalog.small_catalog import FILES, USE_CASE, write_catalog
 
@@ -88,6 +97,12 @@ class Published:
             report = publish(store, self.collection, changes, target, writer=f"writer {self.version}")
         self.documents = new
         return report.generation
+
+    def roll_forward(self, values: Mapping[Any, dict[str, Any]]) -> int:
+        """Publish exactly these values over whatever the store holds; returns the generation."""
+        with open_store(self.uri) as store:
+            self.documents = dict(scan(store, self.collection))
+        return self.publish(values)
 
     def roll_back(self) -> None:
         """Make the previous generation active again."""

@@ -14,7 +14,7 @@ from serving_assets.errors import ConflictError, InputError, ServingAssetsError
 from serving_assets.store import OnlineStore, SqliteStore, StoreError, open_store, read, scan
 from tests.store.conformance import StoreConformance
 from tests.store.rules import ALL, ONE, TWO, C, StoreFactory
-from tests.store.snapshots import published, seen, snapshot
+from tests.store.snapshots import Snapshot, published, seen, snapshot
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -195,3 +195,78 @@ def test_a_first_use_by_many_at_once(path: Path) -> None:
         assert list(pool.map(lambda store: store.control(C), stores)) == [None] * 16
     for store in stores:
         store.close()
+
+
+# What people do with the file while it is open
+
+
+def _other_file(values: Snapshot, folder: Path) -> Path:
+    """A store of two generations in one file, as a copy that was put aside would be."""
+    made = folder / "made.db"
+    with SqliteStore(made) as other:
+        published(other, C, {}, ONE)
+        published(other, C, ONE, values)
+    assert not made.with_name("made.db-wal").exists()
+    return made
+
+
+def test_reading_creates_no_file(path: Path, store: SqliteStore) -> None:
+    """A store that does not exist reads as empty, and nothing appears where a person may put a file."""
+    assert store.control(C) is None
+    assert store.collections() == []
+    assert read(store, C, ["a"]).values == [None]
+    assert not path.parent.exists()
+
+
+def test_a_replaced_file_is_read_at_once(path: Path, store: SqliteStore, tmp_path: Path) -> None:
+    """Another file under the same path is read at the next use, even with the same revision and a log left behind."""
+    published(store, C, {}, ONE)
+    published(store, C, ONE, TWO)
+    assert dict(scan(store, C)) == TWO
+    other = {"other": '{"v":{"score":0.125}}'}
+    made = _other_file(other, tmp_path)
+    revision = store.control(C).revision  # type: ignore[union-attr]
+    assert path.with_name(path.name + "-wal").stat().st_size > 0
+    made.replace(path)
+    control = store.control(C)
+    assert control is not None
+    assert control.revision == revision
+    assert dict(scan(store, C)) == other
+    published(store, C, other, ONE)
+    with SqliteStore(path) as again:
+        assert dict(scan(again, C)) == ONE
+    assert sqlite3.connect(path).execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def test_a_moved_file_reads_as_empty_and_keeps_its_content(path: Path, store: SqliteStore) -> None:
+    """A file that was moved away is not read on, is not created anew by reading, and is whole when it comes back."""
+    published(store, C, {}, ONE)
+    away = path.with_name("away.db")
+    for file in (path, *(path.with_name(path.name + suffix) for suffix in ("-wal", "-shm"))):
+        file.rename(away.with_name(file.name.replace(path.name, away.name)))
+    assert store.control(C) is None
+    assert not path.exists()
+    with SqliteStore(away) as moved:
+        assert dict(scan(moved, C)) == ONE
+    away.rename(path)
+    assert dict(scan(store, C)) == ONE
+
+
+def test_every_thread_leaves_a_replaced_file(path: Path, store: SqliteStore, tmp_path: Path) -> None:
+    """Threads that read the old file before read the new one after, whichever of them looks first."""
+    published(store, C, {}, ONE)
+    published(store, C, ONE, TWO)
+    other = {"other": '{"v":{"score":0.125}}'}
+    with ThreadPoolExecutor(4) as pool:
+        assert all(found == TWO for found in pool.map(lambda _: dict(scan(store, C)), range(16)))
+        _other_file(other, tmp_path).replace(path)
+        assert all(found == other for found in pool.map(lambda _: dict(scan(store, C)), range(16)))
+    opened = [_target(descriptor) for descriptor in Path("/proc/self/fd").iterdir()]
+    assert [file for file in opened if file.startswith(str(path)) and file.endswith("(deleted)")] == []
+
+
+def _target(descriptor: Path) -> str:
+    try:
+        return str(descriptor.readlink())
+    except FileNotFoundError:
+        return ""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Generic, NamedTuple, TypeVar
 
@@ -28,10 +28,21 @@ LAG_SECONDS = 1.0
 """How long after the start of the last look at the control record a cached answer still counts as fresh."""
 IDS_PER_READ = 1_000
 _AGAIN_SECONDS = 0.02
+UNREADABLE = "The store cannot be read: it is out of reach or damaged."
+NOTHING = "Nothing has been published yet."
 
 
 class Unavailable(Exception):
     """Neither the store nor the cache has what was asked for; the argument says why, in words for a client."""
+
+
+def lost(generation: int) -> str:
+    """What is reported of a store that no longer has what was published."""
+    return f"The store has lost generation {generation}; its owners bring it back with serving-assets restore."
+
+
+async def _nothing_remembered() -> int | None:
+    return None
 
 
 class Batch(NamedTuple, Generic[T]):
@@ -53,6 +64,7 @@ class FollowedCollection(Generic[T]):
         seconds: after which a read counts as failed.
         event: told of hits, misses, coalesced reads, stale or unavailable answers, flips, losses of the store, and how
             many.
+        remembered: the newest generation that the lake remembers, asked while the store knows of none.
     """
 
     def __init__(
@@ -64,6 +76,7 @@ class FollowedCollection(Generic[T]):
         cache_bytes: int,
         seconds: float,
         event: Callable[[str, int], None] = lambda _, __: None,
+        remembered: Callable[[], Awaitable[int | None]] = _nothing_remembered,
     ) -> None:
         self.name = name
         self.version: Version | None = None
@@ -74,6 +87,8 @@ class FollowedCollection(Generic[T]):
         self._reads: SingleFlight[Entity, Entry[T]] = SingleFlight(self._read, parallel=READS, most=IDS_PER_READ)
         self._fresh_until = 0.0
         self._revision, self._adopted_at = -1, 0.0
+        self._activated_at = ""
+        self._remembered, self._why_nothing = remembered, NOTHING
 
     @property
     def stale(self) -> bool:
@@ -140,7 +155,11 @@ class FollowedCollection(Generic[T]):
             while not (await asyncio.wait({look}, timeout=self._seconds))[0]:
                 self._lost("The store does not answer.")
             try:
-                self._adopt(look.result(), began)
+                control = look.result()
+                if self.version is None and (control is None or control.published is None):
+                    generation = await self._remembered()
+                    self._why_nothing = NOTHING if generation is None else lost(generation)
+                self._adopt(control, began)
             except (ServingAssetsError, Unavailable) as error:
                 self._lost(_reason(error))
             await asyncio.sleep(POLL_SECONDS)
@@ -206,22 +225,26 @@ class FollowedCollection(Generic[T]):
         """The version `control` calls active, which becomes this process's unless that has seen a later record.
 
         Revisions only rise, so a lower one is an old look; but when the look began after the last one was taken over,
-        the store was emptied meanwhile, and counts anew.
+        the store was emptied meanwhile, and counts anew: from a later activation, for an earlier one is that of a copy
+        from before.
 
         Raises:
-            Unavailable: there is none, so nothing can be said of anybody.
+            Unavailable: there is none, or the store has lost what this process has seen.
         """
         published = control.published if control else None
         if control is None or published is None:
-            raise Unavailable("Nothing has been published yet.")
+            raise Unavailable(self._why_nothing if self.version is None else lost(self.version.number))
         found = Version(published.number, published.published_at, published.as_of, published.model_version)
         version = self.version if found == self.version and self.version is not None else found
         if control.revision < self._revision and began <= self._adopted_at:
             return version
+        activated_at = control.activations[-1].at if control.activations else published.published_at
+        if self.version is not None and activated_at < self._activated_at and began > self._adopted_at:
+            raise Unavailable(lost(self.version.number))
         if version is not self.version:
             self.version = version
             self._event("flip", 1)
-        self._revision, self._adopted_at = control.revision, time.monotonic()
+        self._revision, self._adopted_at, self._activated_at = control.revision, time.monotonic(), activated_at
         self._fresh_until = max(self._fresh_until, began + LAG_SECONDS)
         self.down = None
         return version
@@ -243,4 +266,4 @@ class FollowedCollection(Generic[T]):
 def _reason(error: Exception) -> str:
     if isinstance(error, Unavailable):
         return str(error)
-    return "The store did not answer in time." if isinstance(error, TimeoutError) else "The store cannot be read."
+    return "The store did not answer in time." if isinstance(error, TimeoutError) else UNREADABLE

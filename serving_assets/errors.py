@@ -18,11 +18,11 @@ def shortened(text: str, most: int = LONGEST) -> str:
     return text if len(text) <= most else f"{text[: max(most - 4, 0)]} ..."
 
 
-def listed(values: Iterable[object], most: int = LISTED) -> str:
-    """The first `most` of `values`, comma-separated, and how many more there are."""
+def listed(values: Iterable[object], most: int = LISTED, *, by: str = ", ") -> str:
+    """The first `most` of `values`, separated `by` a text, and how many more there are."""
     found = [str(value) for value in values]
     more = f" and {len(found) - most:,} more" if len(found) > most else ""
-    return (", ".join(found[:most]) or "none") + more
+    return (by.join(found[:most]) or "none") + more
 
 
 class ServingAssetsError(Exception):

@@ -119,7 +119,7 @@ class Signature(Spec):
                 problems.append(f"{feature.name!r} must be {feature.dtype}, found {found}")
         if problems:
             raise InputError(
-                f"The features do not fit the model: {listed(problems)}.",
+                f"The features do not fit the model: {listed(problems, by='; ')}.",
                 hint="Correct the features' SQL, or train and promote a model for the new columns (command: train).",
             )
 

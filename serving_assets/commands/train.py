@@ -24,6 +24,7 @@ GAIN = "auc_gain_over_"
 def run_training(workspace: Workspace, use_case: BoundUseCase, through: date | None) -> dict[str, Any]:
     """Run the training job; the facts of the model and of the gate, in plain values."""
     with progress_bar() as bar:
+        bar.console.print(f"Training {use_case.name} needs {use_case.spec.history_days_needed} days of history.")
         task = bar.add_task(f"training {use_case.name}", total=1)
         outcome = backfill_steps.train(workspace.defs, workspace.instance, use_case, through)
         bar.advance(task)

@@ -65,7 +65,7 @@ def serving_form(
 
 
 def _read_back(model: bytes, signature: Signature, rows: pa.Table) -> Estimator:
-    """The estimator as whoever serves it reads it, proven to score there.
+    """The estimator as the serving process reads it, proven to score there.
 
     Raises:
         InputError: when it needs a module that only the training process has.

@@ -12,7 +12,7 @@ NOT_PINNED = Check("not_pinned", "Readers get the newest there is, not what a ro
 
 
 def check_not_pinned(control: Control | None, resume: str) -> Verdict:
-    """A warning while somebody keeps readers at an older generation; `resume` is the command that ends it."""
+    """A warning while readers are kept at an older generation; `resume` is the command that ends it."""
     if control is None or control.pinned is None:
         return NOT_PINNED.verdict("pass", "Nothing is pinned.", measured=0, threshold=0)
     pin = control.pinned

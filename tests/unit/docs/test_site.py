@@ -16,6 +16,7 @@ import typer.main
 from typer.core import TyperGroup
 
 from serving_assets.catalog import checks, spec
+from serving_assets.catalog.columns import Spec
 from serving_assets.cli import app
 from serving_assets.settings import PROJECT, Settings
 from tests.unit.docs.blocks import pages
@@ -57,6 +58,8 @@ def test_the_reference_is_complete(site: Path) -> None:
     )
     assert [name for name in Settings.model_fields if f"<code>{name.upper()}</code>" not in settings] == []
     assert [name for name in _commands(typer.main.get_command(app)) if f"<code>{name}</code>" not in command_line] == []
+    classes = [each.__name__ for each in Spec.__subclasses__() if each.__module__.startswith("serving_assets.catalog.")]
+    assert [name for name in classes if f'{name}" class="doc doc-heading"' not in declarations] == []
     fields = [*spec.UseCase.model_fields, *spec.Source.model_fields, *checks.Checks.model_fields]
     assert [name for name in fields if f"<code>{name}</code>" not in declarations] == []
 

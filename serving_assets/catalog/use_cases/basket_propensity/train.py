@@ -26,8 +26,9 @@ def train(features: pd.DataFrame, labels: pd.Series) -> Pipeline:
     """Fit on one row per household and day with a purchase.
 
     A basket is a weak signal, and its store the strongest part of it: on the year's last nine weeks AUC is 0.586,
-    0.535 without the store, and boosted trees find no more than these weights. Most of the 400 stores are rare, so weights are pulled
-    towards zero. A request may lack anything: a missing number counts as the median, an unknown store as none.
+    0.535 without the store, and boosted trees find no more than these weights. Most of the 400 stores are rare, so
+    weights are pulled towards zero. A request may lack anything: a missing number counts as the median, an unknown
+    store as none.
     """
     quarters = KBinsDiscretizer(4, strategy="quantile", quantile_method="averaged_inverted_cdf", **DENSE)
     slices = KBinsDiscretizer([8, 7], strategy="uniform", **DENSE)

@@ -32,7 +32,7 @@ from serving_assets.pipeline.dagster_instance.processes import this_process
 from serving_assets.pipeline.dagster_instance.runs import UNFINISHED
 from serving_assets.pipeline.dagster_instance.tags import BACKFILL_TAG, DAYS_TAG
 
-AT_WORK = (dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED)
+RUNNING = (dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED)
 POLL_SECONDS = 2.0
 MOST_GIVEN_WAY_SECONDS = 1_800
 """A run that takes longer hangs, and a backfill does not wait for that."""
@@ -90,9 +90,9 @@ def _work(
         yield Phase.PUBLICATION, backfill_steps.publish(defs, instance, use_case, tags)
 
 
-def _give_way(view: InstanceView, use_case: str, told: Callable[[str], None]) -> None:
-    """Wait while a run of single days of the use case is at work: what readers wait for comes first."""
+def _give_way(view: InstanceView, use_case: str, waits_for: Callable[[str], None]) -> None:
+    """Wait while a run of single days of the use case is running: readers wait for its result."""
     until = time.monotonic() + MOST_GIVEN_WAY_SECONDS
-    while (runs := view.runs({DAYS_TAG: use_case}, AT_WORK)) and time.monotonic() < until:
-        told(runs[0].run_id)
+    while (runs := view.runs({DAYS_TAG: use_case}, RUNNING)) and time.monotonic() < until:
+        waits_for(runs[0].run_id)
         time.sleep(POLL_SECONDS)

@@ -114,7 +114,7 @@ def _tags(use_case: BoundUseCase, phase: Phase, more: Mapping[str, str] | None) 
 def train(
     defs: dg.Definitions, instance: dg.DagsterInstance, use_case: BoundUseCase, through: date | None = None
 ) -> Outcome:
-    """The training job's assets; `through` is the newest day that may be looked at."""
+    """The training job's assets; `through` is the newest day that may be used."""
     config = {f"{use_case.name}__training_set": {"config": {"through": str(through)}}} if through else None
     keys = stage_keys(use_case, TRAINING_STAGES)
     return run_assets(defs, instance, keys, config=config, tags={"use_case": use_case.name})
@@ -123,7 +123,7 @@ def train(
 def missing_days(
     instance: dg.DagsterInstance, use_case: BoundUseCase, catalog: Catalog, days: DayRange
 ) -> list[DayRange]:
-    """The days of a range that some daily table of the use case lacks, as ranges."""
+    """Return the days of a range on which some daily table of the use case is not materialized, as ranges."""
     tables = [k for k in upstream_tables(catalog, use_case) if catalog.tables[k.path[-1]].daily]
     have = [instance.get_materialized_partitions(key) for key in tables]
     return ranges(day for day in days.days() if not all(str(day) in found for found in have))

@@ -1,4 +1,4 @@
-"""Run assets in this process, on the Dagster instance, and tell what came of it.
+"""Run assets in this process, on the Dagster instance, and return the outcome.
 
 Here: one run, its outcome in plain values. Not here: which runs a backfill consists of (backfill_steps.py), or how they
 are shown (cli.py).
@@ -20,13 +20,13 @@ from serving_assets.pipeline.dagster_instance.tags import PROCESS_TAG, range_tag
 from serving_assets.pipeline.prices import COST
 
 OF_EACH_DAY = ("rows", "rejected_rows", "bytes", COST, "dagster/partition_row_count")
-"""What the materializations of a range of days tell each for its day; the rest they share."""
+"""What each materialization of a range records for its own day; the rest is that of the whole range."""
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 @dataclass(frozen=True)
 class Made:
-    """One materialization: the asset, its partition if it has one, and the numbers it told."""
+    """One materialization: the asset, its partition if it has one, and the numbers it recorded."""
 
     asset: str
     partition: str | None
@@ -35,7 +35,7 @@ class Made:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one run did. `failures` say, for each failed step or blocking check, what and why."""
+    """What one run did. `failures` name each failed step or blocking check, and why."""
 
     run_id: str
     days: DayRange | None
@@ -86,15 +86,15 @@ def _outcome(result: dg.ExecuteInProcessResult, days: DayRange | None) -> Outcom
             found = event.step_materialization_data.materialization
             assert found.asset_key is not None
             name, numbers = found.asset_key.to_user_string(), plain_numbers(found)
-            if name in made:  # a run over a range tells one materialization a day, of one step
+            if name in made:  # a run over a range records one materialization a day, of one step
                 numbers |= {n: made[name].numbers[n] + numbers[n] for n in OF_EACH_DAY if n in numbers}
             made[name] = Made(name, None if name in made else found.partition, numbers)
         elif event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
             check = event.asset_check_evaluation_data
             if not check.passed:
-                said = f"{check.asset_key.to_user_string()} {check.check_name}: {check.description}"
+                message = f"{check.asset_key.to_user_string()} {check.check_name}: {check.description}"
                 blocks = check.blocking and check.severity == dg.AssetCheckSeverity.ERROR
-                (failures if blocks else warnings).append(said)
+                (failures if blocks else warnings).append(message)
         elif event.is_step_failure and not is_check_failure(event):
             failures.append(step_failure(event))
     if not result.success and not failures:
@@ -104,7 +104,7 @@ def _outcome(result: dg.ExecuteInProcessResult, days: DayRange | None) -> Outcom
 
 def _run_failure(result: dg.ExecuteInProcessResult) -> str:
     """Why a run failed in which no step did: a resource that cannot be opened, a signal between two steps."""
-    said = [event for event in result.all_events if event.event_type == dg.DagsterEventType.RUN_FAILURE]
-    error = said[-1].job_failure_data.error if said else None
-    why = (error.cause or error).message.strip() if error else "It says no more."
+    ends = [event for event in result.all_events if event.event_type == dg.DagsterEventType.RUN_FAILURE]
+    error = ends[-1].job_failure_data.error if ends else None
+    why = (error.cause or error).message.strip() if error else "no reason is recorded."
     return f"Run {result.run_id[:8]} failed outside of its steps: {why}"

@@ -44,7 +44,7 @@ def run_side_by_side(
 ) -> Iterator[Outcome]:
     """Materialize `keys` for each of `days` in a run of its own; yields as each ends, oldest begun first.
 
-    A day is begun when an outcome has been taken; closed early, this waits for the runs that are at work. Each process
+    A day is begun when an outcome has been taken; closed early, this waits for the runs that have begun. Each process
     calls `opens` once, under the environment of this one; it is pickled, so it is a function or class of a module.
 
     Raises:

@@ -1,6 +1,6 @@
 """What a command stands on: definitions and the Dagster instance of this workspace.
 
-Here: opening them when first needed. Not here: any command, or what its screen looks like (commands/).
+Here: opening them when first needed. Not here: any command, or its screen (commands/).
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Workspace:
         return DagsterView(self.instance)
 
     def newest_numbers(self, asset: str) -> dict[str, Any]:
-        """What the newest materialization of `asset`, such as `purchase_propensity/model`, told; empty if none."""
+        """Return the numbers of the newest materialization of an asset such as `churn/model`; empty if none."""
         event = self.instance.get_latest_materialization_event(dg.AssetKey(asset.split("/")))
         found = event.asset_materialization if event else None
         return plain_numbers(found) if found else {}

@@ -18,7 +18,7 @@ ONLINE_FEATURES = "online_features"
 
 
 def upstream_tables(catalog: Catalog, use_case: BoundUseCase) -> list[dg.AssetKey]:
-    """Asset keys of the raw and mapped tables that a use case stands on, in the order in which they are built."""
+    """Return the asset keys of the raw and mapped tables that a use case reads, in the order of their making."""
     wanted = {*use_case.spec.features.inputs, *use_case.spec.labels.inputs}
     for table in reversed(list(catalog.tables.values())):
         if table.name in wanted:
@@ -27,26 +27,26 @@ def upstream_tables(catalog: Catalog, use_case: BoundUseCase) -> list[dg.AssetKe
 
 
 def stage_keys(use_case: BoundUseCase, stages: Iterable[str]) -> list[dg.AssetKey]:
-    """Asset keys of those of some stages that the use case has: what nobody reads is not published."""
+    """Return the asset keys of those of some stages that the use case has; what is not served has no `online`."""
     published = use_case.spec.serve.published
     return [dg.AssetKey([use_case.name, stage]) for stage in stages if published or stage != "online"]
 
 
 def daily_keys(use_case: BoundUseCase) -> list[dg.AssetKey]:
-    """Asset keys of all that is made every day."""
+    """Return the asset keys of all that is made every day."""
     return [*stage_keys(use_case, DAILY_STAGES), *online_features_keys(use_case)]
 
 
 def online_features_keys(use_case: BoundUseCase) -> list[dg.AssetKey]:
-    """The asset key of the online features; empty where none are declared."""
+    """Return the asset key of the online features; empty where none are declared."""
     return stage_keys(use_case, [ONLINE_FEATURES] if use_case.spec.online_features else [])
 
 
 def daily_job_name(use_case: BoundUseCase) -> str:
-    """Name of the job that makes one day of a use case."""
+    """Return the name of the job that makes one day of a use case."""
     return f"{use_case.name}_daily"
 
 
 def tables_job_name(domain: str) -> str:
-    """Name of the job that makes the raw and mapped tables of a domain."""
+    """Return the name of the job that makes the raw and mapped tables of a domain."""
     return f"{domain}_tables"

@@ -42,11 +42,11 @@ def build_defs(settings: Settings | None = None, catalog: Catalog | None = None)
         DeclarationError: when the catalog does not fit.
     """
     settings = settings or get_settings()
-    # A job of partitions backfills one day a run, as its strictest stage does: intended, and told anew by each process.
+    # A job of partitions backfills one day a run, as its strictest stage does: intended.
     warnings.filterwarnings("ignore", message="Asset job .* materializes assets with varying BackfillPolicies")
     platform = Platform(settings, catalog or load_catalog(settings.catalog_dir))
     with warnings.catch_warnings():
-        # Code references and backfill policies are beta; the lock pins what was tried, and forty warnings help nobody.
+        # Code references and backfill policies are beta; the lock pins what was tried, and forty warnings hide others.
         warnings.simplefilter("ignore", dg.BetaWarning)
         return _assemble(platform)
 

@@ -46,13 +46,13 @@ class Prices:
             settings.price_spot_share,
         )
 
-    def cost(self, told: Mapping[str, Any], *, spot: bool = False) -> float:
-        """Of a materialization that tells seconds, cpu_seconds, peak_memory_mib and bytes; what it lacks counts 0.
+    def cost(self, recorded: Mapping[str, Any], *, spot: bool = False) -> float:
+        """Return the cost of a materialization by seconds, cpu_seconds, peak_memory_mib and bytes; absent is 0.
 
         CPU-hours at their price, plus the peak of memory for as long as the step took, plus a month of what it wrote.
         """
         seconds, cpu, peak, size = (
-            float(told.get(name) or 0) for name in ("seconds", "cpu_seconds", "peak_memory_mib", "bytes")
+            float(recorded.get(name) or 0) for name in ("seconds", "cpu_seconds", "peak_memory_mib", "bytes")
         )
         memory = peak / MIB_OF_A_GIB * seconds / SECONDS_OF_AN_HOUR
         work = cpu / SECONDS_OF_AN_HOUR * self.cpu_hour + memory * self.memory_gib_hour

@@ -51,7 +51,7 @@ def test_a_bad_delivery_calls_the_owner_of_the_source(bench: Bench, capsys: pyte
     assert set(new) == {"raw/transactions:rejected_share", "mapped/baskets:step_failed"}
     refusal = new["mapped/baskets:step_failed"].last
     assert refusal.owners == bench.catalog.tables["baskets"].spec.owners
-    assert refusal.first_step.startswith("Mend what the check shows")
+    assert refusal.first_step.startswith("Fix what the check shows")
 
     bench.landed("transactions").write_bytes(good)
     assert run_assets(bench.defs, bench.instance, [raw, mapped], DAY).success

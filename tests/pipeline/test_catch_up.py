@@ -49,7 +49,7 @@ def test_missing_days_are_requested_newest_first_and_a_few_at_a_time(shop: Autom
     runs = [shop.launch(request, Status.STARTED) for request in first]
     second, report = shop.catch_up(DUE)
     assert second == []
-    assert f"{before(1)} has no predictions: a run is at it" in report
+    assert f"{before(1)} has no predictions: a run is making it" in report
     shop.view.materialize(f"{NAME}/historic", before(1), before(2))
     for run in runs:
         shop.view.end(run, Status.CANCELED)
@@ -162,7 +162,7 @@ def test_a_backfill_at_work_is_left_alone(shop: Automated) -> None:
     ordered = order(shop.view, shop.use_case, DayRange(DAY, DAY), only_tables=False)
     record(shop.view, replace(ordered, process=this_process()))
     shop.view.run(Status.SUCCESS, {BACKFILL_TAG: ordered.id})
-    assert shop.catch_up(DUE) == ([], f"Backfill {ordered.id} is at work.")
+    assert shop.catch_up(DUE) == ([], f"Backfill {ordered.id} is running.")
 
 
 @pytest.mark.parametrize("now", ["2017-03-26T07:30", "2017-10-29T07:30"])

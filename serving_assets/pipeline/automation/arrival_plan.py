@@ -1,6 +1,6 @@
 """Which tables follow from what has arrived, as run requests: the fewest runs that make each partition once.
 
-Here: pure planning over what is materialized and under way. Not here: what has arrived (arrivals_sensor.py).
+Here: pure planning over what is materialized and what runs are making. Not here: what has arrived (arrivals_sensor.py).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Change:
 
 @dataclass
 class Plan:
-    """What to request, which changes that settles, and what the others wait for."""
+    """What to request, the changes that are settled by it, and what the others wait for."""
 
     requests: list[dg.RunRequest] = field(default_factory=list)
     taken: list[Change] = field(default_factory=list)
@@ -144,9 +144,9 @@ def _alike(wanted: dict[date, tuple[dg.AssetKey, ...]]) -> list[DayRange]:
 def _request(
     job: str, keys: tuple[dg.AssetKey, ...], days: DayRange | None, settled: Sequence[Change]
 ) -> dg.RunRequest:
-    """One run; its key tells the deliveries, so that a tick that is repeated after a crash launches nothing twice."""
-    told = sorted(f"{change.table.name}/{change.folder}/{change.entry}" for change in settled)
-    run_key = hashlib.sha256("\n".join((*map(str, keys), *told)).encode()).hexdigest()[:24]
+    """Return one run; its key is made of the deliveries, so a tick repeated after a crash launches nothing twice."""
+    deliveries = sorted(f"{change.table.name}/{change.folder}/{change.entry}" for change in settled)
+    run_key = hashlib.sha256("\n".join((*map(str, keys), *deliveries)).encode()).hexdigest()[:24]
     tags, partition = {PRIORITY_TAG: str(Priority.TABLES.value)}, None
     if days is not None and len(days) > 1:
         tags = {**range_tags(days), PRIORITY_TAG: str(Priority.BACKFILL.value)}

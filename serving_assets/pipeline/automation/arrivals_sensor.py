@@ -3,7 +3,7 @@
 Here: the sensor, and what it remembers. Not here: listing files (landing/zone.py), which tables follow
 (arrival_plan.py), or scoring again what late data changed (catch_up_sensor.py).
 
-All use cases of a domain share its sensor, so nobody requests the same raw partition for another one a second time.
+All use cases of a domain share its sensor, so a raw partition is requested once for all of them.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def _changes(
     """The folders of a source that are new or hold other bytes; `seen` learns of those that need no request.
 
     A folder that is met for the first time and was made into a table after its newest file was written is known: a
-    command, or a run that somebody launched, was faster. So a lost cursor requests nothing again.
+    command, or a run launched in the UI, was faster. So a lost cursor requests nothing again.
     """
     source = table.spec
     assert isinstance(source, Source)

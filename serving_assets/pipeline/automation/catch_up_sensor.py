@@ -1,6 +1,6 @@
-"""Catching up: a sensor for each use case that requests what it lacks, newest first, and gives up visibly.
+"""Catching up: a sensor for each use case that requests what closes its gaps, newest first, and gives up visibly.
 
-Here: the requests of one tick. Not here: what is lacking (gaps.py), or the alert about what was given up.
+Here: the requests of one tick. Not here: finding the gaps (gaps.py), or the alert about what was given up.
 """
 
 from __future__ import annotations
@@ -45,23 +45,23 @@ def catch_up_sensor(
 def evaluate(
     view: InstanceView, platform: Platform, use_case: BoundUseCase, instant: datetime
 ) -> tuple[list[dg.RunRequest], str]:
-    """Return what one tick requests, and the state of everything that is missing, for a person."""
+    """Return what one tick requests, and the state of every gap as text."""
     if backfill := running_backfill(view, use_case.name):
-        return [], f"Backfill {backfill} is at work."
+        return [], f"Backfill {backfill} is running."
     found = find_gaps(view, platform, use_case, instant)
     requests = [request(gap, Priority.CATCH_UP) for gap in chosen(found, use_case.spec.catch_up.runs_at_once)]
     return requests, "\n".join(f"{gap.state}: {gap.why}" for gap in found) or "Nothing is missing."
 
 
 def chosen(found: list[Gap], most: int) -> list[Gap]:
-    """What one tick requests: the newest that are due, as many as may be under way at once."""
+    """What one tick requests: the newest that are due, as many as may run at once."""
     busy = sum(gap.state == "waiting" and bool(gap.keys) for gap in found)
     due = [gap for gap in found if gap.state == "due"]
     return due[: max(0, most - busy)]
 
 
 def request(gap: Gap, priority: Priority) -> dg.RunRequest:
-    """The run that mends it; its key tells the attempt, so a tick that is repeated launches nothing twice."""
+    """Return the run that closes the gap. Its key holds the attempt: a tick that is repeated launches nothing twice."""
     return dg.RunRequest(
         run_key=f"{gap.day or 'publication'}:{gap.inputs}:{gap.attempts}",
         partition_key=str(gap.day) if gap.day else None,

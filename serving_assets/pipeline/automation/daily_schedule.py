@@ -5,7 +5,7 @@ or days that were missed (catch_up_sensor.py).
 
 The schedule ticks every ten minutes from its hour to the deadline. Tables that the arrivals made already are not made
 again, so two use cases that share sources never request the same raw partition twice. A day whose run failed is
-requested once more when what it lacked comes before the deadline.
+requested again when the missing files arrive before the deadline.
 """
 
 from __future__ import annotations

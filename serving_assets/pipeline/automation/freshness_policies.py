@@ -1,7 +1,8 @@
 """Freshness: by when raw, latest and online must have been made, applied to all assets in one place.
 
-Here: the policies, derived from the declared deadlines, and what they say now. Not here: how many days a table lags
-behind, and how new its data is (checks/): materializing any old partition satisfies a policy.
+Here: the policies, derived from the declared deadlines. Not here: their present state
+(pipeline/dagster_instance/freshness_state.py), or how many days a table lags behind (checks/lag.py): materializing any
+old partition satisfies a policy.
 """
 
 from __future__ import annotations
@@ -78,13 +79,13 @@ def _daily(begin: str, deadline: str, timezone: str) -> dg.FreshnessPolicy:
 
 
 def _midnight(of: str, on: str) -> str:
-    """What the clock of the time zone `on` shows at midnight in `of`, on a day of winter."""
+    """Return the time of day in the zone `on` at midnight in `of`, in standard time."""
     instant = datetime.combine(date(2017, 1, 2), time(), ZoneInfo(of))
     return instant.astimezone(ZoneInfo(on)).strftime("%H:%M")
 
 
 def _deadline(use_case: BoundUseCase) -> time:
-    """The instant of the deadline, as a time of day in UTC on a day of winter: what sorts deadlines of time zones."""
+    """Return the deadline in UTC, in the zone's standard time, so that deadlines of different zones can be sorted."""
     at = datetime.combine(
         date(2017, 1, 2), time.fromisoformat(use_case.spec.due_at), ZoneInfo(use_case.spec.schedule.timezone)
     )

@@ -1,10 +1,10 @@
-"""What a use case lacks: days without predictions, days scored before late data came, predictions nobody published.
+"""The gaps of a use case: days without predictions, days scored before late data came, unpublished predictions.
 
 Here: finding it in the instance, with why it is or is not requested. Not here: requesting it (catch_up_sensor.py,
 rescoring_schedule.py) or alerting about what was given up.
 
-How often something was tried is counted by the tags of its runs, and anew when one of its inputs has changed. So
-nothing is kept anywhere else, and a run that somebody deletes is a run that never was.
+Attempts are counted by the tags of their runs, and start at zero again when one of the inputs has changed. Nothing is
+kept anywhere else: a run that is deleted no longer counts.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ class Gap:
 
     Attributes:
         day: the day; None for a publication.
-        why: what is missing, and what it waits for, for a person.
+        why: what is missing, and what it waits for, as text.
         state: `due`: to be requested; `waiting`: for files, tables or a run; `given up`: after too many attempts.
-        keys: the assets that mend it.
-        inputs: tells the present state of the inputs.
-        attempts: runs that ended without mending it since the inputs changed last.
+        keys: the assets that close it.
+        inputs: a number that changes with the inputs: their newest event.
+        attempts: runs that ended without closing it since the inputs changed last.
     """
 
     use_case: str
@@ -61,24 +61,24 @@ class Gap:
 
     @property
     def fixes(self) -> str:
-        """What a run that mends it carries as `MENDS_TAG`."""
+        """The value of `FIXES_TAG` on a run that closes it."""
         return f"{self.use_case}/{self.day or PUBLICATION}"
 
 
 def find_gaps(view: InstanceView, platform: Platform, use_case: BoundUseCase, now: datetime) -> list[Gap]:
-    """All that is lacking among the newest days, newest first; a publication comes last."""
-    look = _Survey(view, platform, use_case, now)
-    scored = view.materialized_partitions(look.historic)
-    found = [look.missing(day) for day in look.days() if str(day) not in scored]
+    """Return the gaps among the newest days, newest first; a publication comes last."""
+    search = _Search(view, platform, use_case, now)
+    scored = view.materialized_partitions(search.historic)
+    found = [search.missing(day) for day in search.days() if str(day) not in scored]
     for newest, inputs in stale_days(view, platform, use_case, {max(scored, default="")} - {""}).items():
-        found.append(look.outdated(newest, inputs))
-    if unpublished := look.unpublished():
+        found.append(search.outdated(newest, inputs))
+    if unpublished := search.unpublished():
         found.append(unpublished)
     return sorted(found, key=lambda gap: gap.day or date.min, reverse=True)
 
 
 def given_up(view: InstanceView, platform: Platform, use_case: BoundUseCase, now: datetime) -> list[Gap]:
-    """What nobody will try again until a person mends it, or an input changes."""
+    """Return the gaps that are not tried again until they are closed by hand or an input changes."""
     return [gap for gap in find_gaps(view, platform, use_case, now) if gap.state == "given up"]
 
 
@@ -105,8 +105,8 @@ def stale_days(
     return stale
 
 
-class _Survey:
-    """One look at one use case."""
+class _Search:
+    """One search for the gaps of one use case."""
 
     def __init__(self, view: InstanceView, platform: Platform, use_case: BoundUseCase, now: datetime) -> None:
         self.view, self.platform, self.use_case, self.now = view, platform, use_case, now
@@ -124,11 +124,11 @@ class _Survey:
 
     def missing(self, day: date) -> Gap:
         """A day that has no predictions."""
-        lacking = missing_tables(self.view, self.platform, self.tables, day)
+        absent_tables = missing_tables(self.view, self.platform, self.tables, day)
         newest = day == newest_due(self.use_case, self.now)
-        keys = (*lacking, *(daily_keys(self.use_case) if newest else stage_keys(self.use_case, SCORING)))
+        keys = (*absent_tables, *(daily_keys(self.use_case) if newest else stage_keys(self.use_case, SCORING)))
         why = f"{day} has no predictions"
-        if waits_for := self._not_landed(lacking, day) or self._gaps(day):
+        if waits_for := self._not_landed(absent_tables, day) or self._gaps(day):
             return Gap(self.use_case.name, day, f"{why}: {waits_for}", "waiting")
         return self._tried(day, why, keys, self._inputs(day))
 
@@ -144,7 +144,7 @@ class _Survey:
         return self._tried(day, f"{day} was scored before late data came", (*daily_keys(self.use_case),), inputs)
 
     def unpublished(self) -> Gap | None:
-        """Predictions in the history that nobody has published, once no more are being added."""
+        """Return the gap of predictions that are in the history and not published, once no more are being added."""
         published = stage_keys(self.use_case, ("latest", "online"))
         newest = self.view.newest_of([self.historic, published[-1]])
         history, last = newest.get(self.historic), newest.get(published[-1])
@@ -158,27 +158,27 @@ class _Survey:
         return self._tried(None, why, keys, int(since.timestamp()))
 
     def _tried(self, day: date | None, why: str, keys: tuple[dg.AssetKey, ...], inputs: int) -> Gap:
-        """Due, unless a run or a backfill is at it, or too many have ended without mending it."""
+        """Return it as due, unless a run or backfill is making it, or too many runs have ended without closing it."""
         gap = Gap(self.use_case.name, day, why, "due", keys, inputs)
         tags = {FIXES_TAG: gap.fixes, INPUTS_TAG: str(inputs)}
         ended = self.view.runs(tags, ENDED)
         if self.in_flight.holds(keys, day) or self.in_flight.backfilled & set(keys):
-            return _as(gap, "waiting", f"{why}: a run is at it", len(ended))
+            return _as(gap, "waiting", f"{why}: a run is making it", len(ended))
         if len(ended) >= self.limit:
             last = max(ended, key=lambda run: run.run_id).run_id
             return _as(gap, "given up", f"{why}: {len(ended)} runs have failed, such as {last}", len(ended))
         return _as(gap, "due", why, len(ended))
 
-    def _not_landed(self, lacking: Sequence[dg.AssetKey], day: date) -> str:
+    def _not_landed(self, absent_tables: Sequence[dg.AssetKey], day: date) -> str:
         """Which files a missing raw table waits for."""
         zone = LandingZone.of(self.platform.settings)
-        absent = []
-        for key in lacking:
+        waits_for = []
+        for key in absent_tables:
             table = self.platform.catalog.tables[key.path[-1]]
             folder = str(day) if table.daily else SNAPSHOT
             if isinstance(table.spec, Source) and folder not in zone.deliveries(table.spec):
-                absent.append(table.name)
-        return f"no file of {', '.join(absent)} has landed" if absent else ""
+                waits_for.append(table.name)
+        return f"no file of {', '.join(waits_for)} has landed" if waits_for else ""
 
     def _gaps(self, day: date) -> str:
         """Which earlier days the features would refuse to go without."""

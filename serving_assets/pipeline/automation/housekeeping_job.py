@@ -20,11 +20,17 @@ Work = Callable[[Platform, dg.DagsterInstance], Mapping[str, Any]]
 
 
 def housekeeping_job() -> dg.JobDefinition:
-    """Two independent steps: what keeps one from its work does not keep the other."""
+    """Return the job: two steps that fail independently."""
     erase_due = _step(
-        "erase_due", _erase_due, "Erase the persons whose legal delay has ended, and look again at others."
+        "erase_due",
+        _erase_due,
+        "Erase the persons whose legal delay has ended, and check earlier erasures.",
     )
-    retain = _step("retain", _retain, "Remove versions, rows, documents and files that nobody can need any more.")
+    retain = _step(
+        "retain",
+        _retain,
+        "Remove versions, rows, documents and files that are no longer needed.",
+    )
 
     @dg.job(description="Erases the persons whose erasure is due, and removes what no rollback needs any more.")
     def housekeeping() -> None:

@@ -56,6 +56,6 @@ def training_schedule(at: Weekly, job: dg.UnresolvedAssetJobDefinition) -> dg.Sc
         job=job,
         cron_schedule=f"{int(minute)} {int(hour)} * * {CRON_DAYS.index(at.day)}",
         execution_timezone=at.timezone,
-        description=f"Trains anew, weekly on {at.day} at {at.at} {at.timezone}.",
+        description=f"Trains again, weekly on {at.day} at {at.at} {at.timezone}.",
         default_status=dg.DefaultScheduleStatus.RUNNING,
     )

@@ -1,6 +1,6 @@
 """Which tables of a day are not materialized yet.
 
-Here: asking the instance. Not here: what a use case lacks because of that (pipeline/automation/gaps.py).
+Here: asking the instance. Not here: the gaps that follow from that (pipeline/automation/gaps.py).
 """
 
 from __future__ import annotations

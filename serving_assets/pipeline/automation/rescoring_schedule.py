@@ -1,4 +1,4 @@
-"""Scoring again: every night, the trailing days that late data changed after they were scored.
+"""Scoring again: every night, the recent days whose data changed after they were scored.
 
 Here: the schedule. Not here: how they are found (gaps.py), or the newest day, which is not left until the night
 (catch_up_sensor.py).
@@ -48,9 +48,9 @@ def rescoring_schedule(
         scored = view.materialized_partitions(dg.AssetKey([use_case.name, "historic"]))
         stale = stale_days(view, platform, use_case, [day for day in trailing if day in scored])
         keys = tuple(stage_keys(use_case, SCORING))
-        lacks = [Gap(use_case.name, day, "", "due", keys, stale[day]) for day in sorted(stale, reverse=True)]
-        if not lacks:
+        gaps = [Gap(use_case.name, day, "", "due", keys, stale[day]) for day in sorted(stale, reverse=True)]
+        if not gaps:
             return dg.SkipReason(f"No late data has changed the {days} days before {newest}.")
-        return [request(lack, Priority.RESCORING) for lack in lacks]
+        return [request(gap, Priority.RESCORING) for gap in gaps]
 
     return trailing_days

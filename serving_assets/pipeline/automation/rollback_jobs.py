@@ -1,4 +1,4 @@
-"""Rollback, resume and restore as jobs, for people who are in the UI and have no shell.
+"""Rollback, resume and restore as jobs, for the UI.
 
 Here: the jobs and their configuration. Not here: what they do (pipeline/publishing/rollback.py,
 pipeline/publishing/restore.py), or the commands (commands/).
@@ -23,7 +23,7 @@ from serving_assets.pipeline.publishing.rollback import RollbackRequest, resume,
 BY = "by"
 WHO = {
     BY: dg.Field(str, is_required=False, description="Who decided it; default: the run."),
-    "reason": dg.Field(str, is_required=False, description="Why, for whoever looks later."),
+    "reason": dg.Field(str, is_required=False, description="Why; kept in the activation log."),
 }
 WHERE_TO = {
     "to": dg.Field(int, is_required=False, description="The generation; default: the one before the active one."),
@@ -64,29 +64,29 @@ def _job(
 
 def _roll_back(context: dg.OpExecutionContext) -> None:
     config, collection = context.op_config, _predictions(context)
-    told = roll_back(
+    done = roll_back(
         context.resources.platform,
         collection,
         RollbackRequest(_who(context), config.get("to"), _day(config.get("to_date")), _reason(context)),
         lambda: context.instance,
     )
-    _tell(context, collection, asdict(told))
+    _record(context, collection, asdict(done))
 
 
 def _resume(context: dg.OpExecutionContext) -> None:
     collection = _predictions(context)
     pin = resume(context.resources.platform, collection, _who(context), lambda: context.instance, _reason(context))
-    _tell(context, collection, {"was_pinned": pin is not None} | (asdict(pin) if pin else {}))
+    _record(context, collection, {"was_pinned": pin is not None} | (asdict(pin) if pin else {}))
 
 
 def _restore(context: dg.OpExecutionContext) -> None:
     platform = context.resources.platform
     use_case = platform.catalog.use_case(context.op_config["use_case"])
-    told = restore_all(platform, use_case, _who(context), lambda: context.instance, _reason(context))
-    restored = {one.collection: one for one in told}
+    done = restore_all(platform, use_case, _who(context), lambda: context.instance, _reason(context))
+    restored = {one.collection: one for one in done}
     for collection in collections_of(use_case):
         if collection.name in restored:
-            _tell(context, collection, asdict(restored[collection.name]))
+            _record(context, collection, asdict(restored[collection.name]))
 
 
 def _predictions(context: dg.OpExecutionContext) -> PublishedCollection:
@@ -109,9 +109,9 @@ def _day(text: str | None) -> date | None:
         raise InputError(f"to_date is {text!r}.", hint="Write a day as YYYY-MM-DD.") from error
 
 
-def _tell(context: dg.OpExecutionContext, collection: PublishedCollection, told: dict[str, Any]) -> None:
+def _record(context: dg.OpExecutionContext, collection: PublishedCollection, facts: dict[str, Any]) -> None:
     """In the log, and on the asset whose readers it concerns."""
-    shown = {name: value if isinstance(value, str | int | float) else str(value) for name, value in told.items()}
+    shown = {name: value if isinstance(value, str | int | float) else str(value) for name, value in facts.items()}
     context.log.info(", ".join(f"{name}: {value}" for name, value in shown.items()))
     key = dg.AssetKey([collection.use_case, collection.asset])
     context.log_event(dg.AssetObservation(key, metadata=shown, description=f"{context.job_name}"))

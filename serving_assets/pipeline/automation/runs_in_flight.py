@@ -1,4 +1,4 @@
-"""What runs that have not ended are making, so that nobody requests the same a second time.
+"""The runs that have not ended and what they make, so that nothing is requested twice.
 
 Here: reading it off the instance. Not here: what is missing (gaps.py), or what has landed (arrivals_sensor.py).
 """
@@ -25,7 +25,7 @@ class RunsInFlight:
 
     runs: tuple[tuple[frozenset[dg.AssetKey], DayRange | None], ...]
     backfilled: frozenset[dg.AssetKey]
-    """Assets of backfills that the daemon has not finished: runs may follow that nobody can see yet."""
+    """Assets of backfills that the daemon has not finished: more of their runs may follow."""
 
     @classmethod
     def on(cls, view: InstanceView, platform: Platform) -> RunsInFlight:
@@ -44,7 +44,7 @@ class RunsInFlight:
 
 
 def _keys_of_jobs(platform: Platform) -> dict[str, list[dg.AssetKey]]:
-    """What a run of a whole job makes: such a run does not say."""
+    """Return the assets of each job: a run of a whole job does not list them."""
     catalog = platform.catalog
     found = {
         daily_job_name(use_case): [*upstream_tables(catalog, use_case), *daily_keys(use_case)]

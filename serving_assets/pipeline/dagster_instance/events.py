@@ -1,4 +1,4 @@
-"""What events of the log say, in plain values.
+"""Events of the log in plain values.
 
 Here: numbers of a materialization, and why a step failed. Not here: what follows from an event (pipeline/observing/).
 """
@@ -14,27 +14,27 @@ from serving_assets.pipeline.dagster_instance.step_metadata import hint_of
 
 
 def plain_numbers(materialization: dg.AssetMaterialization) -> dict[str, Any]:
-    """The metadata of a materialization that are plain values."""
+    """Return the metadata of a materialization that are plain values."""
     plain = (dg.IntMetadataValue, dg.FloatMetadataValue, dg.TextMetadataValue, dg.BoolMetadataValue)
     return {name: entry.value for name, entry in materialization.metadata.items() if isinstance(entry, plain)}
 
 
 def is_check_failure(event: dg.DagsterEvent) -> bool:
-    """The failure that a blocking check causes; the check itself has told why already."""
+    """Return whether a blocking check caused the failure: the check itself has recorded why."""
     error = event.step_failure_data.error
     return error is not None and error.cls_name == "DagsterAssetCheckFailedError"
 
 
 def step_failure(event: dg.DagsterEvent) -> str:
-    """Which step failed, why, and the mend where it is known."""
+    """Return which step failed, why, and how to fix it where that is known."""
     data = event.step_failure_data
-    said = (data.user_failure_data.description or "") if data.user_failure_data else ""
+    reason = (data.user_failure_data.description or "") if data.user_failure_data else ""
     hint = hint_of(data.user_failure_data.metadata) if data.user_failure_data else ""
-    if not said and data.error is not None:
+    if not reason and data.error is not None:
         cause = data.error.cause or data.error
-        said = cause.message.strip()
+        reason = cause.message.strip()
     step = (event.step_key or "").replace("__", "/", 1)
-    named = said if said.startswith(step) else f"{step}: {said}"
+    named = reason if reason.startswith(step) else f"{step}: {reason}"
     return named + (f" {hint}" if hint else "")
 
 

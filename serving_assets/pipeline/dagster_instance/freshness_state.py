@@ -1,4 +1,4 @@
-"""Freshness policies: what they say of an asset now, what the daemon has recorded, and by when an asset is due.
+"""Freshness: the present state of an asset by its policy, what the daemon has recorded, and by when an asset is due.
 
 Here: evaluating a policy as the daemon does. Not here: the policies (pipeline/automation/freshness_policies.py).
 """
@@ -29,9 +29,9 @@ class RecordedFreshness:
 
 
 def freshness_of(instance: dg.DagsterInstance, node: BaseAssetNode) -> str:
-    """Return what the asset's policy says now, as the daemon would: PASS, WARN, FAIL, UNKNOWN or NOT_APPLICABLE.
+    """Return the asset's present state by its policy, as the daemon computes it.
 
-    UNKNOWN: never made. NOT_APPLICABLE: without a policy. It needs no daemon.
+    PASS, WARN, FAIL. UNKNOWN: never made. NOT_APPLICABLE: without a policy. It needs no daemon.
     """
     policy = node.freshness_policy_or_from_metadata
     if policy is None:

@@ -17,7 +17,7 @@ from serving_assets.pipeline.dagster_instance.runs import RunSummary
 
 
 class InstanceView(Protocol):
-    """The state of an instance in plain values. Every call asks anew: two calls may see different states."""
+    """The state of an instance in plain values. Every call asks again: two calls may see different states."""
 
     def materialized_partitions(self, asset: dg.AssetKey) -> Collection[str]:
         """Return the partitions of `asset` that were materialized at least once."""

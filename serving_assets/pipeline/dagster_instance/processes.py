@@ -16,7 +16,7 @@ from serving_assets.pipeline.dagster_instance.tags import PROCESS_TAG
 def settle_dead_runs(instance: dg.DagsterInstance) -> None:
     """Fail the runs of killed commands on this machine, and free the pool slots they held.
 
-    Nobody else would: a command runs without a daemon, and the next one would wait for the slot in vain.
+    Without a daemon nothing else does, and the next command would wait for the slot for ever.
     """
     for run in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
         if is_dead(run.tags.get(PROCESS_TAG, "")):
@@ -25,12 +25,12 @@ def settle_dead_runs(instance: dg.DagsterInstance) -> None:
 
 
 def this_process() -> str:
-    """Host and number of the running process, as its runs and backfills carry them."""
+    """Return host and id of the running process, as its runs and backfills carry them."""
     return f"{platform.node()}:{os.getpid()}"
 
 
 def is_dead(process: str) -> bool:
-    """Whether `process` was one of this machine and is gone; of another machine's nobody here can tell."""
+    """Return whether `process` was one of this machine and is gone; False for one of another machine."""
     host, _, pid = process.rpartition(":")
     return host == platform.node() and not _alive(int(pid))
 

@@ -6,7 +6,7 @@ written, which stays Dagster's, or an instance that keeps its events in PostgreS
 Measured on 2 cores: a materialization event took 66 ms, nearly all of it waiting for the disk, because Dagster opens
 and closes a connection for each of its statements: every commit synchronised, and every close of the last connection
 emptied the write-ahead log. A year of four daily tables is 2,900 events. It also makes an SQLAlchemy engine for each
-statement, which compiles the statement anew, and asks Alembic about the database of each run, which it has just made.
+statement, which compiles the statement again, and asks Alembic about the database of each run, which it has just made.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What every materialization tells: rows, seconds, CPU, memory, schema and lineage.
+"""What every materialization records: rows, seconds, CPU, memory, schema and lineage.
 
 Here: measuring a step and the metadata that the UI shows. Not here: numbers that only one stage has.
 """
@@ -62,7 +62,7 @@ def measured() -> Iterator[Cost]:
 
 
 def _reset_peak() -> None:
-    """Start the kernel's high-water mark anew, so that each step of one process has its own; only Linux can."""
+    """Reset the kernel's high-water mark, so that each step of one process has its own; only Linux can."""
     try:
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     except OSError:

@@ -1,6 +1,6 @@
 """The tags of runs: those that this project writes, and those of Dagster's that it reads or sets.
 
-Here: names as they are stored, and what they say. Not here: which run carries which (pipeline/automation/,
+Here: names as they are stored, and reading them. Not here: which run carries which (pipeline/automation/,
 local_runner/).
 """
 
@@ -66,5 +66,5 @@ def range_tags(days: DayRange) -> dict[str, str]:
 
 
 def will_be_retried(tags: Mapping[str, str]) -> bool:
-    """Return whether Dagster launches a failed run once more by itself."""
+    """Return whether Dagster retries a failed run by itself."""
     return tags.get(WILL_RETRY_TAG) == "true"

@@ -63,14 +63,14 @@ class Published:
 class Publisher:
     """Publishes snapshots of one collection as `writer`, on behalf of the run `run_id`.
 
-    `told` is called now and then with the number of documents handled, `warned` with what a person should know.
+    `progress` is called now and then with the number of documents handled, `warned` with each warning.
     """
 
     platform: Platform
     collection: PublishedCollection
     writer: str
     run_id: str
-    told: Callable[[int], None] | None = None
+    progress: Callable[[int], None] | None = None
     warned: Callable[[str], None] | None = None
 
     @property
@@ -157,7 +157,7 @@ class Publisher:
             rewrite=rewrite_reason is not None,
             cause=cause,
             highest_known_generation=highest_known_generation,
-            progress=self.told,
+            progress=self.progress,
         )
         return Published(report, total, size, rewrite_reason)
 

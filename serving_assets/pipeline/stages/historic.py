@@ -36,12 +36,12 @@ def historic_columns(use_case: BoundUseCase) -> dict[str, Column]:
 
 
 def features_version(predictions: LakeTable, day: date, version: int) -> int | None:
-    """The version of `features` that the predictions of `day` were made from; None when the log no longer tells."""
+    """The version of `features` that the predictions of `day` were made from; None when the log no longer holds it."""
     for limit in (1, 10, None):  # as a rule this day's predictions are the newest commit, or near it beside other runs
         for commit in predictions.history(limit):
-            told = commit["metadata"]
-            if commit["version"] <= version and told.get(SCORED_DAY) == str(day):
-                return int(told[FEATURES_VERSION])
+            recorded = commit["metadata"]
+            if commit["version"] <= version and recorded.get(SCORED_DAY) == str(day):
+                return int(recorded[FEATURES_VERSION])
     return None
 
 

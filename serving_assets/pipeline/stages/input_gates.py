@@ -1,7 +1,7 @@
 """What a stage refuses to read: days that are missing, and whatever failed a check that gates.
 
-Here: the refusals, worded for whoever launched the run. Not here: the checks (checks/). A blocking check stops what is
-downstream in its own run only; these refusals hold in every later run, also in one that a person launches for a single
+Here: the refusals, as errors of the run. Not here: the checks (checks/). A blocking check stops what is
+downstream in its own run only; these refusals hold in every later run, also of a single
 stage.
 """
 
@@ -24,7 +24,7 @@ from serving_assets.pipeline.dagster_instance import check_records, materializat
 
 TABLE_GATES = {"raw": (REJECTED_SHARE, VOLUME, TYPICAL_AMOUNTS), "mapped": (CONTRACT, VOLUME)}
 FAILURES_LOOKED_AT = 1_000
-"""Of one check, newest first. A window has at most a year of days, and a day that is mended fails no longer."""
+"""Of one check, newest first. A window has at most a year of days, and a day that is fixed fails no longer."""
 
 
 def refuse_unfit_table(
@@ -39,7 +39,7 @@ def refuse_unfit_table(
     `first` is the first day of the table's domain: history begins there.
 
     Raises:
-        InputError: naming the days and the mend.
+        InputError: naming the days and the fix.
     """
     asset = dg.AssetKey([table.layer, table.name])
     if days is not None:
@@ -72,14 +72,14 @@ def refuse_failed(
     Without partitions, or with `days` None, it is the newest materialization of all that counts.
 
     Raises:
-        InputError: naming the check, the days and the mend.
+        InputError: naming the check, the days and the fix.
     """
     for gate in (gate for gate in gates if gate.blocking):
         if unfit := failed_days(instance, asset, gate, days):
             where = f" of {_listed(sorted(day for day in unfit if day))}" if days else ""
             raise InputError(
                 f"{reader} does not read {asset.to_user_string()}{where}: it failed its check {gate.name}.",
-                hint="Mend what the check shows and materialize it again; if it is meant, change the threshold.",
+                hint="Fix what the check shows and materialize it again, or change the threshold.",
             )
 
 

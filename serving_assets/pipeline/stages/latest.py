@@ -57,7 +57,7 @@ def plan_merge(historic: LakeTable, latest: LakeTable, columns: Sequence[str], e
     """What must be merged so that `latest` reflects all of `historic`; None when it already does.
 
     Only files that the history gained are read. Everything that has not expired is read again when files of the history
-    disappeared (a retried run, a compaction), when somebody else wrote to `latest`, or when it lacks a column.
+    disappeared (a retried run, a compaction), when another writer wrote to `latest`, or when it lacks a column.
 
     Raises:
         InputError: when there is no history.
@@ -166,7 +166,7 @@ def _check_lag(use_case: BoundUseCase, platform: Platform, after: Input) -> Verd
 def merged_history(historic: LakeTable, latest: LakeTable, version: int, gained: Scan | None) -> Scan:
     """The merged days of the history, or its newest one, as they were when this version of `latest` was made.
 
-    A run beside this one may have added to the history since: that `latest` lacks it is no disagreement.
+    A run beside this one may have added to the history since: that is no disagreement.
     """
     merged = latest.commit_metadata(version).get(MERGED)
     at = int(merged) if merged else None

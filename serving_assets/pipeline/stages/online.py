@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 
 def online_asset(use_case: BoundUseCase, platform: Platform) -> list[dg.AssetsDefinition]:
-    """The asset `<use_case>/online`, of a use case whose predictions somebody reads."""
+    """The asset `<use_case>/online`, of a use case whose predictions are served."""
     if not use_case.spec.serve.published:
         return []
 
@@ -72,7 +72,7 @@ def published_asset(
     upstream: str,
     description: str,
 ) -> dg.AssetsDefinition:
-    """The asset that keeps `collection` at what `newest` says, made of the stage `upstream`."""
+    """The asset that keeps `collection` at what `newest` returns, made from the stage `upstream`."""
     return stage_asset(
         dg.AssetKey([use_case.name, collection.asset]),
         partial(_publish, collection, newest, use_case.spec.checks),
@@ -99,8 +99,8 @@ def _publish(
     refuse_unaskable(snapshot, p.engine)
     if lease := release_dead_lease(lambda: step.context.instance, p.store, collection.name):
         step.context.log.info(f"Run {lease.writer}, which is over, still held the lease of {collection.name}.")
-    told = _progress(step, snapshot.scan.rows())
-    publisher = Publisher(p, collection, step.run_id, step.run_id, told=told, warned=step.context.log.warning)
+    progress = _progress(step, snapshot.scan.rows())
+    publisher = Publisher(p, collection, step.run_id, step.run_id, progress=progress, warned=step.context.log.warning)
     published = None
     with measured() as cost:
         cause = Cause("publish", step.run_id, _recover(publisher, step))
@@ -164,13 +164,13 @@ def _facts(snapshot: PublishedDocuments, published: Published | None, control: C
 
 
 def _progress(step: Step, rows: int) -> Callable[[int], None]:
-    """A line in the run's log every tenth of a long publish."""
-    said = 0
+    """Return what writes a line into the run's log at every tenth of a long publish."""
+    logged = 0
 
-    def tell(handled: int) -> None:
-        nonlocal said
-        if handled - said >= max(rows // 10, 50_000):
-            said = handled
+    def log(handled: int) -> None:
+        nonlocal logged
+        if handled - logged >= max(rows // 10, 50_000):
+            logged = handled
             step.context.log.info(f"{handled:,} of at most {rows:,} documents handled")
 
-    return tell
+    return log

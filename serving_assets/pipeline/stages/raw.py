@@ -80,7 +80,7 @@ def _land(table: Table, source: Source, step: Step) -> dg.MaterializeResult[Any]
     else:
         facts |= written_metadata(landed.accepted, cost, partitioned=table.daily)
     of_days = _of_days(p.lake, table, days, landed.accepted.version) if days and landed.accepted else {}
-    counts = {str(day): (told["rows"], told["rejected_rows"]) for day, told in of_days.items()}
+    counts = {str(day): (one["rows"], one["rejected_rows"]) for day, one in of_days.items()}
     counts = counts or {source.name: (landed.rows, landed.rejected)}
     verdicts = [check_rejected_share(source, landed, counts), check_declared_columns(landed)]
     verdicts.append(check_files_read(source, landed))
@@ -89,14 +89,14 @@ def _land(table: Table, source: Source, step: Step) -> dg.MaterializeResult[Any]
         verdicts.append(check_volume(instance, step.asset, landed.rows, source.checks, empty=source.may_be_empty))
         return step.result(facts, verdicts)
     found, more = _watch(table, source, step, days, landed.accepted.version)
-    told = {day: {**of_day, **found.get(day, {})} for day, of_day in of_days.items()}
-    return step.result(facts, verdicts + more, told)
+    recorded = {day: {**of_day, **found.get(day, {})} for day, of_day in of_days.items()}
+    return step.result(facts, verdicts + more, recorded)
 
 
 def _watch(
     table: Table, source: Source, step: Step, days: DayRange, version: int
 ) -> tuple[dict[date, dict[str, Any]], list[Verdict]]:
-    """What each day of a landing tells besides its rows, and the verdicts on it."""
+    """Return what is recorded of each day of a landing besides its rows, and the verdicts on it."""
     p, instance, stored = step.platform, step.context.instance, step.platform.lake.table(table.lake_name)
     facts = facts_of_days(p.engine, table, Input(stored.scan({DAY: days}, version=version)))
     newest = max([days.last, *map(date.fromisoformat, instance.get_materialized_partitions(step.asset))])
@@ -108,13 +108,13 @@ def _watch(
         check_typical_amounts(instance, step.asset, table, facts),
         check_partition_lag(newest, timezone, now, source.checks, newest_row=row, backfilled=len(days)),
     ]
-    return {day: recorded_facts(told) for day, told in facts.items()}, verdicts
+    return {day: recorded_facts(one) for day, one in facts.items()}, verdicts
 
 
 def _of_days(lake: Lake, table: Table, days: DayRange, version: int) -> dict[date, dict[str, int]]:
-    """What each day of a landing became."""
+    """Return the rows, bytes and quarantined rows of each day of a landing."""
     rejected = Counter[object]()
     for file in lake.table(table.quarantine).scan({DAY: days}).files(check=False):
         rejected[file.partition[DAY]] += file.rows
     found = daily_metadata(lake.table(table.lake_name), days, version)
-    return {day: {**told, "rejected_rows": rejected[day]} for day, told in found.items()}
+    return {day: {**one, "rejected_rows": rejected[day]} for day, one in found.items()}

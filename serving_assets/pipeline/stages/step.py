@@ -61,7 +61,7 @@ class Step:
 
     @property
     def pictured(self) -> bool:
-        """Whether pictures are drawn: not in a backfill, which nobody looks at day by day; the numbers are told."""
+        """Whether pictures are drawn: not in a backfill, whose days are not viewed one by one."""
         return not self.context.run.tags.keys() & {PHASE_TAG, BACKFILL_ID_TAG}
 
     def refuse_failed(self, stage: str, gates: Sequence[Check], days: DayRange | None = None) -> None:
@@ -78,9 +78,9 @@ class Step:
         verdicts: Iterable[Verdict] = (),
         of_days: Mapping[date, Mapping[str, Any]] | None = None,
     ) -> dg.MaterializeResult[Any]:
-        """What the step made, and what its checks say of it; `of_days` is what differs between the days of a range."""
-        for day, told in (of_days or {}).items():
-            own = {**told, COST: self._cost({**metadata, **told})}
+        """Return what the step made and the results of its checks; `of_days` differs between the days of a range."""
+        for day, of_day in (of_days or {}).items():
+            own = {**of_day, COST: self._cost({**metadata, **of_day})}
             self.context.add_asset_metadata(own, self.asset, str(day))
         most = self.platform.settings.check_examples
         dated = self.context.has_partition_key or self.context.has_partition_key_range
@@ -89,12 +89,12 @@ class Step:
         shown = {**metadata, COST: self._cost(metadata), **({LINEAGE: self.lineage} if self.lineage else {})}
         return dg.MaterializeResult(asset_key=self.asset, metadata=shown, check_results=results)
 
-    def _cost(self, told: Mapping[str, Any]) -> float:
+    def _cost(self, recorded: Mapping[str, Any]) -> float:
         """In money, of one partition: the days of a range bear the step's work in equal shares."""
         days = len(self.days) if self.context.has_partition_key_range else 1
-        shared = {name: told[name] / days for name in ("seconds", "cpu_seconds") if name in told}
+        shared = {name: recorded[name] / days for name in ("seconds", "cpu_seconds") if name in recorded}
         prices = Prices.of(self.platform.settings)
-        return round(prices.cost({**told, **shared}, spot=self.compute.spot), 9)
+        return round(prices.cost({**recorded, **shared}, spot=self.compute.spot), 9)
 
 
 def stage_asset(
@@ -116,7 +116,7 @@ def stage_asset(
 ) -> dg.AssetsDefinition:
     """The Dagster asset that runs `step`.
 
-    Permanent errors fail at once, passing ones are retried. `config` names what a person may set at launch.
+    Permanent errors fail at once, passing ones are retried. `config` names what may be set at launch.
     `compute` bounds the step's engine, and its tags are read by whatever schedules the step.
     """
     compute = compute or Compute()

@@ -37,7 +37,7 @@ THROUGH = {
     "through": dg.Field(
         str,
         is_required=False,
-        description="Newest day that may be looked at, YYYY-MM-DD; default: the newest there is.",
+        description="Newest day that may be used, YYYY-MM-DD; default: the newest there is.",
     )
 }
 

@@ -74,7 +74,7 @@ class LandingZone:
             found = {SNAPSHOT: _delivery(source, folders.get("", []))}
         else:
             days = {match[1]: files for folder, files in folders.items() if (match := _DAY.fullmatch(folder))}
-            found = {day: _delivery(source, days[day]) for day in sorted(days, reverse=True)}
+            found = {day: _delivery(source, days[day], f"dt={day}/") for day in sorted(days, reverse=True)}
         return {folder: delivery for folder, delivery in found.items() if delivery.files}
 
     def delivery(self, source: Source, day: date | None) -> FileDelivery:

@@ -65,7 +65,7 @@ def receiving(certificate: Path | None = None) -> Iterator[Receiver]:
             receiver.requests.append(request)
             answer = receiver.answer(request)
             if answer == "hang":
-                ended.wait(10)
+                ended.wait(60)
             if isinstance(answer, int):
                 self.send_response(answer)
                 if receiver.wait_seconds:
@@ -151,7 +151,7 @@ def mail_server() -> Iterator[tuple[int, list[EmailMessage]]]:
         server.server_close()
 
 
-def until(condition: Callable[[], bool], seconds: float = 10) -> None:
+def until(condition: Callable[[], bool], seconds: float = 30) -> None:
     """Wait for a condition.
 
     Raises:

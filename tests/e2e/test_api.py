@@ -135,7 +135,7 @@ def test_batch_and_api_give_the_same_bits_for_ten_thousand_rows(real: RealBench,
     names = bench.use_case.feature_names
     with api(bench) as world:
         assert world.get("/readyz").status == 200
-        connection = http.client.HTTPConnection("127.0.0.1", world.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", world.port, timeout=30)
         found = []
         for row in rows:
             entity = row["household_id"]

@@ -114,4 +114,4 @@ def _finished(dagster_dev: DagsterDev, run_id: str) -> dict[str, Any]:
         run: dict[str, Any] = dagster_dev.ask(RUN, id=run_id)["runOrError"]
         if run["status"] in {"SUCCESS", "FAILURE", "CANCELED"} or time.monotonic() > deadline:
             return run
-        time.sleep(1)
+        time.sleep(0.5)

@@ -46,9 +46,15 @@ def database() -> str:
 
 @pytest.fixture
 def store(proxy: Proxy, database: str) -> Iterator[MongoStore]:
-    """The writer's handle, behind the proxy; it is not very patient."""
-    uri = f"{proxy.uri}/{database}"
-    with MongoStore(uri, timeout_seconds=2, patience_seconds=3) as store:
+    """The writer's handle, behind the proxy."""
+    with MongoStore(f"{proxy.uri}/{database}") as store:
+        yield store
+
+
+@pytest.fixture
+def impatient(proxy: Proxy, database: str) -> Iterator[MongoStore]:
+    """A handle that gives up a second after the first failure: for what goes on failing, and for nothing else."""
+    with MongoStore(f"{proxy.uri}/{database}", patience_seconds=1) as store:
         yield store
 
 
@@ -112,13 +118,19 @@ def test_a_connection_that_is_cut_once(
 )
 @pytest.mark.parametrize("command", ["insert", "update"])
 def test_writes_that_keep_failing(
-    disturbance: Disturbance, cause: str, command: str, proxy: Proxy, store: MongoStore, reader: MongoStore
+    disturbance: Disturbance,
+    cause: str,
+    command: str,
+    proxy: Proxy,
+    store: MongoStore,
+    impatient: MongoStore,
+    reader: MongoStore,
 ) -> None:
     """A publish whose writes keep failing names the cause and shows nobody anything, and a retry completes it."""
     published(store, C, {}, OLD)
     proxy.rule = _writes_of_documents(command, disturbance)
     with pytest.raises(StoreError, match=cause) as caught:
-        _publish(store)
+        _publish(impatient)
     assert caught.value.hint
     assert f"127.0.0.1:{proxy.port}" in str(caught.value)
     assert dict(scan(reader, C)) == OLD
@@ -135,16 +147,18 @@ def test_latency_of_seconds(proxy: Proxy, store: MongoStore, reader: MongoStore)
     _assert_undisturbed(reader)
 
 
-def test_a_server_that_stops_answering(proxy: Proxy, database: str, reader: MongoStore) -> None:
+def test_a_server_that_stops_answering(proxy: Proxy, store: MongoStore, database: str, reader: MongoStore) -> None:
     """A command without an answer ends at the limit, with what to look at; the retry completes."""
-    with MongoStore(f"{proxy.uri}/{database}?socketTimeoutMS=300", patience_seconds=1) as store:
-        published(store, C, {}, OLD)
-        proxy.rule = always("update", Delay(2))
-        with pytest.raises(StoreError, match="does not answer in time"):
-            _publish(store)
-        assert dict(scan(reader, C)) == OLD
-        proxy.rule = once("", None)
-        _publish(store)
+    published(store, C, {}, OLD)
+    proxy.rule = always("update", Delay(2))
+    with (
+        MongoStore(f"{proxy.uri}/{database}?socketTimeoutMS=300", patience_seconds=1) as hasty,
+        pytest.raises(StoreError, match="does not answer in time"),
+    ):
+        _publish(hasty)
+    assert dict(scan(reader, C)) == OLD
+    proxy.rule = once("", None)
+    _publish(store)
     _assert_undisturbed(reader)
 
 
@@ -203,10 +217,14 @@ def test_a_server_that_comes_back_empty_while_a_read_runs(proxy: Proxy, store: M
 
 def test_a_server_that_is_killed(database: str) -> None:
     """Reads and publishes on a killed server fail with its address, and never answer that nobody exists."""
-    with own_server() as doomed, MongoStore(doomed.uri, database=database, timeout_seconds=0.5) as store:
+    with (
+        own_server() as doomed,
+        MongoStore(doomed.uri, database=database) as store,
+        MongoStore(doomed.uri, database=database, timeout_seconds=0.5) as hasty,
+    ):
         published(store, C, {}, OLD)
         doomed.kill()
-        for use in (lambda: read(store, C, [1]), lambda: _publish(store)):
+        for use in (lambda: read(hasty, C, [1]), lambda: _publish(hasty)):
             with pytest.raises(StoreError, match=f"127.0.0.1:{doomed.port}"):
                 use()
 

@@ -20,7 +20,7 @@ SHOP = "https://shop.example"
 @pytest.fixture
 def line(world: World) -> Iterator[http.client.HTTPConnection]:
     """A connection that a client keeps open."""
-    with closing(http.client.HTTPConnection("127.0.0.1", world.port, timeout=20)) as connection:
+    with closing(http.client.HTTPConnection("127.0.0.1", world.port, timeout=30)) as connection:
         connection.connect()
         yield connection
 

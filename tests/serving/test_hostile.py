@@ -8,13 +8,13 @@ import time
 
 import pytest
 
-from tests.serving.world import BUYS, ROOT, World
+from tests.serving.world import BUYS, ROOT, World, soon
 
 BATCH = f"{ROOT}/{BUYS}/predictions:batchGet"
 SECRET = b"ECHOECHO"
 
 
-def raw(world: World, data: bytes, *, seconds: float = 15.0) -> bytes:
+def raw(world: World, data: bytes, *, seconds: float = 30.0) -> bytes:
     """Everything a connection gives back for some bytes, until the server closes it."""
     with socket.create_connection(("127.0.0.1", world.port), timeout=seconds) as connection:
         found = b""
@@ -119,11 +119,11 @@ def test_slow_heads_do_not_keep_others_out(world: World) -> None:
             connection.sendall(b"GET /livez HTTP/1.1\r\nhost: ")
         began = time.monotonic()
         assert world.look_up(BUYS, 7).status == 200
-        while time.monotonic() - began < 15:
+        while time.monotonic() - began < 60:
             idle[0].sendall(b"x")
             time.sleep(0.5)
     except (ConnectionResetError, BrokenPipeError):
-        assert time.monotonic() - began < 15
+        assert time.monotonic() - began < 60
     else:
         pytest.fail("a head that never ended kept its connection")
     finally:
@@ -165,8 +165,12 @@ def test_names_of_requests_are_kept_or_made(world: World) -> None:
     kept = world.get(path, x_request_id="my-id.1", traceparent=f"00-{trace}-b7ad6b7169203331-01")
     assert kept.headers["x-request-id"] == "my-id.1"
     assert world.get(path, x_request_id="<script>").headers["x-request-id"] != "<script>"
-    time.sleep(0.5)
-    line = next(line for line in world.log() if line.get("request_id") == "my-id.1")
+
+    def logged() -> list[dict[str, object]]:
+        return [line for line in world.log() if line.get("request_id") == "my-id.1"]
+
+    assert soon(logged)
+    (line,) = logged()
     assert (line["trace_id"], line["route"], line["status"]) == (
         trace,
         "/v1/use-cases/{use_case}/predictions/{entity_id}",

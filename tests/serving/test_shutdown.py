@@ -8,11 +8,12 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import pytest
 
 from serving_assets.serving.server import SHUTDOWN_SECONDS
-from tests.serving.world import BUYS, ROOT, World
+from tests.serving.world import BUYS, ROOT, World, soon
 
 BODY = json.dumps({"ids": list(range(1, 300))}).encode()
 HEAD = (
@@ -45,8 +46,15 @@ def whole(connection: socket.socket) -> bytes:
 def refused(port: int) -> bool:
     """Whether nobody listens any more."""
     with socket.socket() as probe:
-        probe.settimeout(5)
+        probe.settimeout(30)
         return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def read_by_the_server(port: int) -> list[bool]:
+    """Of each connection that the server has, whether all that was sent has been read."""
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    own = [line for line in lines if line[1].endswith(f":{port:04X}") and line[3] == "01"]
+    return [line[4].endswith(":00000000") for line in own]
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
@@ -60,12 +68,9 @@ def test_requests_in_flight_are_answered(own_world: World, workers: str) -> None
             connection.sendall(HEAD + BODY[:100])
         for connection in opened[middle:]:
             connection.sendall(HEAD[:60])
-        time.sleep(0.5)
+        assert soon(lambda: read_by_the_server(world.port) == [True] * IN_FLIGHT)
         process.send_signal(signal.SIGTERM)
-        deadline = time.monotonic() + 10
-        while not refused(world.port):
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        assert soon(lambda: refused(world.port))
         assert process.poll() is None
         for connection in opened[:middle]:
             connection.sendall(BODY[100:])
@@ -75,7 +80,7 @@ def test_requests_in_flight_are_answered(own_world: World, workers: str) -> None
             head, _, body = whole(connection).partition(b"\r\n\r\n")
             assert head.startswith(b"HTTP/1.1 200"), head
             assert len(json.loads(body)["items"]) == 299
-        assert process.wait(SHUTDOWN_SECONDS) == 0
+        assert process.wait(3 * SHUTDOWN_SECONDS) == 0
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
@@ -92,7 +97,7 @@ def test_nobody_keeps_a_server_from_ending(own_world: World, workers: str) -> No
         time.sleep(0.2)
         with suppress(ProcessLookupError):
             process.send_signal(signal.SIGTERM)
-        assert process.wait(SHUTDOWN_SECONDS) == 0
+        assert process.wait(3 * SHUTDOWN_SECONDS) == 0
         assert [whole(connection) for connection in opened] == [b""] * 10
     assert not any(line["event"] == "bug" or line.get("traceback") for line in world.log())
 

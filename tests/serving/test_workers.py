@@ -28,7 +28,7 @@ class Line:
     """A connection that stays open, and so speaks with one worker."""
 
     def __init__(self, world: World) -> None:
-        self._connection = http.client.HTTPConnection("127.0.0.1", world.port, timeout=20)
+        self._connection = http.client.HTTPConnection("127.0.0.1", world.port, timeout=30)
         self.ask("/livez")
 
     def ask(self, path: str = ONE) -> tuple[int, bytes]:
@@ -78,12 +78,7 @@ def counted(world: World, name: str) -> float:
 
 def settled(world: World, generation: float) -> bool:
     """Whether the gauge names `generation` in time: it has a pulse of a second."""
-    deadline = time.monotonic() + 5
-    while counted(world, "generation") != generation:
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
-    return True
+    return soon(lambda: counted(world, "generation") == generation)
 
 
 @pytest.fixture
@@ -119,17 +114,12 @@ def test_a_killed_worker_is_replaced(workers: World) -> None:
     with a_line_to_each(workers) as lines:
         for line in lines:
             line.ask()
-        deadline = time.monotonic() + 5
-        while (held := counted(workers, "cache_bytes")) < WORKERS * OVERHEAD:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        assert soon(lambda: counted(workers, "cache_bytes") >= WORKERS * OVERHEAD)
+        held = counted(workers, "cache_bytes")
         dead = children(workers)
     for pid in dead[1:]:
         os.kill(pid, signal.SIGKILL)
-    deadline = time.monotonic() + 30
-    while len(set(children(workers)) - set(dead)) < WORKERS - 1:
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    assert soon(lambda: len(set(children(workers)) - set(dead)) == WORKERS - 1)
     with a_line_to_each(workers) as lines:
         assert counted(workers, "cache_bytes") == held / WORKERS
         assert [line.ask()[0] for line in lines] == [200] * WORKERS
@@ -139,9 +129,11 @@ def test_rates_are_shared_by_the_workers(own_world: World) -> None:
     """A key's rate holds for all workers together, whoever answers."""
     _, secret = create_key(own_world.data / "api-keys.json", "shop", [BUYS], rate=WORKERS, days=None)
     with own_world.served("--workers", str(WORKERS)) as world:
+        began = time.monotonic()
         statuses = [world.get(ONE, x_api_key=secret).status for _ in range(60)]
+        took = time.monotonic() - began
     assert 200 in statuses
-    assert statuses.count(200) <= 4 * WORKERS  # bursts of two seconds, and a second or two of asking
+    assert statuses.count(200) <= WORKERS * (took + 3)  # bursts of two seconds, and a second of rounding
 
 
 def test_a_worker_that_cannot_start_ends_the_server(own_world: World) -> None:

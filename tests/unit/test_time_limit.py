@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import time
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ import pytest
 from tests import time_limit
 from tests.time_limit import Usage
 
+TESTS = Path(__file__).parents[1]
 COMPUTE = """
 import subprocess, sys, time
 import pytest
@@ -75,3 +78,41 @@ def test_without_the_kernels_count_waiting_never_counts(monkeypatch: pytest.Monk
     used = Usage.now() - began
     assert used.clock >= 0.2
     assert used.seconds == pytest.approx(used.cpu, abs=0.01)
+
+
+PATIENT = 30
+"""Seconds that a machine gets which is busy with something else."""
+LONGEST_SLEEP = 0.5
+"""Of one round of waiting for a condition, or of giving something a chance to go wrong."""
+
+
+def test_no_test_waits_for_too_short_a_time() -> None:
+    """A literal deadline or timeout of a test is patient, and no sleep stands for a condition.
+
+    What is shorter is a constant whose docstring says why, or is given to the code under test, which is to give up.
+    """
+    found = [
+        f"{path.relative_to(TESTS)}:{node.lineno}: {ast.unparse(node)}"
+        for path in TESTS.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if _is_hasty(node)
+    ]
+    assert found == []
+
+
+def _is_hasty(node: ast.AST) -> bool:
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add) and ast.unparse(node.left) == "time.monotonic()":
+        return _number(node.right) < PATIENT
+    if not isinstance(node, ast.Call):
+        return False
+    name = ast.unparse(node.func)
+    if name == "time.sleep":
+        return LONGEST_SLEEP < _number(node.args[0]) < inf
+    if name.rpartition(".")[2] in ("join", "wait", "settimeout") and node.args:
+        return _number(node.args[0]) < PATIENT
+    return any(_number(option.value) < PATIENT for option in node.keywords if option.arg == "timeout")
+
+
+def _number(node: ast.expr) -> float:
+    """The value of a literal number; nothing is longer than another expression."""
+    return node.value if isinstance(node, ast.Constant) and type(node.value) in (int, float) else inf

@@ -190,7 +190,7 @@ def test_a_server_that_comes_back_empty_while_a_publish_runs(proxy: Proxy, store
         reading = read(store, C, [150])
         assert not reading.available
         assert store.collections() == []
-        published(store, C, {}, NEW, spent=1)
+        published(store, C, {}, NEW, highest_known_generation=1)
         _assert_undisturbed(store)
         control = store.control(C)
         assert control

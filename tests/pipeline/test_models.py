@@ -76,6 +76,7 @@ def candidate() -> Candidate:
     return train_candidate(samples.use_case(), samples.training_set(), samples.boosting, resamples=20)
 
 
+@pytest.mark.long
 def test_champion_scores_as_it_was_measured(folder: Path, candidate: Candidate) -> None:
     """The champion's bundle names its version and gives the scores of the trained model."""
     registry = registry_in(folder)
@@ -152,6 +153,7 @@ def test_broken_database(tmp_path: Path) -> None:
         registry_in(tmp_path).champion(NAME)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("failpoint", "next_version"), [("model.before_register", "1"), ("model.before_alias", "2")])
 def test_a_killed_training_serves_nothing_and_the_next_one_does(
     tmp_path: Path, failpoint: str, next_version: str

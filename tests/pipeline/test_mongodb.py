@@ -33,6 +33,7 @@ def test_a_workspace_moves_to_mongodb(
     assert "mongodb" in online.kinds
 
 
+@pytest.mark.long
 @pytest.mark.must_run
 def test_generations_and_an_erasure(
     built: Bench, tmp_path: Path, mongodb_database: str, monkeypatch: pytest.MonkeyPatch

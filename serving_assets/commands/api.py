@@ -10,7 +10,7 @@ from serving_assets.settings import get_settings
 
 
 def run_api(host: str, port: int, workers: int) -> None:
-    """Serve until a signal says otherwise.
+    """Serve until SIGTERM or SIGINT.
 
     Raises:
         InputError: the host can be reached from elsewhere and there is no API key.

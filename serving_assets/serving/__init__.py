@@ -1,8 +1,8 @@
-"""The prediction API: what was published, and what can be scored in the request, for the services that ask.
+"""The prediction API: what was published, and what can be scored in the request.
 
 Here: one ASGI application and the server that runs it. Not here: making predictions ahead of time (pipeline/), the
 protocol of the online store (store/), how a model scores (models/).
 
-Start with serving/app.py (the way of a request), serving/reading/collection.py (what a process knows of a
+Start with serving/app.py (what happens to a request), serving/reading/collection.py (what a process knows of a
 published collection), lookup.py and scoring.py (the answers).
 """

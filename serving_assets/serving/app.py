@@ -1,4 +1,4 @@
-"""The ASGI application: the way of every request, from its head to its log line.
+"""The ASGI application: every request from its head to its log line.
 
 Here: admission, limits on number and time, what becomes of errors, metrics and logs, start and end. Not here: answers
 (serving/service.py), sockets (http/guarded_protocol.py), what is put together (serving/build.py).
@@ -39,7 +39,7 @@ class Api:
         guard: admits requests.
         background: what runs as long as the application does.
         metrics: where requests are counted.
-        log: where they are told.
+        log: where they are logged.
         most: requests at a time; above, 503 at once rather than a queue.
         seconds: that one request may take.
         origins: of pages that may read answers, or `*` for all; none unless configured.
@@ -97,7 +97,7 @@ class Api:
             self._log.write("bug", request_id=request.id, traceback=traceback.format_exc())
             answer = Problem("internal-error").answer(request.id, root_path)
         await _send(send, answer, request.id, self._cors(headers))
-        self._told(request, route, answer, time.perf_counter() - began)
+        self._record(request, route, answer, time.perf_counter() - began)
 
     async def _admitted(self, route: Route, request: HttpRequest) -> Answer:
         if route.open:
@@ -117,7 +117,7 @@ class Api:
         finally:
             self.in_flight -= 1
 
-    def _told(self, request: HttpRequest, route: Route | None, answer: Answer, seconds: float) -> None:
+    def _record(self, request: HttpRequest, route: Route | None, answer: Answer, seconds: float) -> None:
         template = route.template if route else "none"
         self._metrics.observe(route.method if route else "none", template, answer.status)(seconds)
         trace = trace_of(request.headers.get(b"traceparent"))
@@ -191,7 +191,7 @@ def _own_path(path: bytes, root_path: bytes) -> bytes:
 
 
 def _refuse_twice(headers: Sequence[Header]) -> None:
-    """Refuse a request that says twice who asks whom: a proxy that takes the first one decides by another than we do.
+    """Refuse a header that is sent twice where a proxy could act on one and this server on the other.
 
     Raises:
         Problem: 400.

@@ -48,7 +48,7 @@ MEGABYTE = 1 << 20
 
 
 def build_api(settings: Settings, catalog: Catalog, *, public: bool, workers: int, log: JsonLog) -> Api:
-    """The application over `catalog`, as `settings` say; `public` when more than this machine can reach it.
+    """Build the application over `catalog` with `settings`; `public` when other machines can reach it.
 
     Raises:
         InputError: the store's uri, the file of the keys or OpenTelemetry's variables cannot be understood.
@@ -183,7 +183,7 @@ async def _background(
 
 
 def _forever(work: Coroutine[Any, Any, None], log: JsonLog) -> asyncio.Task[None]:
-    """A task whose end is a fault: the process stops, to be started anew by whoever looks after it."""
+    """A task that must not end: when it does, the process stops, so that its supervisor restarts it."""
 
     def ended(task: asyncio.Task[None]) -> None:
         if not task.cancelled():

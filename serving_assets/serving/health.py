@@ -1,4 +1,4 @@
-"""Whether this process lives, is ready, and how it does.
+"""Liveness, readiness and metrics of this process.
 
 Here: /livez, /readyz and /metrics, and the pulse that keeps the gauges current. Not here: counting
 (serving/telemetry/metrics.py).
@@ -33,14 +33,14 @@ class Health:
         self._versions: dict[str, str] = {}
 
     async def live(self, request: HttpRequest) -> Answer:
-        """The process answers; whoever restarts it needs to know no more."""
+        """Liveness: the process answers."""
         return Answer(200, b'{"status":"ok"}', (JSON, NO_STORE))
 
     async def ready(self, request: HttpRequest) -> Answer:
-        """Whether requests should come here: every model is loaded, every collection in reach or held in part.
+        """Readiness: every model is loaded, every collection in reach or held in part.
 
         A store that is down takes no warm process out of rotation: all would leave at once, with what they hold. Which
-        use cases there are is told to those whose key covers them.
+        use cases there are is shown to keys that cover them.
         """
         states = {name: self._state(served) for name, served in self._use_cases.items()}
         usable = all(state["status"] != "unavailable" for state in states.values())

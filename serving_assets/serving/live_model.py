@@ -49,14 +49,14 @@ class LiveModel:
     Args:
         name: of the model, which is a use case's.
         bundles_dir: where bundles and pointers are.
-        told: what happened, for the log: the event, and members.
+        on_event: called with the name of an event and its members, for the log.
     """
 
-    def __init__(self, name: str, bundles_dir: Path, told: Callable[..., None]) -> None:
+    def __init__(self, name: str, bundles_dir: Path, on_event: Callable[..., None]) -> None:
         self.name = name
         self.current: LoadedModel | None = None
         self.fault: str | None = "The model has not been loaded yet."
-        self._bundles_dir, self._told = bundles_dir, told
+        self._bundles_dir, self._on_event = bundles_dir, on_event
         self._seen: tuple[int, int] | None = None
 
     def loaded(self) -> LoadedModel:
@@ -70,12 +70,12 @@ class LiveModel:
         return self.current
 
     async def watch(self) -> None:
-        """Look at the pointer twice a second, for ever; what cannot be loaded is tried again after a while."""
+        """Check the pointer twice a second, for ever; what cannot be loaded is tried again after ten seconds."""
         while True:
             await asyncio.sleep(LOOK_SECONDS if await self.look() else RETRY_SECONDS)
 
     async def look(self) -> bool:
-        """Load the champion if it has changed; returns whether all is well."""
+        """Load the champion if it has changed; return whether the newest one is loaded."""
         try:
             found = (self._bundles_dir / self.name / POINTER).stat()
         except FileNotFoundError:
@@ -88,10 +88,10 @@ class LiveModel:
             loaded = await asyncio.to_thread(self._load)
         except Exception as error:  # noqa: BLE001  each library refuses a file in its own way, and the old model serves
             self.fault = "The champion's bundle cannot be loaded."
-            self._told("model_not_loaded", model=self.name, error=f"{type(error).__name__}: {error}")
+            self._on_event("model_not_loaded", model=self.name, error=f"{type(error).__name__}: {error}")
             return False
         self.current, self.fault, self._seen = loaded, None, mark
-        self._told("model_loaded", model=self.name, version=loaded.version)
+        self._on_event("model_loaded", model=self.name, version=loaded.version)
         return True
 
     def _load(self) -> LoadedModel:

@@ -56,7 +56,7 @@ class Lookup:
         """The prediction of the entity whose id is `text`.
 
         Raises:
-            Problem: 404 when there is none or it has expired, 503 when that cannot be told.
+            Problem: 404 when there is none or it has expired, 503 when the store and the memory do not have it.
         """
         entity = self.parse(text)
         if entity is None:
@@ -83,16 +83,16 @@ class Lookup:
     def body(self, entry: Entry[bytes], stale: bool, more: bytes = b"") -> bytes:
         """The answer for an entry that has a document, with `more` members in JSON, each with a comma before it."""
         age = max(int(time.time() - entry.as_of), 0)
-        told = b"true" if stale else b"false"
+        marked = b"true" if stale else b"false"
         _, tail = self._parts(entry.version)
         text = entry.content or b""
-        return b'%b%b%b,"age_seconds":%d,"stale":%b%b}' % (self._head, text, tail, age, told, more)
+        return b'%b%b%b,"age_seconds":%d,"stale":%b%b}' % (self._head, text, tail, age, marked, more)
 
     async def many(self, ids: list[Any]) -> Answer:
         """The predictions of `ids`, in their order, all of one generation.
 
         Raises:
-            Problem: 400 when an id cannot be one, 503 when not all can be told.
+            Problem: 400 when an id is not valid, 503 when the store and the memory do not have all.
         """
         entities = self._entities(ids)
         try:

@@ -1,10 +1,10 @@
 """Answers that are scored in the request, and the choice between them and what was published.
 
-Here: which path a request takes, and why; the answer says both. Not here: looking up (lookup.py), gathering features
+Here: which path a request takes, and why; the answer has both. Not here: looking up (lookup.py), gathering features
 (serving/reading/features.py), models (live_model.py).
 
 - On the fly: the champion, on features of the request and the store.
-- Hybrid: who has a fresh enough published prediction gets it, everyone else the fallback's answer.
+- Hybrid: a fresh enough published prediction where there is one, else the fallback's answer.
 - A use case that declares both answers on the fly when the request brings a feature of its champion, and else hybrid;
   an entity without stored features, where they are declared, is for the fallback.
 """
@@ -60,7 +60,7 @@ class Stored(NamedTuple):
 
 @dataclass(frozen=True)
 class ModelWithDefaults:
-    """A model that may answer, with what its use case declares for features that nobody brings."""
+    """A model that may answer, with the declared defaults of missing features."""
 
     live: LiveModel
     defaults: Values

@@ -1,6 +1,6 @@
 """The server: its configuration, and the guard against serving the world by accident.
 
-Here: what is decided before anybody serves. Not here: the processes (workers.py), the application (build.py).
+Here: what is decided before serving begins. Not here: the processes (workers.py), the application (build.py).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _PUBLIC = "SERVING_ASSETS_API_PUBLIC"
 _WORKERS = "SERVING_ASSETS_API_WORKERS"
 SHUTDOWN_SECONDS = 20
 HEALTH_SECONDS = 10
-"""How long a worker may keep its parent waiting before it is replaced: on a busy machine the next is no better."""
+"""How long a worker may leave its parent's health check unanswered before it is replaced; long, for busy machines."""
 
 
 def check_exposure(settings: Settings, host: str) -> bool:
@@ -46,16 +46,16 @@ def check_exposure(settings: Settings, host: str) -> bool:
 
 
 def serve(settings: Settings, host: str, port: int, workers: int) -> None:
-    """Serve until a signal says otherwise; what is in flight is finished first.
+    """Serve until a signal; requests in flight are finished first.
 
     Raises:
-        InputError: the host can be reached from elsewhere and there is no API key, or nobody can listen there.
+        InputError: the host can be reached from elsewhere and there is no API key, or the address cannot be bound.
         DeclarationError: the catalog cannot be loaded.
         NotStarted: a worker cannot start.
     """
     public = check_exposure(settings, host)
     load_catalog(settings.catalog_dir)
-    # Workers are processes of their own, and the environment is how they learn what was decided here.
+    # Workers are processes of their own, and get what was decided here through the environment.
     os.environ[_PUBLIC], os.environ[_WORKERS] = str(int(public)), str(workers)
     config = Config(
         f"serving_assets.serving.server:{'create' if workers == 1 else 'create_or_leave'}",
@@ -90,7 +90,7 @@ def create() -> Api:
 
 
 def create_or_leave() -> Api:
-    """The application of one worker of several; one that cannot be made says so, and is not tried for ever."""
+    """The application of one worker of several; one that cannot be built logs the reason and is not retried."""
     try:
         return create()
     except ServingAssetsError as error:

@@ -36,12 +36,12 @@ class ServedUseCase:
 
     @property
     def collections(self) -> list[FollowedCollection[Any]]:
-        """What it follows in the store."""
+        """The collections of the store that it follows."""
         features = self.scoring.features if self.scoring else None
         return [*([self.lookup.collection] if self.spec.serve.published else []), *([features] if features else [])]
 
     def facts(self) -> dict[str, Any]:
-        """What is told of it: its declaration in short, and what is active."""
+        """What the API shows of it: its declaration in short, and what is active."""
         version = self.lookup.collection.version
         entity = self.spec.entity
         return {
@@ -109,7 +109,7 @@ class Service:
         return answer
 
     def _served(self, request: HttpRequest) -> ServedUseCase:
-        """The use case that the path names; a key that does not cover it does not learn whether it exists."""
+        """The use case that the path names; to a key that does not cover it, its existence is not disclosed."""
         name = request.params[0]
         if not request.allows(name):
             raise Problem("forbidden", "The key does not cover the use case of the path.")

@@ -3,8 +3,8 @@
 Here: binding, starting, replacing and stopping. Not here: what a process serves (server.py, build.py).
 
 Whatever ends them, requests in flight are answered first, and the exit code is 0. Two things that uvicorn leaves open
-are closed here: a single server would die of the signal that it has obeyed, and the parent of several would go on
-listening, so that whoever connects while they stop waits for nobody.
+are closed here: a single server would exit with the signal that it has handled, and the parent of several would go on
+listening, so that a client that connects while they stop would never be answered.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ class NotStarted(ServingAssetsError):
 
 
 def run(config: Config, log: JsonLog) -> None:
-    """Serve as `config` says until a signal comes; `log` learns where.
+    """Serve with `config` until a signal comes; the address is written to `log`.
 
     Raises:
-        InputError: nobody can listen there.
-        NotStarted: a worker cannot start; its log line says why.
+        InputError: the address cannot be bound.
+        NotStarted: a worker cannot start; its log line has the reason.
     """
     with bind(config.host, config.port) as listening:
         log.write("listening", address=config.host, port=listening.getsockname()[1], workers=config.workers)
@@ -47,7 +47,7 @@ def run(config: Config, log: JsonLog) -> None:
             server.run([listening])
             started = server.started
     if not started:
-        raise NotStarted("The API did not start.", hint="The log lines above say why.")
+        raise NotStarted("The API did not start.", hint="The log lines above name the reason.")
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -65,7 +65,7 @@ def bind(host: str, port: int) -> socket.socket:
         bound.close()
         why = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
         raise InputError(
-            f"Nobody can listen on port {port} of {host}: {why}.", hint="Choose another with --port."
+            f"Port {port} of {host} cannot be bound: {why}.", hint="Choose another with --port."
         ) from error
     bound.set_inheritable(True)
     return bound
@@ -84,7 +84,7 @@ class Workers(Multiprocess):
     """Several servers; one that dies is replaced."""
 
     def keep_subprocess_alive(self) -> None:
-        """Replace who died, and take its gauges out of the sums."""
+        """Replace workers that died, and take their gauges out of the sums."""
         before = {process.pid for process in self.processes}
         super().keep_subprocess_alive()
         for gone in before - {process.pid for process in self.processes}:

@@ -106,7 +106,7 @@ def test_a_port_that_is_taken_is_told(own_world: World) -> None:
     """Whoever starts a second server on a port learns in words what is wrong."""
     with own_world.served() as world:
         with (
-            pytest.raises(AssertionError, match="Nobody can listen"),
+            pytest.raises(AssertionError, match="cannot be bound"),
             World(world.data, world.catalog).served("--port", str(world.port)),
         ):
             pass

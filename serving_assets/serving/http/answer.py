@@ -1,4 +1,4 @@
-"""What goes back to the client, in the few words that every route needs.
+"""The answer to a request, as every route gives it.
 
 Here: one answer and the headers that several routes share. Not here: problems (problems.py), requests (request.py).
 """

@@ -1,4 +1,4 @@
-"""Who may come in: the key, its rate, and the host that a keyless server answers to.
+"""Admission: the key, its rate, and the host name that a server without keys answers to.
 
 Here: admission of one request. Not here: the keys' file (keys.py), limits of one request's size and time (request.py,
 app.py).
@@ -54,7 +54,7 @@ class Guard:
 
     Args:
         path: the file of the keys.
-        public: whether the server is bound to more than loopback, so that keys are asked for whatever the file says.
+        public: whether the server is bound to more than loopback, so that keys are required whatever the file holds.
         workers: processes that share each key's rate.
 
     Raises:
@@ -71,14 +71,14 @@ class Guard:
 
     @property
     def keyless(self) -> bool:
-        """Whether nobody is asked for a key: none was ever made, and only this machine can reach the server."""
+        """Whether no key is required: none was ever made, and only this machine can reach the server."""
         return not self._public and not self._ring
 
     def admit(self, request: HttpRequest) -> None:
-        """Let `request` in, with the scopes of its key, or raise.
+        """Admit `request` with the scopes of its key.
 
         Raises:
-            Problem: 401, 429, or 421 when a keyless server is asked by another name than this machine's.
+            Problem: 401, 429, or 421 when a keyless server is addressed by another name than this machine's.
         """
         self._look_again()
         if self.keyless:
@@ -97,7 +97,7 @@ class Guard:
             self._within_rate(key, key.rate)
 
     def recognise(self, request: HttpRequest) -> None:
-        """Give a request that needs no key the scopes of the one it has: none without, all where nobody needs one."""
+        """Give a request to an open route the scopes of its key: none without a key, all on a keyless server."""
         self._look_again()
         if not self.keyless:
             key = self._presented(request)
@@ -152,7 +152,7 @@ class Guard:
         if mark == self._seen and mark is not None:
             return
         if mark is None and self._ring:
-            return  # whoever deletes the file has not thereby opened the door
+            return  # deleting the file does not open the server
         ring: KeyRing = read_ring(self._path)
         self._seen = mark
         self._ring = {key.id: key for key in ring.keys}

@@ -1,4 +1,4 @@
-"""The server's sockets: what a connection may cost before there is a request at all.
+"""The server's sockets: what a connection may cost before it has sent a request.
 
 Here: limits on heads, connections, pipelining, and on clients that are slow on purpose. Not here: limits on requests
 (app.py).
@@ -20,7 +20,7 @@ from serving_assets.serving.http.problems import Problem
 HEAD_BYTES = 32 * 1024
 HEAD_SECONDS = 5.0
 REQUEST_SECONDS = 30.0
-"""From its first byte a request may take so long to arrive, whether anybody still waits for it or not."""
+"""How long a request may take to arrive from its first byte, whether or not its client still waits."""
 WRITE_SECONDS = 30.0
 CONNECTIONS = 2_000
 PIPELINED = 16
@@ -101,7 +101,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._idle_if_answered()
 
     def pause_writing(self) -> None:
-        """The client does not read its answer: it has a while to begin."""
+        """The client does not read its answer: it has `WRITE_SECONDS` to begin."""
         super().pause_writing()
         self._deadline = self.loop.time() + WRITE_SECONDS
 
@@ -122,7 +122,7 @@ class GuardedProtocol(HttpToolsProtocol):
             self._look_at_deadline()
 
     def send_400_response(self, msg: str) -> None:
-        """What the parser refuses, as a problem like all others."""
+        """Answer what the parser refuses with a problem."""
         self._refuse(self._problem or Problem("invalid-http"))
 
     def _idle_if_answered(self) -> None:

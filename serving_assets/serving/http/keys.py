@@ -1,7 +1,7 @@
-"""API keys: who may ask for which use cases, and how often.
+"""API keys: which client may read which use cases, and at which rate.
 
-Here: the file that holds them (only hashes), making, revoking and recognising keys. Not here: the commands (commands/),
-or when a key is asked for (guard.py).
+Here: the file that holds them (only hashes), creating, revoking and recognising keys. Not here: the commands
+(commands/keys.py), or when a key is required (guard.py).
 
 A key is `sa_<id>_<secret>`; the secret has 256 random bits, so one round of SHA-256 keeps it as well as any slow hash
 would.
@@ -44,12 +44,12 @@ class ApiKey(Spec):
     revoked: datetime | None = None
 
     def valid(self, now: datetime) -> bool:
-        """Whether it opens anything at `now`."""
+        """Whether it is accepted at `now`."""
         return self.revoked is None and (self.expires is None or now < self.expires)
 
 
 class KeyRing(Spec):
-    """All keys that were ever made. Revoked ones stay, so that a ring once used never reads as "no keys needed"."""
+    """All keys that were ever created. Revoked ones stay, so that no server takes a used ring for "no keys needed"."""
 
     keys: tuple[ApiKey, ...] = ()
 
@@ -85,7 +85,7 @@ def recognise(ring: dict[str, ApiKey], presented: str, now: datetime) -> ApiKey 
 def create_key(
     path: Path, client: str, scopes: Sequence[str], *, rate: float | None, days: int | None
 ) -> tuple[ApiKey, str]:
-    """Make a key for `client` and keep its hash; returns what is kept, and the key itself, which nobody can see again.
+    """Make a key for `client` and keep its hash; return what is kept, and the key itself, which is not kept.
 
     Raises:
         ConflictError: the client has two valid keys already.
@@ -115,7 +115,7 @@ def create_key(
 
 
 def revoke_key(path: Path, name: str) -> ApiKey:
-    """Make the key with the id `name` open nothing any more; every server learns it within a second or two.
+    """Revoke the key with the id `name`; every server refuses it within two seconds.
 
     Raises:
         InputError: there is no such key.

@@ -46,7 +46,7 @@ def document(routes: Sequence[Route], use_cases: Sequence[UseCase], settings: Se
         "info": {
             "title": "Prediction API",
             "version": "1",
-            "description": "Predictions made ahead of time, and on the fly. Every answer says where it came from.",
+            "description": "Predictions made ahead of time, and on the fly. Every answer names its source.",
         },
         "servers": [{"url": settings.api_root_path or "/"}],
         "paths": paths,
@@ -93,8 +93,8 @@ def _json(description: str, schema: schemas.Schema, example: Any = None, **heade
     content: dict[str, Any] = {"schema": schema}
     if example is not None:
         content["example"] = example
-    told = {name.replace("_", "-"): {"description": text, "schema": schemas.TEXT} for name, text in headers.items()}
-    return {"description": description, "content": {"application/json": content}, "headers": told}
+    shown = {name.replace("_", "-"): {"description": text, "schema": schemas.TEXT} for name, text in headers.items()}
+    return {"description": description, "content": {"application/json": content}, "headers": shown}
 
 
 def _example_id(spec: UseCase) -> int | str:
@@ -121,17 +121,17 @@ def _lookup(spec: UseCase | None, settings: Settings) -> Operation:
             {"name": "entity_id", "in": "path", "required": True, "schema": schemas.entity_id(spec)}
             | {"example": _example_id(spec)},
             {"name": "if-none-match", "in": "header", "required": False, "schema": schemas.TEXT}
-            | {"description": "The etag of the answer that is at hand."},
+            | {"description": "The etag of the answer that the client holds."},
         ],
         "responses": {
             "200": _json(
-                "The prediction, with where it came from.",
+                "The prediction and its provenance.",
                 schemas.looked_up(spec),
                 head | _example(spec) | {"generation": 5, "stale": False},
                 etag="Changes with the generation.",
-                cache_control="Until the next publish is due.",
+                cache_control="How long the answer may be kept: until the next publish is due.",
             ),
-            "304": {"description": "What is at hand is still what is published."},
+            "304": {"description": "The answer that the client holds is still current."},
         },
         "problems": ("invalid-request", "not-found", "expired", "unavailable"),
     }
@@ -151,7 +151,7 @@ def _batch_get(spec: UseCase | None, settings: Settings) -> Operation:
     }
     schema = schemas.batch_request(spec, settings.api_batch_ids)
     return {
-        "summary": "The published predictions of many, in the order asked, all of one generation",
+        "summary": "The published predictions of many entities, in the order of the ids, all of one generation",
         "requestBody": {
             "required": True,
             "content": {"application/json": {"schema": schema, "example": {"ids": [_example_id(spec)]}}},
@@ -175,36 +175,38 @@ def _score(spec: UseCase | None, settings: Settings) -> Operation:
     }
     body = {"schema": schemas.score_request(spec), "example": {"entity_id": _example_id(spec), "features": {}}}
     return {
-        "summary": "A prediction for what the request brings",
-        "description": "The answer says which way it took (source), and why (reason).",
+        "summary": "A prediction for the entity and features of the request",
+        "description": "The answer names its source, and the reason for it.",
         "requestBody": {"required": True, "content": {"application/json": body}},
-        "responses": {"200": _json("The prediction, with where it came from.", schemas.scored(spec), example)},
+        "responses": {"200": _json("The prediction and its provenance.", schemas.scored(spec), example)},
         "problems": (*WITH_BODY, "unscorable", "unavailable"),
     }
 
 
 def _describe(spec: UseCase | None, settings: Settings) -> Operation:
     return {
-        "summary": "What is served, and since when",
+        "summary": "One use case: its declaration, and the active generation",
         "responses": {"200": _json("The use case.", schemas.use_case())},
     }
 
 
 def _list(spec: UseCase | None, settings: Settings) -> Operation:
     schema = schemas.closed({"use_cases": {"type": "array", "items": schemas.use_case()}})
-    return {"summary": "The use cases that the key covers", "responses": {"200": _json("All of them.", schema)}}
+    return {"summary": "The use cases that the key covers", "responses": {"200": _json("The use cases.", schema)}}
 
 
 def _live(spec: UseCase | None, settings: Settings) -> Operation:
-    return {"summary": "Whether the process lives", "responses": {"200": _json("It does.", schemas.health())}}
+    return {"summary": "Liveness", "responses": {"200": _json("The process is alive.", schemas.health())}}
 
 
 def _ready(spec: UseCase | None, settings: Settings) -> Operation:
     return {
-        "summary": "Whether requests should come here",
+        "summary": "Readiness: whether the load balancer should send requests here",
         "responses": {
-            "200": _json("They should.", schemas.health()),
-            "503": _json("They should not.", schemas.health()),
+            "200": _json(
+                "Ready: every model is loaded, and every collection is in reach or held in part.", schemas.health()
+            ),
+            "503": _json("Not ready; reason names what is missing.", schemas.health()),
         },
     }
 
@@ -212,20 +214,23 @@ def _ready(spec: UseCase | None, settings: Settings) -> Operation:
 def _text(summary: str, kind: str) -> Callable[[UseCase | None, Settings], Operation]:
     def described(spec: UseCase | None, settings: Settings) -> Operation:
         content = {kind: {"schema": schemas.TEXT}}
-        return {"summary": summary, "responses": {"200": {"description": "It.", "content": content}}}
+        return {"summary": summary, "responses": {"200": {"description": "The document.", "content": content}}}
 
     return described
 
 
 def _openapi(spec: UseCase | None, settings: Settings) -> Operation:
-    return {"summary": "This document", "responses": {"200": _json("OpenAPI 3.1.", {"type": "object"})}}
+    return {
+        "summary": "The OpenAPI document",
+        "responses": {"200": _json("The document, OpenAPI 3.1.", {"type": "object"})},
+    }
 
 
 def _asset(spec: UseCase | None, settings: Settings) -> Operation:
     files = {"enum": ["swagger-ui.css", "swagger-ui-bundle.js", "start.js"]}
     content = {kind: {"schema": schemas.TEXT} for kind in ("text/css", "text/javascript")}
     return {
-        "summary": "A file of the documentation's page",
+        "summary": "A file of the documentation page",
         "parameters": [{"name": "file", "in": "path", "required": True, "schema": {"type": "string", **files}}],
         "responses": {"200": {"description": "The file.", "content": content}},
         "problems": ("no-such-route", "invalid-request"),
@@ -242,7 +247,7 @@ _DESCRIBED: dict[str, Callable[[UseCase | None, Settings], Operation]] = {
     "ready": _ready,
     "metrics": _text("Metrics for Prometheus", "text/plain"),
     "openapi": _openapi,
-    "docs": _text("This document as a page", "text/html"),
-    "problems": _text("What each problem means", "text/html"),
+    "docs": _text("The documentation page", "text/html"),
+    "problems": _text("The types of problems, with what to do about each", "text/html"),
     "asset": _asset,
 }

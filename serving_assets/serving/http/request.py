@@ -25,7 +25,7 @@ _GZIP_WINDOW = 16 + zlib.MAX_WBITS
 
 
 class Decoder(Protocol):
-    """Turns the pieces of a body, as they arrive, into the pieces that were meant."""
+    """Turns the pieces of a body, as they arrive, into pieces of the plain body."""
 
     def feed(self, part: bytes, room: int) -> bytes:
         """What `part` expands to, of which at most `room + 1` bytes are made."""

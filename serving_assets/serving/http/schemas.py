@@ -1,4 +1,4 @@
-"""JSON schemas of what goes in and out.
+"""JSON schemas of requests and answers.
 
 Here: the shapes, typed by a use case's declaration. Not here: which route has which (openapi.py).
 """
@@ -16,13 +16,13 @@ Schema = dict[str, Any]
 REASONS = {
     "published": "It has a published prediction, and that is fresh enough.",
     "requested": "The request brings features, or the use case is always scored on the fly.",
-    "no_entity": "The request names nobody.",
+    "no_entity": "The request has no entity_id.",
     "unknown_entity": "It has no published prediction.",
     "too_old": "Its published prediction is older than declared.",
     "no_stored_features": "It has no stored features.",
-    "store_down": "The store is out of reach, and this is what the declaration says of that.",
+    "store_down": "The store is out of reach, and the declaration provides this answer for that case.",
 }
-"""Why an answer took the way it took."""
+"""Why an answer has its source."""
 
 TEXT: Schema = {"type": "string"}
 INSTANT: Schema = {"type": "string", "format": "date-time"}
@@ -64,7 +64,7 @@ def prediction(spec: UseCase) -> Schema:
 
 
 def provenance(spec: UseCase) -> dict[str, Schema]:
-    """The members of a prediction that say where it comes from."""
+    """The members of a prediction, with its provenance."""
     return {
         "entity_id": entity_id(spec),
         "prediction": prediction(spec),
@@ -123,7 +123,7 @@ def scored(spec: UseCase) -> Schema:
             "origin": {"enum": ["request", "store", "stream", "default", "missing"]},
         }
     )
-    told: dict[str, Schema] = {
+    members: dict[str, Schema] = {
         "use_case": {"const": spec.name},
         "source": {"enum": ["batch", "on_the_fly", "fallback"]},
         "reason": {"enum": list(REASONS)},
@@ -132,11 +132,11 @@ def scored(spec: UseCase) -> Schema:
         "stale": BOOL,
         "features": {"type": "object", "additionalProperties": value},
     }
-    return closed(provenance(spec) | {"entity_id": nullable(entity_id(spec))} | told, optional=("features",))
+    return closed(provenance(spec) | {"entity_id": nullable(entity_id(spec))} | members, optional=("features",))
 
 
 def use_case() -> Schema:
-    """What is told of a use case."""
+    """A use case as the API shows it."""
     return closed(
         {
             "use_case": TEXT,

@@ -1,10 +1,10 @@
-"""What this process knows of one published collection, and how it learns what it does not.
+"""One published collection as this process knows it, and how it reads what it does not know.
 
 Here: following the active generation, the cache, and what happens when the store is down. Not here: sharing reads
 (single_flight.py), what an answer looks like (serving/lookup.py, serving/scoring.py).
 
 An answer is never mixed of two generations, never goes back to an older one that this process has left, and lags a
-publish or a rollback by a second at most, or says that it is stale.
+publish or a rollback by a second at most, or is marked as stale.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 POLL_SECONDS = 0.25
 LAG_SECONDS = 1.0
-"""How long after the start of the last look at the control record a cached answer still counts as fresh."""
+"""How long after the last read of the control record began a cached answer still counts as fresh."""
 IDS_PER_READ = 1_000
 _AGAIN_SECONDS = 0.02
 UNREADABLE = "The store cannot be read: it is out of reach or damaged."
@@ -33,7 +33,7 @@ NOTHING = "Nothing has been published yet."
 
 
 class Unavailable(Exception):
-    """Neither the store nor the cache has what was asked for; the argument says why, in words for a client."""
+    """Neither the store nor the cache has what was asked for; the argument is the reason, for a client."""
 
 
 def lost(generation: int) -> str:
@@ -62,8 +62,8 @@ class FollowedCollection(Generic[T]):
         keep: from a found document to what is kept of it, and that content's size in bytes.
         cache_bytes: bound of the cache; an eighth of it is for ids that have no document.
         seconds: after which a read counts as failed.
-        event: told of hits, misses, coalesced reads, stale or unavailable answers, flips, losses of the store, and how
-            many.
+        event: called with the name and the number of hits, misses, coalesced reads, stale and unavailable answers,
+            flips, and losses of the store.
         remembered: the newest generation that the lake remembers, asked while the store knows of none.
     """
 
@@ -83,7 +83,7 @@ class FollowedCollection(Generic[T]):
         self.down: str | None = "The store has not been read yet."
         self._reader, self._keep, self._seconds, self._event = reader, keep, seconds, event
         self._present: Cache[T] = Cache(cache_bytes - cache_bytes // 8)
-        self._absent: Cache[T] = Cache(cache_bytes // 8)  # of its own, so that guessing ids pushes nobody out
+        self._absent: Cache[T] = Cache(cache_bytes // 8)  # of its own, so that guessed ids displace no document
         self._reads: SingleFlight[Entity, Entry[T]] = SingleFlight(self._read, parallel=READS, most=IDS_PER_READ)
         self._fresh_until = 0.0
         self._revision, self._adopted_at = -1, 0.0
@@ -148,7 +148,7 @@ class FollowedCollection(Generic[T]):
         return Batch(entries[0].version, entries, stale=True)
 
     async def watch(self) -> None:
-        """Look at the control record four times a second, for ever; a look that hangs is waited for, not repeated."""
+        """Read the control record four times a second, for ever; a read that hangs is waited for, not repeated."""
         while True:
             began = time.monotonic()
             look = asyncio.ensure_future(self._reader.control(self.name))
@@ -195,7 +195,7 @@ class FollowedCollection(Generic[T]):
         return found
 
     async def _read(self, entities: list[Entity]) -> dict[Entity, Entry[T]]:
-        """One read of the store; what it says of the active generation is taken over too."""
+        """One read of the store; the active generation that it finds is adopted too."""
         began = time.monotonic()
         reading = await self._reader.read(self.name, entities)
         version = self._adopt(reading.control, began)

@@ -1,10 +1,10 @@
 """The features of one request, each with where it comes from.
 
-Here: what a request may say of a feature, and which source wins. Not here: reading stored ones (collection.py), scoring
+Here: which values a request may give, and which source wins. Not here: reading stored ones (collection.py), scoring
 (serving/scoring.py).
 
-A feature comes from the request, else from the store, else from a declared default, else it is missing. What the
-request says is null is missing, and no other source is asked.
+A feature comes from the request, else from the store, else from a declared default, else it is missing. A null in the
+request means missing, and no other source is asked.
 """
 
 from __future__ import annotations

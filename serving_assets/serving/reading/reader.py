@@ -1,4 +1,4 @@
-"""How the API asks an online store without ever making other requests wait.
+"""Reads of an online store that never block other requests.
 
 Here: the asynchronous interface, and threads for a store that has only a synchronous one. Not here: what is done with
 the answers (collection.py).
@@ -65,7 +65,7 @@ class ThreadReader:
 
 
 def open_reader(uri: str, mongodb: Mapping[str, Any] | None = None) -> Reader:
-    """A reader of the store at `uri`; `mongodb` is what that store is told besides.
+    """A reader of the store at `uri`; `mongodb` are the further options of a MongoDB.
 
     Raises:
         InputError: no store is known for `uri`.

@@ -1,6 +1,6 @@
-"""One read for all who ask at the same time.
+"""One read for all requests that need it at the same time.
 
-Here: asking by key, sharing and batching. Not here: what is read (collection.py).
+Here: sharing a read by its key, and batching. Not here: what is read (collection.py).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ V = TypeVar("V")
 
 
 class SingleFlight(Generic[K, V]):
-    """Who asks for the same key shares its read; keys that are asked for while enough reads run share the next one.
+    """Requests for the same key share its read; keys requested while enough reads run share the next one.
 
     Args:
         read: of up to `most` keys at once; returns a value for every one.
@@ -30,11 +30,11 @@ class SingleFlight(Generic[K, V]):
         self._tasks: set[asyncio.Task[None]] = set()
 
     def asked(self, key: K) -> bool:
-        """Whether somebody waits for `key` already."""
+        """Whether a read of `key` is awaited already."""
         return key in self._asked
 
     async def get(self, key: K) -> V:
-        """The value of `key`, or the error of its read. Who stops waiting does not stop the others."""
+        """The value of `key`, or the error of its read. A waiter that is cancelled does not cancel the others."""
         future = self._asked.get(key)
         if future is None:
             future = self._asked[key] = asyncio.get_running_loop().create_future()
@@ -53,13 +53,13 @@ class SingleFlight(Generic[K, V]):
                 found = await self._read(keys)
                 for key in keys:
                     self._asked.pop(key).set_result(found[key])
-            except Exception as error:  # noqa: BLE001  whatever it is, it belongs to those who wait
+            except Exception as error:  # noqa: BLE001  whatever it is, the waiters must get it
                 for key in keys:
                     if (future := self._asked.pop(key, None)) is not None:
                         future.set_exception(error)
 
 
 def _look_at(future: asyncio.Future[V]) -> None:
-    """Keep asyncio from reporting an error that nobody waited for any more."""
+    """Keep asyncio from reporting an error whose waiters were all cancelled."""
     if not future.cancelled():
         future.exception()

@@ -52,7 +52,7 @@ class JsonLog:
         try:
             self._stream.write(b"".join(lines).decode())
             self._stream.flush()
-        except (OSError, ValueError):  # nobody reads any more: serving goes on
+        except (OSError, ValueError):  # the reader of the pipe is gone: serving goes on
             return
 
 

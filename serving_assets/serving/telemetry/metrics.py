@@ -1,4 +1,4 @@
-"""What Prometheus can ask about this process, or about all workers together.
+"""The metrics of this process, or of all workers together, for Prometheus.
 
 Here: the metrics, and their text. Not here: where they are counted. No metric has an id, a key or a path as a label.
 """

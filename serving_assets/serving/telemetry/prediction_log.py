@@ -4,7 +4,7 @@ Here: sampling by declaration, leaving out what is personal, and files in the la
 (logs.py). Off unless a use case declares it.
 
 Nothing on a request's way waits for it: a full queue drops records and counts them, and a thread writes. A file is
-hidden while it is written and appears whole, so that whoever lands it never sees half of one.
+hidden while it is written and appears whole, so that ingestion never reads half of one.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ class PredictionLog:
 
     Args:
         landing: the landing zone.
-        declared: what each use case wants logged.
-        dropped: told of every record that found the queue full or could not be written.
+        declared: what each use case declares to log.
+        dropped: called for every record that found the queue full or could not be written.
         file_seconds: after how long a file appears.
     """
 
@@ -66,7 +66,7 @@ class PredictionLog:
         self._thread = threading.Thread(target=self._write, name="prediction-log", daemon=True)
 
     def start(self) -> None:
-        """Begin to write, if anybody wants it; what a killed process left behind appears."""
+        """Begin to write, if a use case declares it; what a killed process left behind appears."""
         if self._declared:
             finish_leftovers(self._folder)
             self._thread.start()
@@ -78,7 +78,7 @@ class PredictionLog:
             self._thread.join(10)
 
     def note(self, request: HttpRequest, use_case: str, answer: Answer) -> None:
-        """Keep `answer` if its use case wants it and it is drawn."""
+        """Queue `answer` if its use case declares a log and the answer is drawn."""
         declared = self._declared.get(use_case)
         if declared is None or random.random() >= declared.share:
             return
@@ -88,7 +88,7 @@ class PredictionLog:
             self._dropped()
 
     def _write(self) -> None:
-        """Until the end: a disk that is full, or a folder that is gone, costs records, and never the thread."""
+        """Write until the end; a full disk or a missing folder costs records, and never the thread."""
         while True:
             try:
                 record = self._queue.get(timeout=1.0)

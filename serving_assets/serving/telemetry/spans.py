@@ -3,7 +3,7 @@
 Here: whether it is, one span a request, and sending them. Not here: names of requests and traces in logs (tracing.py).
 
 Configured is what names a receiver: OTEL_EXPORTER_OTLP_ENDPOINT or OTEL_EXPORTER_OTLP_TRACES_ENDPOINT, over HTTP. All
-the rest is as OpenTelemetry's own variables say: service name, resource, sampler, headers, batches. Without a receiver
+the rest follows OpenTelemetry's own variables: service name, resource, sampler, headers, batches. Without a receiver
 none of its packages is imported. A thread sends; what it cannot send in time is dropped, never waited for.
 """
 
@@ -110,7 +110,7 @@ def open_spans(environment: Mapping[str, str]) -> Spans | None:
     protocol = next((environment[name] for name in PROTOCOLS if environment.get(name)), HTTP)
     if wanted != "otlp" or protocol != HTTP:
         raise InputError(
-            f"Traces are sent as OTLP over {HTTP}, and not as OTEL_TRACES_EXPORTER or {PROTOCOLS[1]} say.",
+            f"Traces are sent as OTLP over {HTTP}, which OTEL_TRACES_EXPORTER or {PROTOCOLS[1]} contradicts.",
             hint=f"Set {PROTOCOLS[0]}={HTTP} and the receiver's port for it, or OTEL_TRACES_EXPORTER=none.",
         )
     return Spans(environment)

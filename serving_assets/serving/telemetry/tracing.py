@@ -34,7 +34,7 @@ def request_id(given: bytes | None) -> str:
 
 
 def trace_of(traceparent: bytes | None) -> TraceContext:
-    """What a `traceparent` header says; nothing when it is absent, malformed, or all zeros."""
+    """The trace of a `traceparent` header; none when it is absent, malformed, or all zeros."""
     found = _TRACEPARENT.fullmatch(traceparent) if traceparent else None
     if found is None or not found[1].strip(b"0") or not found[2].strip(b"0"):
         return NO_TRACE

@@ -1,6 +1,7 @@
-"""`rows` and `champion`: what stands in a table, and which model scores; for whoever follows a runbook.
+"""`rows` and `champion`: the rows of a table, and the model that scores, as runbooks ask for them.
 
-Here: the commands, and what they ask. Not here: any judgement of what they show.
+Here: the commands and their queries. Not here: SQL that may be asked (catalog/read_only_sql.py), or files
+(export.py).
 """
 
 from __future__ import annotations
@@ -24,10 +25,12 @@ DAY_COLUMNS = ("day", "scored_for")
 def rows(
     table: Annotated[str, typer.Argument(metavar="TABLE", help="As the lake names it, such as raw/transactions.")],
     day: Annotated[datetime | None, typer.Option(formats=DAY_FORMAT, help="Only this day; default: all.")] = None,
-    sql: Annotated[str, typer.Option(help="The query; the table is called t.")] = (f"SELECT * FROM t LIMIT {SHOWN}"),
+    sql: Annotated[str, typer.Option(help="One SELECT over the table, which is called t.")] = (
+        f"SELECT * FROM t LIMIT {SHOWN}"
+    ),
     as_json: JsonOption = False,
 ) -> None:
-    """Show rows of a table of the lake, or the result of an SQL query over it, in DuckDB's dialect. Changes nothing.
+    """Print rows of a table of the lake, or what one SELECT, in DuckDB's dialect, makes of them. Changes nothing.
 
     Rows that broke a source's contract stand in [bold]raw/<source>__rejected[/], with the reason.
     """
@@ -44,7 +47,7 @@ def champion(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show which version of the model scores; with --set, let another one score, such as the one before.
+    """Print which version of the model scores; with --set, make another version score, such as the previous one.
 
     Scores that are published stay until the next run; the API follows within seconds.
     """
@@ -69,13 +72,15 @@ def ask(table: str, day: date | None, sql: str) -> list[dict[str, Any]]:
     """The rows that `sql` makes of `table`, called t, at its newest version.
 
     Raises:
-        InputError: when there is no such table, or it has no days.
+        InputError: when there is no such table, it has no days, or `sql` is anything but one SELECT over t.
         ServingAssetsError: when the SQL fails.
     """
+    from serving_assets.catalog.read_only_sql import refuse_unless_read_only
     from serving_assets.engines.protocol import Input, Query
     from serving_assets.errors import InputError
     from serving_assets.local_runner.workspace import Workspace
 
+    refuse_unless_read_only(sql, "t")
     platform = Workspace().platform
     stored = platform.lake.table(table)
     schema = stored.schema()

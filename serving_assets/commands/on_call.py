@@ -1,4 +1,4 @@
-"""The commands for the night: rollback, resume, restore, trace, and those that only look.
+"""The commands for incidents: rollback, resume, restore, trace, and those that only read.
 
 Here: their options and exit codes; cli.py adds them to its own. Not here: what they do (pipeline/).
 """
@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from serving_assets.commands.costs import costs_app
+from serving_assets.commands.export import export_app
 from serving_assets.commands.lineage import lineage_app
 from serving_assets.commands.look import look
 from serving_assets.commands.migrate import migrate_app
@@ -22,6 +23,7 @@ on_call = typer.Typer(rich_markup_mode="rich")
 on_call.add_typer(look)
 on_call.add_typer(costs_app)
 on_call.add_typer(migrate_app)
+on_call.add_typer(export_app)
 on_call.add_typer(lineage_app)
 ReasonOption = Annotated[str, typer.Option(help="Why, for later readers.")]
 

@@ -31,6 +31,7 @@ FAILPOINTS = frozenset(
         "rollback.after_write",
         "resume.after_write",
         "retention.after_table",
+        "retire.after_publish",
         "erasure.after_begin",
         "erasure.after_rows",
         "erasure.before_publish",

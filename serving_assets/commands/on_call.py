@@ -17,6 +17,7 @@ from serving_assets.commands.lineage import lineage_app
 from serving_assets.commands.look import look
 from serving_assets.commands.migrate import migrate_app
 from serving_assets.commands.options import DAY_FORMAT, EntityArgument, JsonOption, UseCaseArgument
+from serving_assets.commands.retire import retire_app
 from serving_assets.commands.screen import print_json, reported_errors
 
 on_call = typer.Typer(rich_markup_mode="rich")
@@ -24,6 +25,7 @@ on_call.add_typer(look)
 on_call.add_typer(costs_app)
 on_call.add_typer(migrate_app)
 on_call.add_typer(export_app)
+on_call.add_typer(retire_app)
 on_call.add_typer(lineage_app)
 ReasonOption = Annotated[str, typer.Option(help="Why, for later readers.")]
 

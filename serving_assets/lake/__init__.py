@@ -12,7 +12,7 @@ from serving_assets.lake.scan import Scan
 from serving_assets.lake.selection import AnyOf, DayRange, Where
 from serving_assets.lake.storage import Storage, StoredFile
 from serving_assets.lake.table import NO_TABLE, Lake, LakeTable, Written
-from serving_assets.lake.vacuum import forget_history, remove_files, stale_files
+from serving_assets.lake.vacuum import forget_history, remove_files, remove_table, stale_files
 
 __all__ = [
     "NO_TABLE",
@@ -28,5 +28,6 @@ __all__ = [
     "Written",
     "forget_history",
     "remove_files",
+    "remove_table",
     "stale_files",
 ]

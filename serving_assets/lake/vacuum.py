@@ -10,9 +10,11 @@ merges by version takes for new rows; and it leaves what killed writers left in 
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Collection, Iterable
 from contextlib import suppress
 from datetime import datetime
+from pathlib import Path
 
 from serving_assets.errors import ConflictError, InputError
 from serving_assets.lake import log
@@ -63,6 +65,19 @@ def remove_files(table: LakeTable, files: Iterable[StoredFile]) -> None:
     for file in files:
         with suppress(FileNotFoundError):
             table.storage.remove(file.path)
+
+
+def remove_table(table: LakeTable) -> None:
+    """Delete a whole table. A local one disappears at once; repeated, it deletes what a killed removal left."""
+    if not table.storage.is_local:
+        remove_files(table, sorted(table.storage.walk(), key=lambda file: (not file.path.startswith(_LOG), file.path)))
+        return
+    folder = Path(table.uri)
+    removed = folder.with_name(f".{folder.name}.removed")
+    shutil.rmtree(removed, ignore_errors=True)
+    if folder.exists():
+        folder.rename(removed)  # one step: no reader finds a version without its files
+        shutil.rmtree(removed)
 
 
 def forget_history(table: LakeTable, oldest: int) -> None:

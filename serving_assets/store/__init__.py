@@ -13,9 +13,18 @@ from pathlib import Path
 from typing import Any
 
 from serving_assets.errors import InputError
-from serving_assets.store.control_record import Activation, Cause, Control, Generation, Lease, Pin, PublishTarget
+from serving_assets.store.control_record import (
+    RETIRE,
+    Activation,
+    Cause,
+    Control,
+    Generation,
+    Lease,
+    Pin,
+    PublishTarget,
+)
 from serving_assets.store.digest import columns_digest, document_digest, total_digest
-from serving_assets.store.maintain import parity, release, remove_tombstones, rollback, set_pin
+from serving_assets.store.maintain import drop_previous, parity, release, remove_tombstones, rollback, set_pin
 from serving_assets.store.protocol import OnlineStore
 from serving_assets.store.publication import Publication
 from serving_assets.store.publish import publish
@@ -36,6 +45,7 @@ from serving_assets.store.records import (
 from serving_assets.store.sqlite import SqliteStore
 
 __all__ = [
+    "RETIRE",
     "Activation",
     "BareChange",
     "Cause",
@@ -59,6 +69,7 @@ __all__ = [
     "StoreError",
     "columns_digest",
     "document_digest",
+    "drop_previous",
     "open_store",
     "parity",
     "publish",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 Ranges = tuple[tuple[int, int], ...]
 """Closed, ascending, disjoint ranges of generation numbers."""
@@ -98,20 +98,22 @@ class Cause:
 
     Attributes:
         kind: `publish` brings something new; `rollback` and `restore` bring back what was published before; `resume`
-            unpins, and leaves the active generation as it is.
+            unpins, and leaves the active generation as it is; `retire` leaves no document.
         by: the person or run behind it.
         reason: in that person's words; empty where nobody gave one.
         repeats: the generation whose documents are brought back by a new one.
         pin: what to pin the collection with from then on; None leaves it unpinned.
     """
 
-    kind: Literal["publish", "rollback", "restore", "resume"]
+    kind: Literal["publish", "rollback", "restore", "resume", "retire"]
     by: str = ""
     reason: str = ""
     repeats: int | None = None
     pin: Pin | None = None
 
 
+RETIRE: Final = "retire"
+"""The kind of the activation that left a collection without documents."""
 PUBLISH = Cause("publish")
 ROLLBACK = Cause("rollback")
 

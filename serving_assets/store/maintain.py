@@ -112,6 +112,17 @@ def _swapped(store: OnlineStore, collection: str, control: Control, new: Control
     return new
 
 
+def drop_previous(store: OnlineStore, collection: str) -> Control:
+    """Let go of the generation before the active one, so that no rollback leads back to it in one write.
+
+    Raises:
+        ConflictError: another writer publishes at this moment.
+        StoreError: nothing has been published.
+    """
+    control = _unleased(store, collection)
+    return _swapped(store, collection, control, replace(control, before=None))
+
+
 def remove_tombstones(store: OnlineStore, collection: str, *, grace_seconds: float = TOMBSTONE_GRACE_SECONDS) -> int:
     """Delete the tombstones that neither the active nor the previous generation needs; return how many.
 

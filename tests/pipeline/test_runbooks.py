@@ -13,7 +13,7 @@ import pytest
 
 from serving_assets.pipeline.definitions import build_defs
 from serving_assets.pipeline.observing.finding_builder import FIRST_STEPS
-from serving_assets.pipeline.observing.runbooks import OF_THE_STATUS
+from serving_assets.pipeline.observing.runbooks import OF_DECISIONS, OF_THE_STATUS
 from serving_assets.settings import PROJECT, Settings
 
 PAGES = PROJECT / "docs" / "runbooks"
@@ -32,7 +32,7 @@ def test_everything_that_calls_somebody_has_a_page(tmp_path: Path) -> None:
     """Each check, each kind of failure and each state that status points to has a page, and no page is left over."""
     graph = build_defs(Settings(data_dir=tmp_path)).resolve_asset_graph()
     checks = {key.name for key in graph.asset_check_keys}
-    assert set(pages()) == checks | set(FIRST_STEPS) | set(OF_THE_STATUS)
+    assert set(pages()) == checks | set(FIRST_STEPS) | set(OF_THE_STATUS) | set(OF_DECISIONS)
 
 
 @pytest.mark.parametrize("name", pages())

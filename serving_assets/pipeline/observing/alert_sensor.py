@@ -34,6 +34,7 @@ from serving_assets.pipeline.observing.finding_builder import (
 )
 from serving_assets.pipeline.observing.findings_from_runs import Cursor, end_of_log, failing_now, since
 from serving_assets.pipeline.observing.findings_from_state import days_given_up, states
+from serving_assets.pipeline.observing.findings_from_store import store_findings
 from serving_assets.pipeline.observing.runbooks import ALERTS_STOPPED
 from serving_assets.pipeline.platform import Platform
 from serving_assets.settings import Settings
@@ -90,6 +91,7 @@ def look(instance: dg.DagsterInstance, platform: Platform, graph: AssetGraph, no
         findings, cursor = _events(instance, builder, book, now)
         keys = [incident.key for incident in book.incidents()]
         findings += [*states(instance, builder, keys, now), *_undelivered(book, config, now), broken]
+        findings += store_findings(platform, builder, keys, now)
         if now.timestamp() - cursor.surveyed >= SURVEY_SECONDS:
             findings += days_given_up(instance, platform, builder, keys, now)
             cursor = replace(cursor, surveyed=now.timestamp())

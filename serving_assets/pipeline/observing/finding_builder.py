@@ -16,6 +16,7 @@ from serving_assets.catalog.discovery import Catalog
 from serving_assets.catalog.timing import newest_ended_day
 from serving_assets.errors import shortened
 from serving_assets.pipeline.dagster_instance.asset_graph import AssetGraph
+from serving_assets.pipeline.observing.runbooks import STORE_LOST, STORE_UNREACHABLE
 
 PLATFORM = "platform"
 STEP_FAILED, RUN_DIED, RUN_FAILED, RUN_STUCK = "step_failed", "run_died", "run_failed", "run_stuck"
@@ -33,6 +34,8 @@ FIRST_STEPS = {
     GIVEN_UP: "Read why the newest of its runs failed, fix that, then: serving-assets backfill --from $DAY --to $DAY",
     TICK_FAILED: "Open it under Automation in the UI and read the error of its newest tick.",
     DELIVERY_FAILED: "Read the error with `serving-assets alerts`, and try again with `serving-assets alerts test`.",
+    STORE_UNREACHABLE: "Look at the store's server, or file and disk; the API answers from what it still holds.",
+    STORE_LOST: "Bring it back from the lake: serving-assets restore.",
     CONFIGURATION_BROKEN: "Correct the file; until then alerts go where its last valid version sent them.",
 }
 BLOCKED = "Nothing after it was made, and readers keep what they had. Look at the check in the UI."

@@ -8,3 +8,5 @@ from __future__ import annotations
 STORE_UNREACHABLE, STORE_LOST, LEASE_HELD = "store_unreachable", "store_lost", "lease_held"
 REGISTRY_UNREACHABLE, ALERTS_STOPPED = "registry_unreachable", "alerts_stopped"
 OF_THE_STATUS = (STORE_UNREACHABLE, STORE_LOST, LEASE_HELD, REGISTRY_UNREACHABLE, ALERTS_STOPPED)
+OF_DECISIONS = ("retire",)
+"""What a team decides by day, with a page in the same form."""

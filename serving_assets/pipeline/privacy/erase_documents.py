@@ -5,13 +5,12 @@ Here: the erasure from one collection. Not here: the lake (erase_person.py), or 
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 from serving_assets.engines.person_hash import PersonHashes
-from serving_assets.errors import ConflictError, InputError
+from serving_assets.errors import InputError
 from serving_assets.pipeline.platform import Platform
 from serving_assets.pipeline.privacy.find_person import documents_naming
 from serving_assets.pipeline.publishing.activation_log import ActivationLog, origin, refuse_lost
@@ -21,8 +20,8 @@ from serving_assets.store import (
     Control,
     DocumentChange,
     Generation,
-    OnlineStore,
     PublishTarget,
+    drop_previous,
     publish,
     remove_tombstones,
     scan,
@@ -58,7 +57,7 @@ def erase_documents(platform: Platform, collection: PublishedCollection, subject
     rested = datetime.now(UTC) - datetime.fromisoformat(control.since or control.published.published_at)
     if full:
         _publish_without(platform, collection, control.published, subjects, control)
-        control = _without_way_back(store, name)
+        control = drop_previous(store, name)
     overwritten = [DocumentChange(entity, None, None) for entity in (*full, *empty)]
     store.upsert(name, control.taken, None, control.void, overwritten)
     if rested > timedelta(seconds=TOMBSTONE_GRACE_SECONDS):
@@ -100,17 +99,3 @@ def _version_with(
     except InputError:
         return active.snapshot_version
     return newest if (total.rows, total.digest) == (rows, digest) else active.snapshot_version
-
-
-def _without_way_back(store: OnlineStore, name: str) -> Control:
-    """Let go of the generation before the active one, in which the person still was."""
-    control = store.control(name)
-    assert control is not None
-    if control.lease and control.lease.expires_at > time.time():
-        raise ConflictError(
-            f"{name}: {control.lease.writer} publishes at this moment.", hint="Run it again afterwards."
-        )
-    changed = replace(control, revision=control.revision + 1, before=None)
-    if not store.swap(name, control.revision, changed):
-        raise ConflictError(f"{name}: somebody else changed the control record first.", hint="Run it again.")
-    return changed

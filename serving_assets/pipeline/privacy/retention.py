@@ -17,12 +17,12 @@ from serving_assets.catalog.names import quarantined_table
 from serving_assets.engines.delete_rows import count_rows, delete_rows
 from serving_assets.engines.protocol import Input, Query
 from serving_assets.failpoints import failpoint
-from serving_assets.lake import LakeTable, remove_files, stale_files
+from serving_assets.lake import LakeTable, remove_files, remove_table, stale_files
 from serving_assets.pipeline.platform import Platform
 from serving_assets.pipeline.publishing.activation_log import ActivationLog
 from serving_assets.pipeline.publishing.existing_collections import collections_left, existing_collections
 from serving_assets.pipeline.publishing.published_documents import PublishedCollection
-from serving_assets.store import OnlineStore, remove_tombstones
+from serving_assets.store import RETIRE, OnlineStore, remove_tombstones
 from serving_assets.store.read import TOMBSTONE_GRACE_SECONDS
 
 LEFTOVER_ROWS = "_ingested_at < CAST($before AS TIMESTAMPTZ)"
@@ -66,6 +66,7 @@ def retain(platform: Platform, *, dry_run: bool = False, now: datetime | None = 
     """
     horizon = Horizon.of(platform, now or datetime.now(UTC))
     removed = [
+        *_retired(platform, horizon, dry_run),
         *_rejected_rows(platform, horizon, dry_run),
         *_versions(platform, horizon, dry_run),
         *_tombstones(platform.store, dry_run),
@@ -73,6 +74,38 @@ def retain(platform: Platform, *, dry_run: bool = False, now: datetime | None = 
         *_leftovers(platform, horizon, dry_run),
     ]
     return [found for found in removed if found.rows or found.files]
+
+
+def remove_use_case(platform: Platform, use_case: str, before: datetime, *, dry_run: bool) -> Iterator[Removed]:
+    """Remove the tables and downloaded bundles of a use case, each if it was last written before that instant."""
+    for name in platform.lake.tables():
+        table = platform.lake.table(name)
+        if not name.startswith(f"{use_case}/") or (_last_commit(table) or before) >= before:
+            continue
+        files = table.storage.walk()
+        if not dry_run:
+            remove_table(table)
+        yield Removed("tables of a retired use case", name, files=len(files), bytes=sum(file.bytes for file in files))
+    folder = platform.settings.bundles_dir / use_case
+    if folder.is_dir() and _modified(folder) < before:
+        yield _removed("model bundles of a retired use case", folder, platform, dry_run)
+
+
+def _retired(platform: Platform, horizon: Horizon, dry_run: bool) -> Iterator[Removed]:
+    """What use cases have left whose every collection was retired, once no rollback inside the window needs it."""
+    ended: dict[str, list[bool]] = {}
+    for collection in existing_collections(platform):
+        log = ActivationLog(platform, collection).entries()
+        over = bool(log) and log[-1].kind == RETIRE and datetime.fromisoformat(log[-1].at) < horizon.rollback
+        ended.setdefault(collection.use_case, []).append(over or not log)
+    for use_case, each in ended.items():
+        if all(each) and any(ActivationLog(platform, c).entries() for c in collections_left(platform, use_case)):
+            yield from remove_use_case(platform, use_case, horizon.rollback, dry_run=dry_run)
+
+
+def _last_commit(table: LakeTable) -> datetime | None:
+    newest = table.history(limit=1)
+    return newest[0]["timestamp"] if newest else None
 
 
 def served_versions(platform: Platform, collection: PublishedCollection, since: datetime) -> set[int]:

@@ -18,7 +18,7 @@ from serving_assets.errors import ConflictError, InputError
 from serving_assets.lake import NO_TABLE, LakeTable
 from serving_assets.pipeline.platform import Platform
 from serving_assets.pipeline.publishing.published_documents import ISO, PublishedCollection
-from serving_assets.store import Activation, Control, Generation, Pin, StoreError
+from serving_assets.store import RETIRE, Activation, Control, Generation, Pin, StoreError
 
 ATTEMPTS = 20
 INSTANT = pa.timestamp("us", tz="UTC")
@@ -105,7 +105,7 @@ def _merged(known: Sequence[Activation], new: Sequence[Activation]) -> list[Acti
 
 def is_lost(control: Control | None, log: Sequence[Activation]) -> bool:
     """Whether the store does not know, or no longer knows, what the log says was activated last."""
-    if not log:
+    if not log or log[-1].kind == RETIRE:
         return False
     if control is None or not control.activations:
         return True

@@ -21,7 +21,7 @@ from serving_assets.pipeline.publishing.published_documents import (
     predictions_of,
 )
 from serving_assets.pipeline.publishing.publisher import Publisher, parity_with
-from serving_assets.store import Activation, Cause, Control, Generation, Parity
+from serving_assets.store import RETIRE, Activation, Cause, Control, Generation, Parity
 
 DAMAGED = "the store did not hold what the lake says was published"
 
@@ -67,6 +67,11 @@ def restore(platform: Platform, collection: PublishedCollection, by: str, runs: 
         raise InputError(
             f"Nothing of {name} was ever published, so there is nothing to restore.",
             hint="Materialize its online asset: make demo, or serving-assets backfill.",
+        )
+    if log[-1].kind == RETIRE:
+        raise InputError(
+            f"{name} was retired at {log[-1].at} by {log[-1].by}.",
+            hint=f"If it is to be served again: serving-assets rollback {collection.use_case}.",
         )
     why, active = _loss(platform, collection, control, log)
     if why:

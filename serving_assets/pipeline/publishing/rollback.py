@@ -27,7 +27,7 @@ from serving_assets.pipeline.publishing.activation_log import (
 from serving_assets.pipeline.publishing.dead_leases import Runs, release_dead_lease
 from serving_assets.pipeline.publishing.published_documents import PublishedCollection, documents_of
 from serving_assets.pipeline.publishing.publisher import Publisher, parity_with
-from serving_assets.store import Activation, Cause, Control, Generation, Pin, rollback, set_pin
+from serving_assets.store import RETIRE, Activation, Cause, Control, Generation, Pin, rollback, set_pin
 
 SHOWN = 5
 How = Literal["one write", "republished", "pinned as it is", "nothing to do"]
@@ -93,7 +93,7 @@ def roll_back(platform: Platform, collection: PublishedCollection, request: Roll
     log = ActivationLog(platform, collection).record(store.control(name))
     control = refuse_lost(collection, store.control(name), log)
     assert control.published is not None
-    if control.pinned and request.to is None and request.to_date is None:
+    if control.pinned and log[-1].kind != RETIRE and request.to is None and request.to_date is None:
         why = "it is rolled back already; to go further back, name a generation or a day"
         return _told(platform, collection, control, control, ("nothing to do", why), began)
     earlier = of_origin(log, _wanted(collection, log, request))

@@ -231,7 +231,7 @@ class SqliteFile:
         if code == sqlite3.SQLITE_CORRUPT:
             return StoreError(
                 f"{self.path} is damaged: {error}.",
-                hint="Move the file away and publish again: everything in it comes from the lake.",
+                hint="Move it away with its -wal and -shm, and publish again: everything in it comes from the lake.",
             )
         if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM) or isinstance(
             error, OSError

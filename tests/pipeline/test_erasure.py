@@ -249,7 +249,7 @@ def test_a_file_that_nobody_finished_is_not_passed_over(after: Erased) -> None:
     Path(table.uri, "part-killed.parquet").write_bytes(b"PAR1 some pages and no footer")
     (found,) = left(after.bench, after.request)
     assert (found.what, found.where, found.count) == ("data files", "mapped/baskets", 1)
-    assert "after 24 hours it is nobody's" in found.hint
+    assert "after 24 hours it counts as abandoned" in found.hint
     with pytest.raises(ServingAssetsError, match="1 data files of mapped/baskets"):
         erase(after.bench.platform, after.bench.instance, [after.request])
     later = datetime.now(UTC) + timedelta(days=2)
@@ -259,7 +259,7 @@ def test_a_file_that_nobody_finished_is_not_passed_over(after: Erased) -> None:
 
 def test_an_unknown_key_is_told_the_known_ones(bench: Bench) -> None:
     """A key that no use case has is refused with those that exist."""
-    with pytest.raises(InputError, match=r"No use case has an entity key 'person'.*household_id"):
+    with pytest.raises(InputError, match=r"No use case and no table has an entity key 'person'.*household_id"):
         erasure_register.ask(bench.platform, "person", 1)
 
 

@@ -175,6 +175,22 @@ def test_a_control_record_of_another_version(store: SqliteStore) -> None:
         read(store, C, [1])
 
 
+def test_another_file_in_its_place_is_opened_at_once(store: SqliteStore, path: Path) -> None:
+    """What an open connection would still read of a file that was moved away is never answered."""
+    published(store, C, {}, ONE)
+    with SqliteStore(path.with_name("other.db")) as other:
+        published(other, C, {}, TWO)
+    path.rename(path.with_name("moved.db"))
+    for part in path.parent.glob(f"{path.name}-*"):
+        part.unlink()
+    assert store.control(C) is None
+    for part in path.parent.glob(f"{path.name}*"):
+        part.unlink()
+    path.with_name("other.db").rename(path)
+    assert dict(scan(store, C)) == TWO
+    assert len(store._file._open) == 1
+
+
 # Who shares it
 
 

@@ -18,6 +18,7 @@ import dagster as dg
 
 from serving_assets.catalog.discovery import BoundUseCase
 from serving_assets.catalog.spec import LastDays, Source
+from serving_assets.errors import listed
 from serving_assets.lake import DayRange
 from serving_assets.landing.zone import SNAPSHOT, LandingZone
 from serving_assets.pipeline.asset_keys import daily_keys, online_features_keys, stage_keys, upstream_tables
@@ -29,6 +30,7 @@ from serving_assets.pipeline.dagster_instance.runs import ENDED
 from serving_assets.pipeline.dagster_instance.tags import FIXES_TAG, INPUTS_TAG
 from serving_assets.pipeline.days import last_days
 from serving_assets.pipeline.platform import Platform
+from serving_assets.pipeline.publishing.losses import losses
 
 PUBLICATION = "publication"
 QUIET = timedelta(minutes=10)
@@ -144,14 +146,18 @@ class _Search:
         return self._tried(day, f"{day} was scored before late data came", (*daily_keys(self.use_case),), inputs)
 
     def unpublished(self) -> Gap | None:
-        """Return the gap of predictions that are in the history and not published, once no more are being added."""
+        """Return the gap of predictions that the store has lost, or that are in the history alone."""
         published = stage_keys(self.use_case, ("latest", "online"))
+        keys = (*published, *online_features_keys(self.use_case))
+        if lost := losses(self.platform, self.use_case):
+            why = f"the store has lost {listed(name for name, _ in lost)}"
+            since = max(datetime.fromisoformat(entry.at) for _, entry in lost)
+            return self._tried(None, why, keys, int(since.timestamp()))
         newest = self.view.newest_of([self.historic, published[-1]])
         history, last = newest.get(self.historic), newest.get(published[-1])
         if history is None or (last is not None and last.at >= history.at):
             return None
         since = history.at
-        keys = (*published, *online_features_keys(self.use_case))
         why = f"predictions of {since.isoformat(timespec='seconds')} are not published"
         if self.now - since < QUIET:
             return Gap(self.use_case.name, None, f"{why}: more may follow", "waiting")

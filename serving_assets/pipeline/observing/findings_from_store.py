@@ -19,15 +19,13 @@ from serving_assets.errors import ConflictError, ServingAssetsError
 from serving_assets.pipeline.observing.finding_builder import PLATFORM, FindingBuilder, platform_finding
 from serving_assets.pipeline.observing.runbooks import STORE_LOST, STORE_UNREACHABLE
 from serving_assets.pipeline.platform import Platform
-from serving_assets.pipeline.publishing.activation_log import ActivationLog, is_lost
+from serving_assets.pipeline.publishing.activation_log import is_lost
+from serving_assets.pipeline.publishing.losses import newest_activation
 from serving_assets.pipeline.publishing.published_documents import PublishedCollection, collections_of
 from serving_assets.store import Activation, Control, open_store
 
 STORE = "online_store"
 UNREACHABLE = Key(PLATFORM, STORE, STORE_UNREACHABLE)
-
-_logs: dict[str, tuple[int | None, list[Activation]]] = {}
-"""The newest activation of each log by the address of its table, with the version that it was read from."""
 
 
 def store_findings(
@@ -36,7 +34,7 @@ def store_findings(
     """Compare each collection's control record with its log. A failure that is known already is not yielded again."""
     known = set(open_keys)
     collections = [c for use_case in platform.catalog.use_cases.values() for c in collections_of(use_case)]
-    published = [(collection, log) for collection in collections if (log := _newest(platform, collection))]
+    published = [(collection, log) for collection in collections if (log := newest_activation(platform, collection))]
     try:
         controls = _controls(platform, [collection.name for collection, _ in published])
     except ConflictError:
@@ -76,12 +74,3 @@ def _controls(platform: Platform, names: Iterable[str]) -> dict[str, Control | N
     with open_store(settings.store, settings.mongodb) as store:
         store.collections()  # also where nothing was published yet, a store that does not answer is noticed
         return {name: store.control(name) for name in names}
-
-
-def _newest(platform: Platform, collection: PublishedCollection) -> list[Activation]:
-    """The newest entry of the collection's log, read again only when the log has changed."""
-    table = platform.lake.table(collection.publications)
-    version = table.version()
-    if _logs.get(table.uri, (None, []))[0] != version:
-        _logs[table.uri] = version, ActivationLog(platform, collection).entries()[-1:]
-    return _logs[table.uri][1] if version is not None else []

@@ -12,36 +12,43 @@ import pytest
 from serving_assets.commands.look import ask
 from serving_assets.errors import InputError
 from serving_assets.pipeline.publishing.export import export
+from serving_assets.pipeline.publishing.rollback import RollbackRequest, roll_back
 from serving_assets.settings import get_settings
-from tests.pipeline.generations import published
-from tests.pipeline.slice import NAME, Bench
+from tests.pipeline.small_shop import NAME, SmallShop
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> SmallShop:
+    """A use case with three published predictions."""
+    return SmallShop.made(tmp_path / "shop")
 
 
 @pytest.mark.parametrize("form", ["csv", "parquet"])
-def test_an_export_holds_what_readers_get(bench: Bench, tmp_path: Path, form: str) -> None:
+def test_an_export_holds_what_readers_get(shop: SmallShop, tmp_path: Path, form: str) -> None:
     """Keys and values are those of the active generation, also after a rollback, and a file of the name is replaced."""
-    g = published(bench, 1)
-    g.roll_back()
+    shop.publish({1: 0.123456, 9: 0.75})
+    roll_back(shop.platform, shop.collection, RollbackRequest("somebody"), shop.runs)
     out = tmp_path / f"predictions.{form}"
     out.write_text("an older file")
-    done = export(bench.platform, bench.use_case, "csv" if form == "csv" else "parquet", out)
+    done = export(shop.platform, shop.use_case, "csv" if form == "csv" else "parquet", out)
     table = csv.read_csv(out) if form == "csv" else pq.read_table(out)
-    found = {row["household_id"]: row["score"] for row in table.to_pylist()}
-    assert found == {entity: json.loads(text)["v"]["score"] for entity, text in bench.documents().items()}
+    found = {row["person"]: row["score"] for row in table.to_pylist()}
+    assert found == {entity: json.loads(text)["v"]["score"] for entity, text in shop.documents().items()}
     assert (done.generation, done.rows) == (1, len(found))
-    assert table.column("household_id").to_pylist() == sorted(found)
+    assert table.column("person").to_pylist() == sorted(found)
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == [out.name]
 
 
-def test_an_export_that_cannot_be_written_leaves_nothing(bench: Bench, tmp_path: Path) -> None:
+def test_an_export_that_cannot_be_written_leaves_nothing(shop: SmallShop, tmp_path: Path) -> None:
     """A folder that is not there is an error that names the file."""
     with pytest.raises(InputError, match=r"missing/x\.csv cannot be written"):
-        export(bench.platform, bench.use_case, "csv", tmp_path / "missing" / "x.csv")
+        export(shop.platform, shop.use_case, "csv", tmp_path / "missing" / "x.csv")
 
 
-def test_rows_reads_and_writes_nothing_else(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_reads_and_writes_nothing_else(shop: SmallShop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """SQL that would write or read a file is refused before it runs; one SELECT over the table answers."""
-    monkeypatch.setenv("DATA_DIR", str(bench.settings.data_dir))
+    monkeypatch.setenv("DATA_DIR", str(shop.settings.data_dir))
+    monkeypatch.setenv("CATALOG_DIR", str(shop.catalog.root))
     get_settings.cache_clear()
     stolen = tmp_path / "stolen.csv"
     with pytest.raises(InputError, match="not one SELECT"):
@@ -49,5 +56,5 @@ def test_rows_reads_and_writes_nothing_else(bench: Bench, tmp_path: Path, monkey
     with pytest.raises(InputError, match="read_text"):
         ask(f"{NAME}/latest", None, "SELECT * FROM read_text('/etc/passwd')")
     assert not stolen.exists()
-    assert ask(f"{NAME}/latest", None, "SELECT count(*) AS n FROM t") == [{"n": len(bench.documents())}]
+    assert ask(f"{NAME}/latest", None, "SELECT count(*) AS n FROM t") == [{"n": len(shop.documents())}]
     get_settings.cache_clear()

@@ -7,8 +7,9 @@ documents of the online store (published_documents.py).
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -19,6 +20,7 @@ from serving_assets.errors import InputError
 from serving_assets.pipeline.platform import Platform
 from serving_assets.pipeline.publishing.activation_log import ActivationLog, refuse_lost
 from serving_assets.pipeline.publishing.published_documents import documents_of, predictions_of
+from serving_assets.store import Generation
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -58,14 +60,18 @@ def export(platform: Platform, use_case: BoundUseCase, form: FileFormat, out: Pa
         f"SELECT {key}, {values}, scored_for, model_version FROM t ORDER BY {key}", {"t": Input(documents.scan)}
     )
     path = (out or Path(f"{use_case.name}-{control.published.number}.{form}")).absolute()
+    engine, published = platform.engine, control.published
+    schema = engine.collect(replace(query, sql=f"SELECT * FROM ({query.sql}) LIMIT 0")).schema
     try:
-        rows = _write(platform.engine.stream(query), path, form)
+        rows = _write(engine.stream(query), schema, path, form, published)
     except OSError as error:
         raise InputError(f"{path} cannot be written: {error}.", hint="Name another file with --out.") from error
     return Exported(use_case.name, str(path), rows, control.published.number, control.published.as_of)
 
 
-def _write(batches: pa.RecordBatchReader, path: Path, form: FileFormat) -> int:
+def _write(
+    batches: Iterable[pa.RecordBatch], schema: pa.Schema, path: Path, form: FileFormat, published: Generation
+) -> int:
     import pyarrow.csv as csv
     import pyarrow.parquet as pq
 
@@ -73,10 +79,15 @@ def _write(batches: pa.RecordBatchReader, path: Path, form: FileFormat) -> int:
     try:
         with fresh.open("wb") as file:
             opened = csv.CSVWriter if form == "csv" else pq.ParquetWriter
-            with opened(file, batches.schema) as writer:
+            with opened(file, schema) as writer:
                 for batch in batches:
                     writer.write_batch(batch)
                     rows += batch.num_rows
+            if rows != published.rows:
+                raise InputError(
+                    f"Generation {published.number} has {published.rows:,} documents, its table has {rows:,} rows.",
+                    hint="A use case that was retired has nothing to export; otherwise: serving-assets restore.",
+                )
             file.flush()
             os.fsync(file.fileno())
         fresh.replace(path)

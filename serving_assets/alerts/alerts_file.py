@@ -102,6 +102,6 @@ class AlertsFile:
         except (sqlite3.Error, OSError) as error:
             raise AlertsError(
                 f"{self.path}, which holds the state of alerts: {error}.",
-                hint="If it is locked, try again; if the disk is full or read-only, mend that; if it is damaged, move "
+                hint="If it is locked, try again; if the disk is full or read-only, fix that; if it is damaged, move "
                 "it away: open incidents will then be told again.",
             ) from error

@@ -1,6 +1,6 @@
 """Who is told on which channel: one YAML file, held to its form before anything is sent.
 
-Here: its form, its defaults, and its errors, which name file, key and mend. Not here: how a channel is spoken to
+Here: its form, its defaults, and its errors, which name file, key and fix. Not here: how a channel is spoken to
 (channels/).
 
 A secret stands in the environment, and `${NAME}` in its place in the file. What is read never shows secrets: neither
@@ -142,7 +142,7 @@ def read_config(path: Path | None, environment: Mapping[str, str] = os.environ) 
     """The configuration in a file; without one, everything goes to standard output.
 
     Raises:
-        AlertsError: naming the file, the key and the mend.
+        AlertsError: naming the file, the key and the fix.
     """
     if path is None:
         return AlertConfig()
@@ -157,7 +157,7 @@ def parse_config(text: str, file: str, environment: Mapping[str, str] = os.envir
     """The configuration in a text; `file` is what its errors call it.
 
     Raises:
-        AlertsError: naming the file, the key and the mend.
+        AlertsError: naming the file, the key and the fix.
     """
     try:
         raw = yaml.safe_load(text)

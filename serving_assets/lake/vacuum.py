@@ -61,7 +61,7 @@ def stale_files(
 
 
 def remove_files(table: LakeTable, files: Iterable[StoredFile]) -> None:
-    """Delete `files` in their order; one that somebody else has deleted meanwhile is no error."""
+    """Delete `files` in their order; one that another process has deleted meanwhile is no error."""
     for file in files:
         with suppress(FileNotFoundError):
             table.storage.remove(file.path)

@@ -157,7 +157,7 @@ def _described(engine: Engine, source: Source, file: LandedFile) -> LandedFile:
     demanded = [name for name in source.columns if source.format != "ndjson" or source.never_empty(name)]
     if missing := [name for name in demanded if name not in columns]:
         unknown = [name for name in columns if name not in source.columns]
-        found = f" It has {', '.join(unknown)}, which nobody declared: renamed?" if unknown else ""
+        found = f" It has {', '.join(unknown)}, which are not declared: renamed?" if unknown else ""
         if source.format == "csv" and len(columns) == 1 and (other := _other_delimiter(unknown, source)):
             found += f" Or is {other!r} the delimiter? Then declare csv=Csv(delimiter={other!r})."
         raise InputError(

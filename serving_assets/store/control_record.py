@@ -18,7 +18,7 @@ ACTIVATIONS_KEPT = 3
 """Each run hands what it finds here to the lake's log before it publishes, so a few outlive any chain of kills."""
 
 NUMBERS_LEFT_OUT = 100
-"""After a loss: writers of the lost store may have taken numbers that nobody knows of, and may still write."""
+"""After a loss: writers of the lost store may have taken numbers that were not recorded, and may still write."""
 
 
 @dataclass(frozen=True, slots=True)

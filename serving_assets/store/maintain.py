@@ -66,7 +66,7 @@ def rollback(store: OnlineStore, collection: str, *, cause: Cause = ROLLBACK, to
     if to not in (None, control.previous):
         raise ConflictError(
             f"{collection}: one write leads from generation {control.active} to {control.previous}, not to {to}.",
-            hint="Somebody else may have changed the active generation first: look, then try again.",
+            hint="Another process may have changed the active generation first: check the status, then try again.",
         )
     now = control.next_moment()
     target = replace(
@@ -94,7 +94,7 @@ def set_pin(store: OnlineStore, collection: str, cause: Cause) -> Control:
 
 
 def _unleased(store: OnlineStore, collection: str) -> Control:
-    """The control record of a collection at which nobody publishes at this moment."""
+    """The control record of a collection to which no process is publishing."""
     control = store.control(collection)
     if control is None or control.published is None:
         raise StoreError(f"{collection}: nothing has been published, so there is nothing to roll back or to pin.")
@@ -107,7 +107,7 @@ def _swapped(store: OnlineStore, collection: str, control: Control, new: Control
     new = replace(new, revision=control.revision + 1)
     if not store.swap(collection, control.revision, new):
         raise ConflictError(
-            f"{collection}: somebody else changed the active generation first.", hint="Look, then try again."
+            f"{collection}: another process changed the active generation first.", hint="Look, then try again."
         )
     return new
 

@@ -265,7 +265,7 @@ def _replacement(
 
 
 def _unchanged(stored: Fields) -> Fields:
-    """The stored document, if nobody has written it since."""
+    """The stored document, if it was not written since."""
     return {"_id": stored["_id"], "cur": stored.get("cur"), "prev": stored.get("prev")}
 
 

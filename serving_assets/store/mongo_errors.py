@@ -31,7 +31,7 @@ from serving_assets.errors import InputError, ServingAssetsError
 from serving_assets.store.records import StoreError
 
 DUPLICATE_KEY = 11000
-SAME = "Readers still see what they saw before; run again when it is mended."
+SAME = "Readers keep the active generation; run again when it is fixed."
 TLS = re.compile(r"\bSSL\b|\bTLS\b|certificate", re.IGNORECASE)
 
 HINTS: dict[int, tuple[str, str]] = {
@@ -48,7 +48,7 @@ HINTS: dict[int, tuple[str, str]] = {
 
 @contextmanager
 def explained(where: str) -> Iterator[None]:
-    """Raise the driver's errors as StoreError or InputError, each naming `where` and the mend."""
+    """Raise the driver's errors as StoreError or InputError, each naming `where` and the fix."""
     try:
         yield
     except (PyMongoError, BSONError, DocumentTooLarge, OSError) as error:

@@ -114,7 +114,7 @@ class Publication:
             rival = store.control(collection)
             if rival and rival.lease:
                 raise held_by(collection, rival.lease)
-            raise ConflictError(f"{collection}: somebody else changed the control record first.", hint="Try again.")
+            raise ConflictError(f"{collection}: another process changed the control record first.", hint="Try again.")
         return cls(store, collection, taken, cause, lease_seconds, rewrite)
 
     def write(self, batch: Sequence[BareChange]) -> int:
@@ -263,7 +263,7 @@ class Publication:
 
 
 def refuse_pinned(collection: str, control: Control, cause: Cause) -> None:
-    """Let nothing new replace what a rollback has brought back, until somebody resumes."""
+    """Let nothing new replace what a rollback has brought back, until `resume`."""
     if control.pinned and cause.kind == "publish":
         raise PinnedError(collection, control.active, control.pinned)
 

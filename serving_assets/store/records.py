@@ -28,14 +28,14 @@ class DisagreementError(StoreError):
 
 
 class PinnedError(ServingAssetsError):
-    """A collection stays at its generation until somebody resumes it; nothing was written."""
+    """A collection is pinned to its generation until `resume`; nothing was written."""
 
     def __init__(self, collection: str, active: int | None, pin: Pin) -> None:
         self.pin = pin
         why = f": {pin.reason}" if pin.reason else ", without a reason given"
         super().__init__(
             f"{collection} is pinned at generation {active} since {pin.at} by {pin.by}{why}.",
-            hint="Once what is wrong is mended: serving-assets resume.",
+            hint="When the cause is fixed: serving-assets resume.",
         )
 
 

@@ -105,7 +105,7 @@ def look(instance: dg.DagsterInstance, platform: Platform, graph: AssetGraph, no
 def _events(
     instance: dg.DagsterInstance, builder: FindingBuilder, book: IncidentStore, now: datetime
 ) -> tuple[list[Finding], Cursor]:
-    """What happened since the last look; at the first, only what fails now: nobody is called for last year."""
+    """What happened since the last evaluation; at the first, only what fails now: old failures do not page."""
     known = book.cursor()
     if known is not None:
         return since(instance, builder, Cursor(**known), now)
@@ -140,7 +140,7 @@ def _changed(path: Path | None, now: datetime) -> datetime:
 
 
 def _undelivered(book: IncidentStore, config: AlertConfig, now: datetime) -> list[Finding]:
-    """Channels that keep refusing, and those that do not: told to whom nobody in particular is told to."""
+    """Findings about channels that keep refusing, and those that do not; reported to the default owner."""
     failing = {one.channel: one for one in book.outbox.undelivered(FAILED_ATTEMPTS) if one.state == "pending"}
     found = [
         platform_finding(

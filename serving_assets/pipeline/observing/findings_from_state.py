@@ -37,7 +37,7 @@ from serving_assets.pipeline.platform import Platform
 SILENT_FOR = timedelta(minutes=30)
 """The longest step, a daily run for a million households, takes minutes; every step tells when it begins and ends."""
 QUEUED_FOR = timedelta(minutes=15)
-"""While nothing runs, a queue that stands still so long has nobody who empties it."""
+"""While nothing runs, a queue that stands still so long is not being emptied."""
 TICKS_IN_A_ROW = 2
 """So often a sensor must fail: it tries again within minutes. A schedule that fails once has missed its day."""
 STATES = {PASS: Severity.OK, WARN: Severity.WARN, FAIL: Severity.ERROR}
@@ -91,7 +91,7 @@ def _nearest_to_readers(record: RecordedFreshness) -> tuple[int, int]:
 def _standing_still(
     instance: dg.DagsterInstance, builder: FindingBuilder, open_keys: Iterable[Key], now: datetime
 ) -> Iterator[Finding]:
-    """Runs in which nothing happens, and a queue that nobody empties."""
+    """Runs without events, and a queue from which nothing runs."""
     running = (dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING)
     records = instance.get_run_records(dg.RunsFilter(statuses=list(running)))
     stuck: set[Key] = set()

@@ -60,7 +60,7 @@ def gather(
 
 
 def _online(instance: dg.DagsterInstance, platform: Platform, collection: PublishedCollection) -> dict[str, Any]:
-    """What readers get of one collection, and which way leads back; without the store, why nobody can tell."""
+    """What readers get of one collection, and how to go back; without the store, why that is unknown."""
     try:
         control = platform.store.control(collection.name)
     except ServingAssetsError as error:

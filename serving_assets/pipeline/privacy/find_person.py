@@ -127,7 +127,7 @@ def _in_order(platform: Platform) -> list[str]:
 
 
 def _has_footer(table: LakeTable, path: str) -> bool:
-    """Whether a file was finished: what a killed writer left has no footer, so nobody can tell what is in it."""
+    """Whether a file was finished: a file of a killed writer has no footer, so its content is unknown."""
     try:
         with table.storage.filesystem.open_input_file(path) as file:
             pq.read_metadata(file)

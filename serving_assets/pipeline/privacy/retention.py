@@ -1,4 +1,4 @@
-"""Retention: what nobody can need any more is removed, and never what a rollback inside its window still needs.
+"""Retention: what is no longer needed is removed, and never what a rollback inside its window needs.
 
 Here: which versions, rows, documents and folders those are. Not here: the removal of a table's files (lake/vacuum.py)
 or of tombstones (store/), and the erasure of a person (erase_person.py).

@@ -51,7 +51,7 @@ class ActivationLog:
     collection: PublishedCollection
 
     def entries(self, control: Control | None = None) -> list[Activation]:
-        """All activations, oldest first, with those that `control` remembers and nobody has recorded yet."""
+        """All activations, oldest first, with those of `control` that are not recorded yet."""
         table = self._table()
         known = self._read(table, table.version())
         return _merged(known, _unknown(known, control))

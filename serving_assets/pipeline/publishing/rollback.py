@@ -1,4 +1,4 @@
-"""Rollback: what readers got before becomes what they get again, and stays so until somebody resumes.
+"""Rollback: readers get an older generation again, until `resume`.
 
 Here: to which generation, in which way, the pin, and its end. Not here: the screens (commands/rollback.py), the jobs
 (pipeline/automation/rollback_jobs.py), or what a store does (store/).

@@ -50,7 +50,7 @@ class ThreadReader:
         try:
             return self._store.control(collection)
         except ServingAssetsError:
-            self._store.close()  # a database that was mended by putting another file in its place is opened anew
+            self._store.close()  # a database file that was replaced is opened again
             raise
 
     async def read(self, collection: str, entities: Sequence[Entity]) -> Reading:

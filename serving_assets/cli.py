@@ -122,9 +122,10 @@ def status(
 ) -> None:
     """Show, by use case, the newest partition of each stage, what readers get, the champion, and failing checks.
 
-    Exits with 1 when a check fails as an error, or when the store is out of reach or has lost what readers get.
+    Exits with 1 when a check fails as an error, when the store is out of reach or has lost what readers get, or when
+    a folder of the catalog is broken.
     """
-    from serving_assets.commands.status import print_status
+    from serving_assets.commands.status import print_broken, print_status
     from serving_assets.pipeline.observing.status import gather
 
     with reported_errors():
@@ -134,14 +135,16 @@ def status(
             gather(workspace.instance, workspace.platform, workspace.defs, workspace.catalog.use_case(name))
             for name in names
         ]
+        broken = {} if use_case else workspace.catalog.broken
         if as_json:
-            print_json(states)
+            print_json([*states, *({"broken": folder, "error": str(error)} for folder, error in broken.items())])
         else:
             for state in states:
                 print_status(state)
+            print_broken(broken)
         failing = any(check["severity"] == "ERROR" for state in states for check in state["failing_checks"])
         lost = any(online["lost"] or online["unknown"] for state in states for online in state["online"].values())
-        raise typer.Exit(1 if failing or lost else 0)
+        raise typer.Exit(1 if failing or lost or broken else 0)
 
 
 @app.command()

@@ -63,27 +63,25 @@ class Table:
         return {DAY: "date", **columns} if self.daily else columns
 
 
-def bind_tables(domains: Iterable[tuple[Domain, Path]]) -> dict[str, Table]:
-    """Sources first, then the mapped tables of each domain, each after what it reads.
+def with_tables_of(domain: Domain, path: Path, others: Mapping[str, Table]) -> dict[str, Table]:
+    """The tables of `others` and those of `domain`: its sources first, then each mapped table after what it reads.
 
     Raises:
         DeclarationError: at the first table that does not fit.
     """
-    tables: dict[str, Table] = {}
-    declared: dict[str, Path] = {}
-    for domain, path in domains:
-        for name in (*(source.name for source in domain.sources), *(table.name for table in domain.tables)):
-            if name in declared:
-                raise DeclarationError(
-                    f"{path}: {name!r} is declared twice, also in {declared[name]}.",
-                    hint="Names are unique over the sources and mapped tables of all domains; rename one.",
-                )
-            declared[name] = path
-        tables |= {source.name: Table(source, "raw", domain, path, source.columns) for source in domain.sources}
-        own = {table.name: (table, Statement.read(path.parent / table.sql)) for table in domain.tables}
-        for name in _build_order({name: statement.tables for name, (_, statement) in own.items()}, path):
-            if name in own:
-                tables[name] = _bind(*own[name], domain, path, tables)
+    declared = {name: table.path for name, table in others.items()}
+    for name in (*(source.name for source in domain.sources), *(table.name for table in domain.tables)):
+        if name in declared:
+            raise DeclarationError(
+                f"{path}: {name!r} is declared twice, also in {declared[name]}.",
+                hint="Names are unique over the sources and mapped tables of all domains; rename one.",
+            )
+        declared[name] = path
+    tables = {**others, **{each.name: Table(each, "raw", domain, path, each.columns) for each in domain.sources}}
+    own = {table.name: (table, Statement.read(path.parent / table.sql)) for table in domain.tables}
+    for name in _build_order({name: statement.tables for name, (_, statement) in own.items()}, path):
+        if name in own:
+            tables[name] = _bind(*own[name], domain, path, tables)
     return tables
 
 

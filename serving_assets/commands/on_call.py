@@ -19,6 +19,7 @@ from serving_assets.commands.migrate import migrate_app
 from serving_assets.commands.options import DAY_FORMAT, EntityArgument, JsonOption, UseCaseArgument
 from serving_assets.commands.retire import retire_app
 from serving_assets.commands.screen import print_json, reported_errors
+from serving_assets.commands.validate import validate
 
 on_call = typer.Typer(rich_markup_mode="rich")
 on_call.add_typer(look)
@@ -27,6 +28,7 @@ on_call.add_typer(migrate_app)
 on_call.add_typer(export_app)
 on_call.add_typer(retire_app)
 on_call.add_typer(lineage_app)
+on_call.command()(validate)
 ReasonOption = Annotated[str, typer.Option(help="Why, for later readers.")]
 
 

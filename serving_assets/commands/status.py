@@ -5,12 +5,14 @@ Here: its screen. Not here: what it shows (pipeline/observing/status.py).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from rich.table import Table
 
 from serving_assets.commands.screen import console
 from serving_assets.commands.train import failed_conditions
+from serving_assets.errors import DeclarationError
 
 
 def print_status(state: dict[str, Any]) -> None:
@@ -30,6 +32,13 @@ def print_status(state: dict[str, Any]) -> None:
         table.add_row(stage, newest or "[dim]never[/]")
     console.print(table)
     _print_timeliness(state["timeliness"])
+
+
+def print_broken(broken: Mapping[str, DeclarationError]) -> None:
+    """The folders of the catalog that could not be loaded, a line each."""
+    for folder, error in broken.items():
+        console.print(f"[red]broken[/] {folder}:", end=" ")
+        console.print(f"{error} See docs/runbooks/declaration_broken.md", markup=False)
 
 
 def _print_alerts(alerts: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ import warnings
 
 import dagster as dg
 
-from serving_assets.catalog.discovery import Catalog, load_catalog
+from serving_assets.catalog.discovery import Catalog, open_catalog
 from serving_assets.pipeline.automation.arrivals_sensor import arrivals_sensor
 from serving_assets.pipeline.automation.catch_up_sensor import catch_up_sensor
 from serving_assets.pipeline.automation.daily_schedule import daily_schedule
@@ -18,6 +18,7 @@ from serving_assets.pipeline.automation.housekeeping_job import housekeeping_job
 from serving_assets.pipeline.automation.jobs import tables_job, training_schedule, use_case_jobs
 from serving_assets.pipeline.automation.rescoring_schedule import rescoring_schedule
 from serving_assets.pipeline.automation.rollback_jobs import decision_jobs
+from serving_assets.pipeline.broken_declarations import broken_assets, broken_checks
 from serving_assets.pipeline.observing.alert_sensor import alert_sensor
 from serving_assets.pipeline.platform import Platform
 from serving_assets.pipeline.stages.features import features_asset
@@ -38,13 +39,15 @@ PRELOADED = ["serving_assets.pipeline.definitions", "duckdb", "deltalake", "pyar
 def build_defs(settings: Settings | None = None, catalog: Catalog | None = None) -> dg.Definitions:
     """The definitions of a workspace: the environment's by default.
 
+    A folder of the catalog that is broken is shown as such, and stops no other.
+
     Raises:
-        DeclarationError: when the catalog does not fit.
+        DeclarationError: there is no catalog.
     """
     settings = settings or get_settings()
     # A job of partitions backfills one day a run, as its strictest stage does: intended.
     warnings.filterwarnings("ignore", message="Asset job .* materializes assets with varying BackfillPolicies")
-    platform = Platform(settings, catalog or load_catalog(settings.catalog_dir))
+    platform = Platform(settings, catalog or open_catalog(settings.catalog_dir))
     with warnings.catch_warnings():
         # Code references and backfill policies are beta; the lock pins what was tried, and forty warnings hide others.
         warnings.simplefilter("ignore", dg.BetaWarning)
@@ -81,7 +84,8 @@ def _assemble(platform: Platform) -> dg.Definitions:
         ]
         sensors.append(catch_up_sensor(use_case, daily, platform))
     return dg.Definitions(
-        assets=with_freshness(assets, platform.catalog),
+        assets=[*with_freshness(assets, platform.catalog), *broken_assets(platform.catalog)],
+        asset_checks=broken_checks(platform.catalog),
         jobs=jobs,
         schedules=schedules,
         sensors=sensors,

@@ -62,7 +62,7 @@ def build_api(settings: Settings, catalog: Catalog, *, public: bool, workers: in
     docs = Docs(specs, settings)
     wanted = {name: spec.serve.log for name, spec in specs.items() if spec.serve.log}
     answers = PredictionLog(settings.landing, wanted, metrics.log_dropped.inc)
-    service = Service(use_cases, metrics, answers, body_bytes=settings.api_body_bytes)
+    service = Service(use_cases, metrics, answers, body_bytes=settings.api_body_bytes, broken=catalog.broken_use_cases)
     docs.routes = table(service, health, docs)
     watched = [collection.watch for served in use_cases.values() for collection in served.collections]
     api = Api(

@@ -12,7 +12,7 @@ import tempfile
 from uvicorn import Config
 from uvicorn.config import STARTUP_FAILURE
 
-from serving_assets.catalog.discovery import load_catalog
+from serving_assets.catalog.discovery import open_catalog
 from serving_assets.errors import InputError, ServingAssetsError
 from serving_assets.serving.app import Api
 from serving_assets.serving.build import build_api
@@ -54,7 +54,7 @@ def serve(settings: Settings, host: str, port: int, workers: int) -> None:
         NotStarted: a worker cannot start.
     """
     public = check_exposure(settings, host)
-    load_catalog(settings.catalog_dir)
+    open_catalog(settings.catalog_dir)
     # Workers are processes of their own, and get what was decided here through the environment.
     os.environ[_PUBLIC], os.environ[_WORKERS] = str(int(public)), str(workers)
     config = Config(
@@ -86,7 +86,7 @@ def create() -> Api:
     """The application of one process, as `serve` decided."""
     settings = get_settings()
     public, workers = os.environ.get(_PUBLIC, "1") == "1", int(os.environ.get(_WORKERS, "1"))
-    return build_api(settings, load_catalog(settings.catalog_dir), public=public, workers=workers, log=_log())
+    return build_api(settings, open_catalog(settings.catalog_dir), public=public, workers=workers, log=_log())
 
 
 def create_or_leave() -> Api:

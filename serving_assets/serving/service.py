@@ -6,7 +6,7 @@ scoring.py), the table of routes (build.py).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,13 +59,24 @@ class ServedUseCase:
         }
 
 
+RETRY_BROKEN = 60
+"""Seconds after which a client may ask again for a use case whose declarations are broken: somebody must deploy."""
+
+
 class Service:
     """The handlers of /v1 over the served use cases."""
 
     def __init__(
-        self, use_cases: Mapping[str, ServedUseCase], metrics: ApiMetrics, log: PredictionLog, *, body_bytes: int
+        self,
+        use_cases: Mapping[str, ServedUseCase],
+        metrics: ApiMetrics,
+        log: PredictionLog,
+        *,
+        body_bytes: int,
+        broken: Collection[str] = (),
     ) -> None:
         self._use_cases, self._metrics, self._log, self._body_bytes = use_cases, metrics, log, body_bytes
+        self._broken = broken
 
     async def list_use_cases(self, request: HttpRequest) -> Answer:
         """Every use case that the caller's key covers."""
@@ -114,6 +125,8 @@ class Service:
         if not request.allows(name):
             raise Problem("forbidden", "The key does not cover the use case of the path.")
         served = self._use_cases.get(name)
+        if name in self._broken:
+            raise Problem("unavailable", "The declarations of the use case cannot be loaded.", retry_after=RETRY_BROKEN)
         if served is None:
             raise Problem("no-such-use-case")
         request.facts["use_case"] = name

@@ -37,7 +37,12 @@ NOT_HERE = ("make ", "serving-assets train")
 REPORTS_BY_EXIT_CODE = ("serving-assets status", "serving-assets alerts")
 UNTRAINED, DONE = "basket_propensity has no champion", f"{NAME}: 3 of 3 runs succeeded"
 FIRST, LAST = ("serving-assets backfill",), ("serving-assets alerts resolve",)
-OF_NO_ASSET = {"tick_failed": "schedules/x", "delivery_failed": "channels/x", "configuration_broken": "alerts.yaml"}
+OF_NO_ASSET = {
+    "declaration_broken": "churn/declaration",
+    "tick_failed": "schedules/x",
+    "delivery_failed": "channels/x",
+    "configuration_broken": "alerts.yaml",
+}
 
 
 @dataclass(frozen=True)

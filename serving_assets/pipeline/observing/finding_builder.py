@@ -15,6 +15,7 @@ from serving_assets.alerts.records import ALL, LONGEST_FINDING, Days, Finding, K
 from serving_assets.catalog.discovery import Catalog
 from serving_assets.catalog.timing import newest_ended_day
 from serving_assets.errors import shortened
+from serving_assets.pipeline.broken_declarations import DECLARATION_BROKEN
 from serving_assets.pipeline.dagster_instance.asset_graph import AssetGraph
 from serving_assets.pipeline.observing.runbooks import STORE_LOST, STORE_UNREACHABLE
 
@@ -36,6 +37,7 @@ FIRST_STEPS = {
     DELIVERY_FAILED: "Read the error with `serving-assets alerts`, and try again with `serving-assets alerts test`.",
     STORE_UNREACHABLE: "Look at the store's server, or file and disk; the API answers from what it still holds.",
     STORE_LOST: "Bring it back from the lake: serving-assets restore.",
+    DECLARATION_BROKEN: "Correct the file that the message names, try it with `serving-assets validate`, and deploy.",
     CONFIGURATION_BROKEN: "Correct the file; until then alerts go where its last valid version sent them.",
 }
 BLOCKED = "Nothing after it was made, and readers keep what they had. Look at the check in the UI."

@@ -15,6 +15,12 @@ import dagster as dg
 
 from serving_assets.alerts.records import ALL, Days, Finding, Key, Severity
 from serving_assets.pipeline.automation.gaps import given_up
+from serving_assets.pipeline.broken_declarations import (
+    DECLARATION_BROKEN,
+    broken_since,
+    declaration_key,
+    record_failures,
+)
 from serving_assets.pipeline.dagster_instance.automations import Automation, automations
 from serving_assets.pipeline.dagster_instance.dagster_view import DagsterView
 from serving_assets.pipeline.dagster_instance.freshness_state import (
@@ -52,6 +58,7 @@ def states(
         *freshness(instance, builder, now),
         *_standing_still(instance, builder, open_keys, now),
         *_ticks(instance),
+        *broken_declarations(instance, builder, open_keys, now),
     ]
 
 
@@ -157,6 +164,22 @@ def days_given_up(
         if found.key not in set(open_keys):
             yield found
     yield from _over(open_keys, GIVEN_UP, failing, now)
+
+
+def broken_declarations(
+    instance: dg.DagsterInstance, builder: FindingBuilder, open_keys: Iterable[Key], now: datetime
+) -> Iterator[Finding]:
+    """Folders of the catalog that could not be loaded; their failure is recorded for the UI as well."""
+    record_failures(instance, builder.catalog)
+    failing: set[Key] = set()
+    for folder, error in builder.catalog.broken.items():
+        since = broken_since(builder.catalog, folder)
+        found = builder.asset_finding(
+            declaration_key(folder), DECLARATION_BROKEN, Severity.ERROR, since, message=str(error)
+        )
+        failing.add(found.key)
+        yield found
+    yield from _over(open_keys, DECLARATION_BROKEN, failing, now)
 
 
 def _over(open_keys: Iterable[Key], kind: str, failing: set[Key], now: datetime) -> Iterator[Finding]:

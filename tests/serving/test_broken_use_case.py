@@ -12,6 +12,6 @@ def test_a_broken_use_case_is_unavailable_and_stops_no_other(own_world: World) -
         answer = world.score(NEWCOMER, features={"f0": 1.0})
         assert (answer.status, answer.json["type"]) == (503, "/docs/problems#unavailable")
         assert "cannot be loaded" in answer.json["detail"]
-        assert world.look_up(TOWN, "a").status == 200
+        assert world.get(f"/v1/use-cases/{TOWN}").status == 200
         assert world.get(f"/v1/use-cases/{BUYS}").status == 200
         assert world.get("/readyz").status == 200

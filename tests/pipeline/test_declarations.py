@@ -80,6 +80,18 @@ DECLARATIONS: dict[str, Tiny] = {
         use_case="online_features=OnlineFeatures(),", predictions='columns={"score": Between(0, 1)}'
     ),
     "a default of 1, labels as integers": Tiny(label="CAST(bool_and(bought) AS INTEGER)", labels="default_label=1"),
+    "names that SQL or the platform uses": Tiny(
+        {
+            "found": "max(big)",
+            "group": "bool_or(flag)",
+            "entity": "max(small)",
+            "l": "max(long)",
+            "score": "max(short)",
+        },
+        key_name="order",
+        predictions='columns={"end": Between(0, 1)}',
+        model='baselines=(Baseline(name="select", expression="found + entity"),),',
+    ),
     "modules beside train.py": Tiny(
         {"long": "max(long)", "small": "max(small)"},
         train=WITH_HELPERS,

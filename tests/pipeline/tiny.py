@@ -75,6 +75,7 @@ class Tiny:
 
     features: Mapping[str, str] = field(default_factory=lambda: {name: f"max({name})" for name in COLUMNS})
     key: DType = "int64"
+    key_name: str = "person"
     columns: Mapping[str, DType] = field(default_factory=lambda: COLUMNS)
     label: str = "CAST(bool_or(bought) AS DOUBLE)"
     labels_rest: str = "GROUP BY person"
@@ -110,7 +111,7 @@ VISITS = Source(
     description="Visits",
     owners=("team:shop",),
     delivery="daily",
-    columns={{"id": required("int64", "Visit"), "person": required("{self.key}", "Who"),
+    columns={{"id": required("int64", "Visit"), "{self.key_name}": required("{self.key}", "Who"),
              "at": required("timestamp", "When"), "bought": optional("bool", "Whether"), {columns}}},
     key=("id",),
     event_time="at",
@@ -121,7 +122,7 @@ DOMAIN = Domain(name="shop", description="A shop", timezone="UTC", first_day=dat
 """
 
     def _use_case(self) -> dict[str, str]:
-        features = "".join(f", {sql} AS {name}" for name, sql in self.features.items())
+        features, key = "".join(f', {sql} AS "{name}"' for name, sql in self.features.items()), f'"{self.key_name}"'
         declaration = f"""
 from serving_assets.catalog.checks import Checks
 from serving_assets.catalog.columns import Between, optional, required
@@ -135,7 +136,7 @@ USE_CASE = UseCase(
     name="{NAME}",
     description="Whether a person buys on the next day",
     owners=("team:shop",),
-    entity=Entity(key="person", dtype="{self.key}"),
+    entity=Entity(key="{self.key_name}", dtype="{self.key}"),
     features=Features(sql="features.sql", inputs={{"visits": LastDays(days=1)}}, population="visits"),
     labels=Labels(sql="labels.sql", inputs={{"visits": NextDays(days=1)}}, {self.labels}),
     model=Model(
@@ -151,8 +152,9 @@ USE_CASE = UseCase(
 """
         return {
             "use_case.py": declaration,
-            "features.sql": f"SELECT person{features} FROM visits {self.features_rest}\n",
-            "labels.sql": f"SELECT person, {self.label} AS label FROM visits {self.labels_rest}\n",
+            "features.sql": f"SELECT {key}{features} FROM visits {self.features_rest.replace('person', key)}\n",
+            "labels.sql": f"SELECT {key}, {self.label} AS label FROM visits "
+            f"{self.labels_rest.replace('person', key)}\n",
             "train.py": self.train,
             **self.beside,
         }
@@ -188,7 +190,8 @@ def rows(seed: int = 0, key: DType = "int64", columns: Mapping[str, DType] = COL
 def land(bench: Bench, table: pa.Table, days: DayRange = DAYS) -> None:
     """The rows as files of their days, as the upstream system would leave them."""
     spec = bench.catalog.tables["visits"].columns
-    casts = ", ".join(f'CAST("{name}" AS {SQL_TYPES[spec[name].dtype]}) AS "{name}"' for name in spec if name != "at")
+    found = {name: name if name in table.column_names else "person" for name in spec if name != "at"}
+    casts = ", ".join(f'CAST("{one}" AS {SQL_TYPES[spec[name].dtype]}) AS "{name}"' for name, one in found.items())
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
         connection.register("t", table)
@@ -215,7 +218,8 @@ def score_and_read_back(bench: Bench) -> dict[Any, float]:
     for outcome in (bench.score(DAY), bench.publish(), bench.run("online_features", day=None)):
         assert outcome.success, outcome.failures
     (column,) = bench.use_case.spec.predictions.columns
-    scores = {row["person"]: float(str(row[column])) for row in bench.rows("predictions", where=f"day = '{DAY}'")}
+    key = bench.use_case.spec.entity.key
+    scores = {row[key]: float(str(row[column])) for row in bench.rows("predictions", where=f"day = '{DAY}'")}
     assert scores, "nobody was scored"
     precision = bench.use_case.spec.predictions.precision
     store = bench.platform.store

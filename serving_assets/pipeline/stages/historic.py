@@ -11,7 +11,7 @@ from typing import Any
 
 import dagster as dg
 
-from serving_assets.catalog.columns import Column, required
+from serving_assets.catalog.columns import Column, identifier, required
 from serving_assets.catalog.discovery import BoundUseCase
 from serving_assets.catalog.spec import DAY
 from serving_assets.engines.protocol import Input, Query, Target
@@ -77,7 +77,7 @@ def _append(use_case: BoundUseCase, step: Step) -> dg.MaterializeResult[Any]:
     predictions = scored.scan({DAY: day})
     if not predictions.rows():
         raise InputError(f"{use_case.name} has no predictions for {day}.", hint="Materialize predictions for it first.")
-    columns = ", ".join((spec.entity.key, *spec.predictions.columns))
+    columns = ", ".join(map(identifier, (spec.entity.key, *spec.predictions.columns)))
     query = Query(
         f"SELECT {columns}, model_version, {DAY} AS scored_for, CAST($scored_at AS TIMESTAMPTZ) AS scored_at, "
         "CAST($run_id AS VARCHAR) AS run_id, CAST($features_version AS BIGINT) AS features_version FROM predictions",

@@ -77,12 +77,12 @@ def training_query(use_case: BoundUseCase, platform: Platform, day: date) -> Que
     return Query(
         f"""
         SELECT CAST('{day}' AS DATE) AS {DAY}, f.*,
-               {label_of(use_case, "l.entity", "l.found")} AS "{label}"{baselines}
+               {label_of(use_case, "l.entity__", "l.label__")} AS "{label}"{baselines}
         FROM ({_scoped(use_case.features.text, "features", features)}) AS f
         LEFT JOIN (
-            SELECT "{key}" AS entity, "{label}" AS found
+            SELECT "{key}" AS entity__, "{label}" AS label__
             FROM ({_scoped(use_case.labels.text, "labels", labels)}) AS labelled
-        ) AS l ON l.entity = f."{key}"
+        ) AS l ON l.entity__ = f."{key}"
         """,
         {f"features__{n}": i for n, i in features.items()} | {f"labels__{n}": i for n, i in labels.items()},
         {"as_of": as_of(day, use_case.domain.timezone)} if uses_as_of else {},

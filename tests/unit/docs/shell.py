@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
+from functools import cache
 
 import typer.exceptions
 import typer.main
@@ -55,6 +56,12 @@ def commands(block: str) -> Iterator[list[str]]:
             words.append(word)
     if words:
         yield words
+
+
+@cache
+def every() -> frozenset[str]:
+    """The names of all commands, without those below a group."""
+    return frozenset(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
 
 
 def wrong_with(words: list[str]) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import importlib
 import json
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,10 @@ import yaml
 from serving_assets.alerts.config import VARIABLE, read_config
 from serving_assets.catalog import checks, columns, compute, serve, spec, timing
 from serving_assets.catalog.discovery import load_catalog
+from serving_assets.catalog.read_only_sql import refuse_unless_read_only
 from serving_assets.settings import PROJECT
 from tests.unit.docs.blocks import Block, blocks, pages, prose
-from tests.unit.docs.shell import commands, names_of, wrong_with
+from tests.unit.docs.shell import commands, every, names_of, wrong_with
 
 LANGUAGES = {"python", "yaml", "toml", "json", "sql", "sh", "nginx", "text"}
 WORDS_OF_A_DECLARATION = {
@@ -84,10 +86,29 @@ def test_commands_exist(block: Block) -> None:
     assert [told for words in commands(block.text) if (told := wrong_with(words))] == []
 
 
+def test_sql_of_commands_is_accepted() -> None:
+    """Every query that a page gives to `rows` is one that `rows` runs."""
+    queries = [sql for block in blocks("sh") for sql in re.findall(r'--sql "([^"]*)"', block.text)]
+    assert queries
+    for sql in queries:
+        refuse_unless_read_only(sql.replace("$DAY", "2026-11-21"), "t")
+
+
 @pytest.mark.parametrize("path", pages(), ids=lambda path: str(path.relative_to(PROJECT)))
 def test_commands_named_in_prose_exist(path: Path) -> None:
     """A command or a target between backticks exists, with the options that are named."""
     assert list(names_of(prose(path))) == []
+
+
+def test_commands_named_in_messages_exist() -> None:
+    """Every `serving-assets <command>` in an error, a hint, an alert or a docstring is a command."""
+    unknown = []
+    for path in sorted((PROJECT / "serving_assets").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            text = node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
+            named = re.findall(r"serving-assets ([a-z][a-z-]*)", text)
+            unknown += [f"{path.relative_to(PROJECT)}:{node.lineno}: {name}" for name in named if name not in every()]
+    assert unknown == []
 
 
 @pytest.mark.parametrize(

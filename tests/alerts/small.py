@@ -18,6 +18,7 @@ from dagster._core.events import AssetMaterializationPlannedData
 from serving_assets.alerts.alerts_file import AlertsFile
 from serving_assets.alerts.incident_store import IncidentStore
 from serving_assets.catalog.discovery import Catalog
+from serving_assets.pipeline.dagster_instance.check_records import FAILED_DAYS
 from serving_assets.pipeline.observing.alert_sensor import Evaluation, look
 from serving_assets.pipeline.platform import Platform
 from serving_assets.settings import Settings
@@ -36,6 +37,7 @@ class World:
     config: str = ""
     verdicts: dict[str, tuple[bool, dg.AssetCheckSeverity]] = field(default_factory=dict)
     broken: dict[str, Exception] = field(default_factory=dict)
+    failed_days: list[str] = field(default_factory=list)
     ahead: timedelta = timedelta(seconds=10)
 
     def __post_init__(self) -> None:
@@ -102,7 +104,11 @@ class World:
                 check_name="sound",
                 severity=severity,
                 description="" if passed else f"{name} is odd",
-                metadata={"measured": 0.5, "threshold": 0.25},
+                metadata={
+                    "measured": 0.5,
+                    "threshold": 0.25,
+                    **({FAILED_DAYS: self.failed_days} if self.failed_days and not passed else {}),
+                },
             )
             return dg.MaterializeResult(check_results=[said])
 

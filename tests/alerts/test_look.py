@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
 import dagster as dg
 import pytest
 
+from serving_assets.lake import DayRange
+from serving_assets.pipeline.dagster_instance.check_records import failed_days
 from tests.alerts.small import OWNERS, World
 
 D1, D2 = "2026-01-01", "2026-01-02"
@@ -154,3 +156,28 @@ def test_a_failure_in_a_run_is_not_met_after_its_mending_outside_of_one(world: W
     world.look()
     (told,) = world.book.incidents(also_resolved=True)
     assert (told.is_open, told.notices) == (False, 2)
+
+
+RANGE = {"dagster/asset_partition_range_start": D1, "dagster/asset_partition_range_end": "2026-01-05"}
+
+
+def test_a_range_fails_for_its_bad_day_alone(world: World) -> None:
+    """Of five days in one run the third fails: it alone is open and refused, and its repair ends the incident."""
+    bad = "2026-01-03"
+    world.failed_days = [bad]
+    world.fails("raw/lines")
+    assert not world.make("raw/lines", **RANGE).success
+    world.look()
+    assert str(world.open()["raw/lines:sound"].days) == bad
+    (incident,) = world.book.incidents()
+    assert [one.days.first for one in incident.failing] == [bad]
+    days, asset = DayRange(date(2026, 1, 1), date(2026, 1, 5)), dg.AssetKey(["raw", "lines"])
+    assert failed_days(world.instance, asset, "sound", days) == [date(2026, 1, 3)]
+    world.passes("raw/lines")
+    assert world.make("raw/lines", "2026-01-05").success
+    world.look()
+    assert world.open(), "a day that later days read fails until it is made again"
+    assert world.make("raw/lines", bad).success
+    world.look()
+    assert world.open() == {}
+    assert failed_days(world.instance, asset, "sound", days) == []

@@ -7,9 +7,11 @@ are read (landing/ingest.py).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import date
 from typing import Any
 
 from serving_assets.catalog.columns import Column
+from serving_assets.catalog.spec import DAY
 from serving_assets.engines.protocol import Engine, Input, Query
 from serving_assets.pipeline.checks.verdict import EXAMPLES, Check, Verdict
 
@@ -45,9 +47,17 @@ def check_contract(
     examples = copies
     if broken:
         examples = _examples(engine, rows, [rules[name] for name in broken])
-    return check.verdict(
-        "error", "; ".join(message) + ".", measured=sum(broken.values()) + keys, threshold=0, examples=examples
-    )
+    days = _failed_days(engine, rows, listed, [rules[name] for name in broken]) if DAY in key else []
+    measured, text = sum(broken.values()) + keys, "; ".join(message) + "."
+    return check.verdict("error", text, measured=measured, threshold=0, examples=examples, days=days)
+
+
+def _failed_days(engine: Engine, rows: Input, key: str, rules: Sequence[str]) -> list[date]:
+    """The days on which a row breaks a rule or shares its key; grouped instead of filtered, as `_examples` explains."""
+    twice = f"count(*) OVER (PARTITION BY {key}) > 1"
+    broken = " OR ".join([twice, *(f"coalesce({rule}, false)" for rule in rules)])
+    sql = f"SELECT {DAY} FROM (SELECT {DAY}, {broken} AS broken__ FROM t) GROUP BY {DAY} HAVING bool_or(broken__)"
+    return list(engine.collect(Query(sql, {"t": rows})).column(DAY).to_pylist())
 
 
 def _examples(engine: Engine, rows: Input, rules: Sequence[str]) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ Here: verdicts over one landing. Not here: the contract's rules (landing/ingest.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 from typing import Literal
 
 from serving_assets.catalog.spec import Source
@@ -28,7 +29,12 @@ def check_rejected_share(source: Source, landed: Landed, counts: Mapping[str, tu
     when = f" of {worst}" if len(counts) > 1 and rejected else ""
     message = f"{rejected:,} of {total:,} rows{when} rejected ({share:.2%})" + (f": {reasons}." if reasons else ".")
     threshold = source.rejected_warn if severity == "warn" else source.rejected_error
-    return REJECTED_SHARE.verdict(severity, message, measured=share, threshold=threshold, examples=landed.examples)
+    limits = source.rejected_warn, source.rejected_error
+    alike = [day for day, count in counts.items() if _severity(_share(*count), *limits) == severity]
+    days = map(date.fromisoformat, alike) if len(counts) > 1 else ()  # otherwise it may be the name of a source
+    return REJECTED_SHARE.verdict(
+        severity, message, measured=share, threshold=threshold, examples=landed.examples, days=days
+    )
 
 
 def check_declared_columns(landed: Landed) -> Verdict:

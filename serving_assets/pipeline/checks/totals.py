@@ -51,6 +51,7 @@ def check_totals(engine: Engine, table: Table, stored: LakeTable, days: DayRange
         threshold=thresholds.total_error if severity == "error" else thresholds.total_warn,
         examples=[_row(day, total) for day, total in ranked] if bad else (),
         numbers={total.column: total.volume.rows for day, total in found if day == days.last},
+        days=sorted({day for day, total in found if total.severity(thresholds) == severity}),
     )
 
 

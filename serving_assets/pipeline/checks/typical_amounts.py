@@ -112,4 +112,5 @@ def _verdict(table: Table, levels: list[tuple[date, Level]], last: date) -> Verd
             if level.severity(thresholds) != "pass"
         ],
         numbers={level.column: level.typical for when, level in levels if when == last},
+        days=sorted({when for when, level in levels if level.severity(thresholds) == severity}),
     )

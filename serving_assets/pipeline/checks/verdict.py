@@ -5,14 +5,16 @@ Here: a check's declaration, its verdict, and their Dagster form. Not here: any 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import date
 from typing import Any
 
 import dagster as dg
 
 from serving_assets.errors import shortened
 from serving_assets.monitoring.severity import Severity
+from serving_assets.pipeline.dagster_instance.check_records import FAILED_DAYS
 
 EXAMPLES = 10
 
@@ -44,10 +46,11 @@ class Check:
         threshold: float,
         examples: Sequence[Mapping[str, Any]] = (),
         numbers: Mapping[str, float] | None = None,
+        days: Iterable[date] = (),
     ) -> Verdict:
         """What was found: in words, as a number against its threshold, offending rows, and further numbers."""
         shown = tuple(examples)[:EXAMPLES]
-        return Verdict(self, severity, shortened(message), measured, threshold, shown, numbers or {})
+        return Verdict(self, severity, shortened(message), measured, threshold, shown, numbers or {}, days=tuple(days))
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,8 @@ class Verdict:
     examples: tuple[Mapping[str, Any], ...] = ()
     numbers: Mapping[str, float] = field(default_factory=dict)
     shown: Mapping[str, Any] = field(default_factory=dict)
+    days: tuple[date, ...] = ()
+    """Of a step over a range of days, those that have this severity; without any, the verdict is on all of them."""
 
     def showing(self, **shown: Any) -> Verdict:
         """The same verdict with more to show: pictures, tables, texts, as Dagster shows metadata."""
@@ -80,6 +85,8 @@ class Verdict:
             **self.numbers,
             **self.shown,
         }
+        if self.days and not self.passed:
+            metadata[FAILED_DAYS] = [str(day) for day in sorted(self.days)]
         if self.examples:
             metadata["examples"] = table_of(self.examples)
         return dg.AssetCheckResult(

@@ -101,6 +101,7 @@ def _verdict(found: Mapping[date | None, Volume], thresholds: TableChecks, *, em
         threshold=_threshold(volume, thresholds, severity),
         examples=bad if len(found) > 1 else (),
         numbers=numbers,
+        days=[day for day, found in severities.items() if day is not None and found == severity],
     )
 
 

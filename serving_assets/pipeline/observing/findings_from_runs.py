@@ -11,13 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from itertools import takewhile
+from datetime import UTC, date, datetime
+from itertools import groupby, takewhile
 from typing import Any
 
 import dagster as dg
 
 from serving_assets.alerts.records import ALL, Days, Finding, Severity
+from serving_assets.lake import DayRange
 from serving_assets.pipeline.dagster_instance import check_records
 from serving_assets.pipeline.dagster_instance.check_examples import EXAMPLES
 from serving_assets.pipeline.dagster_instance.events import cursor_after, is_check_failure, step_failure
@@ -75,7 +76,7 @@ def failing_now(instance: dg.DagsterInstance, builder: FindingBuilder) -> Iterat
     """Checks whose newest evaluation did not pass."""
     keys = list(builder.graph.asset_check_keys)
     for record in check_records.failing(instance, keys):
-        yield _evaluation(builder, record.event, ALL)
+        yield from _evaluations(builder, record.event, ALL)
 
 
 def since(
@@ -136,11 +137,26 @@ def _of_run(
 def _of_event(builder: FindingBuilder, entry: dg.EventLogEntry, days: Days) -> Iterator[Finding]:
     event = entry.get_dagster_event()
     if event.event_type == Event.ASSET_CHECK_EVALUATION:
-        yield _evaluation(builder, entry, days)
+        yield from _evaluations(builder, entry, days)
     elif event.event_type == Event.ASSET_MATERIALIZATION and event.asset_key is not None:
         made = Days(event.partition, event.partition) if event.partition else days
         for kind in OF_A_STEP:
             yield builder.asset_finding(event.asset_key, kind, Severity.OK, _at(entry), made)
+
+
+def _evaluations(builder: FindingBuilder, entry: dg.EventLogEntry, days: Days) -> Iterator[Finding]:
+    """What an evaluation says of the days of its run: those that it failed for fail, and the others pass."""
+    check = entry.get_dagster_event().asset_check_evaluation_data
+    found, failed = _evaluation(builder, entry, days), check_records.failed_days_of(check)
+    if found.severity is Severity.OK or not failed:
+        yield found
+        return
+    first, last = (min(failed), max(failed)) if found.days == ALL else map(date.fromisoformat, found.days)
+    groups = groupby(DayRange(first, last).days(), key=lambda day: day in failed)
+    ranges = [(fails, list(each)) for fails, each in groups if fails or found.days != ALL]
+    for fails, each in sorted(ranges, key=lambda one: one[0]):  # what passes first: a newer day ends an older failure
+        severity = found.severity if fails else Severity.OK
+        yield replace(found, days=Days(str(each[0]), str(each[-1])), severity=severity)
 
 
 def _evaluation(builder: FindingBuilder, entry: dg.EventLogEntry, days: Days) -> Finding:

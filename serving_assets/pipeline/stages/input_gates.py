@@ -20,11 +20,9 @@ from serving_assets.pipeline.checks.rejected import REJECTED_SHARE
 from serving_assets.pipeline.checks.typical_amounts import TYPICAL_AMOUNTS
 from serving_assets.pipeline.checks.verdict import Check
 from serving_assets.pipeline.checks.volume import VOLUME
-from serving_assets.pipeline.dagster_instance import check_records, materializations
+from serving_assets.pipeline.dagster_instance.check_records import failed_days
 
 TABLE_GATES = {"raw": (REJECTED_SHARE, VOLUME, TYPICAL_AMOUNTS), "mapped": (CONTRACT, VOLUME)}
-FAILURES_LOOKED_AT = 1_000
-"""Of one check, newest first. A window has at most a year of days, and a day that is fixed fails no longer."""
 
 
 def refuse_unfit_table(
@@ -75,30 +73,12 @@ def refuse_failed(
         InputError: naming the check, the days and the fix.
     """
     for gate in (gate for gate in gates if gate.blocking):
-        if unfit := failed_days(instance, asset, gate, days):
+        if unfit := failed_days(instance, asset, gate.name, days):
             where = f" of {_listed(sorted(day for day in unfit if day))}" if days else ""
             raise InputError(
                 f"{reader} does not read {asset.to_user_string()}{where}: it failed its check {gate.name}.",
                 hint="Fix what the check shows and materialize it again, or change the threshold.",
             )
-
-
-def failed_days(
-    instance: dg.DagsterInstance, asset: dg.AssetKey, gate: Check, days: DayRange | None
-) -> list[date | None]:
-    """The `days` whose newest materialization failed `gate`; [None] when, without days, the newest of all did."""
-    failed = check_records.evaluations(instance, dg.AssetCheckKey(asset, gate.name), FAILURES_LOOKED_AT, passed=False)
-    severe = {one.run_id for one in failed if one.evaluation.severity == dg.AssetCheckSeverity.ERROR}
-    return [day for day, run_id in _newest_runs(instance, asset, days).items() if run_id in severe] if severe else []
-
-
-def _newest_runs(instance: dg.DagsterInstance, asset: dg.AssetKey, days: DayRange | None) -> dict[date | None, str]:
-    """The run of the newest materialization, by day; by None without days."""
-    if days is None:
-        newest = materializations.newest_of(instance, [asset]).get(asset)
-        return {None: newest.run_id} if newest else {}
-    by_day = materializations.newest_by_partition(instance, asset, map(str, days.days()))
-    return {date.fromisoformat(partition): made.run_id for partition, made in by_day.items()}
 
 
 def _listed(days: Sequence[date]) -> str:

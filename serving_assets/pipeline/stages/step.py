@@ -16,12 +16,13 @@ from serving_assets.catalog.compute import Compute
 from serving_assets.failpoints import failpoint
 from serving_assets.lake import DayRange
 from serving_assets.pipeline.checks.verdict import Check, Verdict
+from serving_assets.pipeline.dagster_instance.check_records import failed_days
 from serving_assets.pipeline.dagster_instance.step_metadata import LINEAGE, RETRIES, permanent_errors
 from serving_assets.pipeline.dagster_instance.tags import BACKFILL_ID_TAG, PHASE_TAG
 from serving_assets.pipeline.platform import Platform
 from serving_assets.pipeline.prices import COST, Prices
 from serving_assets.pipeline.stages.first_history import eased
-from serving_assets.pipeline.stages.input_gates import failed_days, refuse_failed
+from serving_assets.pipeline.stages.input_gates import refuse_failed
 
 HEAVY_STAGE = dg.BackfillPolicy.multi_run(max_partitions_per_run=100)
 """Stages that read a range of days at once take a backfill in chunks, unless each day needs a verdict of its own."""
@@ -70,7 +71,7 @@ class Step:
 
     def failed(self, gate: Check) -> bool:
         """Whether this asset failed `gate` when it was last made."""
-        return bool(failed_days(self.context.instance, self.asset, gate, None))
+        return bool(failed_days(self.context.instance, self.asset, gate.name, None))
 
     def result(
         self,

@@ -255,7 +255,8 @@ def api_scores(bench: Bench, features: Mapping[Any, Mapping[str, Any]]) -> dict[
     scorer = bench.platform.registry.bundle(NAME, str(version)).scorer()
     found = {}
     for place, (entity, values) in enumerate(features.items()):
-        sent = given_features(orjson.loads(orjson.dumps(values)), scorer.signature) if place % 2 else {}
+        known = {name: values[name] for name in scorer.signature.names}
+        sent = given_features(orjson.loads(orjson.dumps(known)), scorer.signature) if place % 2 else {}
         row = gather(scorer.signature, sent, None if place % 2 else values, {}).row
         found[entity] = float(scorer.score_rows([row])[0, 0])
     return found

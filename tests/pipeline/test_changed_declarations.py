@@ -87,6 +87,9 @@ def test_a_changed_feature_has_a_way(old: Bench, tmp_path: Path, change: Change)
         outcome = bench.score(DAY)
         assert not outcome.success
         assert re.search(change.message, outcome.failures[0]), outcome.failures
+        if "is missing" in change.message:
+            online = bench.run("online_features", day=None)
+            assert re.search(r"version 1 needs (long|small), which features\.sql does not return", online.failures[0])
     if change.migrate:
         assert migrate_table(bench.platform, change.migrate)
         assert migrate_table(bench.platform, change.migrate) == {}

@@ -25,15 +25,15 @@ from serving_assets.alerts.records import ALL, Days, Finding, Incident, Key, Sev
 from serving_assets.alerts.shell import Shell, this_shell, values_of
 from serving_assets.pipeline.dagster_instance.asset_graph import AssetGraph
 from serving_assets.pipeline.observing.finding_builder import FIRST_STEPS, OF_A_STEP, PLATFORM
-from serving_assets.pipeline.observing.runbooks import OF_THE_STATUS
+from serving_assets.pipeline.observing.runbooks import OF_DECISIONS, OF_THE_STATUS
 from serving_assets.settings import PROJECT
 from tests.pipeline.slice import DAY, NAME, Bench
 from tests.unit.docs.blocks import Block, blocks
 
 pytestmark = [pytest.mark.timeout(2400), pytest.mark.long]
 
-NOT_HERE = ("make ", "serving-assets train")
-"""A server, and a training that the slice has too few days for."""
+NOT_HERE = ("make ", "serving-assets train", "serving-assets retire $USE_CASE --yes")
+"""A server, a training that the slice has too few days for, and the end of what all others need."""
 REPORTS_BY_EXIT_CODE = ("serving-assets status", "serving-assets alerts")
 UNTRAINED, DONE = "basket_propensity has no champion", f"{NAME}: 3 of 3 runs succeeded"
 FIRST, LAST = ("serving-assets backfill",), ("serving-assets alerts resolve",)
@@ -69,7 +69,7 @@ def incidents(bench: Bench) -> dict[str, list[Incident]]:
     usual = {("raw", "raw/transactions"), ("mapped", "mapped/baskets"), (NAME, f"{NAME}/online")}
     assets |= {(kind, *asset) for kind in (*OF_A_STEP, "freshness") for asset in usual}
     assets |= {(kind, PLATFORM, OF_NO_ASSET.get(kind, f"jobs/{NAME}_daily")) for kind in FIRST_STEPS}
-    assets |= {(page, NAME, f"{NAME}/online") for page in OF_THE_STATUS}
+    assets |= {(page, NAME, f"{NAME}/online") for page in (*OF_THE_STATUS, *OF_DECISIONS)}
     scopes = ("raw", "mapped", NAME, PLATFORM)
     chosen = {(kind, scope): asset for kind, scope, asset in sorted(assets) if scope in scopes}
     found: dict[str, list[Incident]] = {}

@@ -5,10 +5,13 @@ from __future__ import annotations
 import time
 
 import pytest
+from typer.testing import CliRunner
 
 from serving_assets.catalog.discovery import load_catalog
 from serving_assets.catalog.timing import SECONDS_OF_A_DAY, has_expired
+from serving_assets.cli import app
 from serving_assets.commands.show import absence
+from serving_assets.settings import get_settings
 from serving_assets.store import open_store, read, scan
 from tests.serving.world import TOWN, World
 
@@ -46,3 +49,21 @@ def test_show_and_the_api_agree(own_world: World) -> None:
                 assert "has expired" in str(reason)
         assert world.look_up(TOWN, "nobody").json["type"] == "/docs/problems#not-found"
         assert "no prediction for nobody" in str(absence(spec, None, "nobody"))
+
+
+def test_the_command_refuses_what_has_expired(own_world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`show` prints a prediction that counts, exit 0; of an expired one it prints the reason, exit 1."""
+    monkeypatch.setenv("DATA_DIR", str(own_world.data))
+    monkeypatch.setenv("CATALOG_DIR", str(own_world.catalog))
+    monkeypatch.setenv("DAGSTER_HOME", str(own_world.data))
+    for days_old, code, text in ((0.5, 0, "0.75"), (1000.0, 1, "has expired")):
+        with open_store(own_world.collection(TOWN).uri) as store:
+            town = own_world.collection(TOWN)
+            town.documents = dict(scan(store, TOWN))
+        town.publish({ID: {"score": 0.75}}, days_old=days_old)
+        get_settings.cache_clear()
+        shown = CliRunner().invoke(app, ["show", TOWN, ID])
+        as_json = CliRunner().invoke(app, ["show", TOWN, ID, "--json"])
+        assert (shown.exit_code, text in shown.output) == (code, True), shown.output
+        assert (as_json.exit_code, as_json.output.strip() == "null") == (code, bool(code))
+    get_settings.cache_clear()

@@ -146,7 +146,7 @@ def test_integers_of_64_bits_are_answered(shop: Shop, ids: list[object]) -> None
     is_answered(shop, BUYS, ids)
 
 
-@settings(max_examples=3, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=2, deadline=None, suppress_health_check=list(HealthCheck))
 @given(texts=st.lists(st.text(min_size=1, max_size=MOST_CHARACTERS + 2), min_size=5, max_size=40, unique=True))
 @example(texts=["x" * (MOST_CHARACTERS + 1), "x"])
 def test_whatever_publishes_is_answered(shop: Shop, texts: list[str]) -> None:

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 CHUNK_BYTES = 8 << 20
 RETRIES, RETRY_SECONDS = 2, 10
 """How often, and for how long, a request to an object store is tried anew before the step fails; a run tries again."""
-IDENTITY_SERVICE = "169.254.169.254"
-"""Where object_store asks for the machine's identity when the environment has no credentials."""
+IDENTITY_SERVICES = ("169.254.169.254", "/latest/api/token", "metadata/identity", "metadata.google.internal")
+"""Where a machine's identity is asked for when the environment has no credentials."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -144,7 +144,7 @@ class ObjectStorage:
         with _explained(self.uri):
             return from_url(
                 self.uri,
-                client_options={"connect_timeout": "5s", "timeout": "300s"},
+                client_options={"connect_timeout": "5s", "timeout": "300s", "allow_http": _allow_http()},
                 retry_config={"max_retries": RETRIES, "retry_timeout": timedelta(seconds=RETRY_SECONDS)},
             )
 
@@ -198,6 +198,12 @@ class ObjectStorage:
             raise changed(self.address(path)) from error
 
 
+def _allow_http() -> bool:
+    """Whether a variable such as AWS_ALLOW_HTTP permits an endpoint without TLS; options of a client hide it."""
+    permits = (value.lower() in ("1", "true") for name, value in os.environ.items() if name.endswith("_ALLOW_HTTP"))
+    return any(permits)
+
+
 def changed(address: str) -> ConflictError:
     """The error for a file that is no longer the one that was listed."""
     return ConflictError(
@@ -234,7 +240,7 @@ def _explanation(uri: str, text: str, error: Exception) -> Exception:
         return InputError(f"{uri}: there is no such bucket.", hint="Correct LANDING_URI, or create the bucket.")
     if isinstance(error, known.NotFoundError):
         return error
-    if IDENTITY_SERVICE in text or isinstance(error, known.UnauthenticatedError):
+    if any(each in text for each in IDENTITY_SERVICES) or isinstance(error, known.UnauthenticatedError):
         return InputError(
             f"{uri}: there are no credentials that open it.",
             hint="Set them in the environment (AWS_ACCESS_KEY_ID ..., see docs/object_stores.md), or give the machine "

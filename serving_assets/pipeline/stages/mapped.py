@@ -13,6 +13,7 @@ import dagster as dg
 from serving_assets.catalog.discovery import Table
 from serving_assets.catalog.spec import DAY
 from serving_assets.engines.protocol import Input, Query, Target
+from serving_assets.lake import DayRange
 from serving_assets.pipeline.checks.contract import CONTRACT, check_contract
 from serving_assets.pipeline.checks.totals import TOTALS, check_totals
 from serving_assets.pipeline.checks.volume import VOLUME, check_daily_volume, check_volume, may_be_empty
@@ -52,6 +53,15 @@ def mapped_asset(table: Table, platform: Platform) -> dg.AssetsDefinition:
     )
 
 
+def mapped_query(table: Table, platform: Platform, days: DayRange | None) -> Query:
+    """The SQL of a mapped table over `days` of its daily inputs, all with None, and over snapshots as they are."""
+    assert table.statement is not None
+    sources = {name: platform.catalog.tables[name] for name in table.inputs}
+    where = {DAY: days} if days else None
+    inputs = {n: Input(platform.lake.table(t.lake_name).scan(where if t.daily else None)) for n, t in sources.items()}
+    return Query(table.statement.text, inputs, timezone=table.domain.timezone)
+
+
 def _map(table: Table, step: Step) -> dg.MaterializeResult[Any]:
     """Run the SQL over the same days of daily inputs, and over snapshots as they are."""
     assert table.statement is not None
@@ -61,11 +71,10 @@ def _map(table: Table, step: Step) -> dg.MaterializeResult[Any]:
     for source in sources.values():
         read = step.days if source.daily else None
         refuse_unfit_table(step.context.instance, p.first_day(table.domain), source, read, str(step))
-    inputs = {n: Input(p.lake.table(t.lake_name).scan(where if t.daily else None)) for n, t in sources.items()}
     stored = p.lake.table(table.lake_name)
     with measured() as cost:
         written = p.engine.transform(
-            [Query(table.statement.text, inputs, timezone=table.domain.timezone)],
+            [mapped_query(table, p, step.days if table.daily else None)],
             Target(stored, where, (DAY,) if table.daily else ()),
         )
     key = (DAY, *table.spec.key) if table.daily and DAY not in table.spec.key else table.spec.key

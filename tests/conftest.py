@@ -14,6 +14,7 @@ import hypothesis
 import pytest
 
 from serving_assets.settings import Settings
+from tests.catalogs import FIXTURE_CATALOG
 
 MEMORY = "/dev/shm"
 WORKSPACES = frozenset({"built"})
@@ -41,6 +42,7 @@ def pytest_configure(config: pytest.Config) -> None:
     scratch = tempfile.TemporaryDirectory(prefix="serving-assets-tests-", ignore_cleanup_errors=True)
     config.add_cleanup(scratch.cleanup)
     environment.setenv("DATA_DIR", scratch.name)
+    environment.setenv("CATALOG_DIR", str(FIXTURE_CATALOG))
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # the workers fill the cores; threads that wait spin
         environment.setenv(name, "1")
     hypothesis.settings.register_profile("serving_assets", deadline=None, print_blob=True)

@@ -17,11 +17,12 @@ from pydantic import SecretStr
 from serving_assets.catalog.discovery import Catalog, load_catalog
 from serving_assets.demo import DAILY, SNAPSHOTS, land
 from serving_assets.lake import DayRange
-from serving_assets.settings import PROJECT, Settings
+from serving_assets.settings import Settings
+from tests.catalogs import FIXTURE_CATALOG
 from tests.pipeline.slice import NAME, Bench
 
 FALLBACK = "basket_propensity"
-CATALOG = PROJECT / "serving_assets" / "catalog"
+CATALOG = FIXTURE_CATALOG
 WINDOW = 91
 AS_OFS = {NAME: (3, 1), FALLBACK: (8, 2)}
 """Days that are looked back from, and how many of them are held out: the newest, which both have."""

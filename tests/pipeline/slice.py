@@ -23,8 +23,9 @@ from serving_assets.pipeline.dagster_instance.dagster_view import DagsterView
 from serving_assets.pipeline.dagster_instance.sqlite_speedups import open_instance
 from serving_assets.pipeline.definitions import build_defs
 from serving_assets.pipeline.platform import Platform
-from serving_assets.settings import PROJECT, Settings
+from serving_assets.settings import Settings
 from serving_assets.store import scan
+from tests.catalogs import FIXTURE_CATALOG
 
 NAME = "purchase_propensity"
 DAYS = DayRange(date(2017, 1, 1), date(2017, 5, 31))
@@ -61,8 +62,8 @@ def land_slice(landing: Path) -> None:
         shutil.copy(data / f"{source}.parquet", landing / source)
 
 
-def small_catalog(root: Path = PROJECT / "serving_assets" / "catalog") -> Catalog:
-    """The shipped catalog, its model trained on fewer days, and nobody waiting for days newer than those of 2017."""
+def small_catalog(root: Path = FIXTURE_CATALOG) -> Catalog:
+    """The fixture catalog, its model trained on fewer days, and nobody waiting for days newer than those of 2017."""
     catalog = load_catalog(root)
     bound = catalog.use_cases[NAME]
     patient = {"lag_warn": 1e6, "lag_error": 1e6}

@@ -16,7 +16,7 @@ from serving_assets.local_runner.run_assets import Outcome, run_assets
 from serving_assets.models.bundle import stamp, write_bundle
 from serving_assets.models.estimator import pickled
 from serving_assets.pipeline.asset_keys import upstream_tables
-from serving_assets.settings import PROJECT
+from tests.catalogs import FIXTURE_CATALOG
 from tests.pipeline.slice import DAY, NAME, Bench, small_catalog
 
 
@@ -100,7 +100,7 @@ def alter_documents(bench: Bench) -> None:
 def lose_entities(bench: Bench) -> Bench:
     """The same workspace with a features.sql that loses whoever is not in the customer database."""
     root = bench.root / "catalog"
-    shutil.copytree(PROJECT / "serving_assets" / "catalog", root)
+    shutil.copytree(FIXTURE_CATALOG, root)
     sql = root / "use_cases" / NAME / "features.sql"
     sql.write_text(sql.read_text().replace("LEFT JOIN households ON", "JOIN households ON"))
     return bench.with_catalog(small_catalog(root))

@@ -20,7 +20,8 @@ from serving_assets.errors import DeclarationError
 from serving_assets.pipeline.definitions import build_defs
 from serving_assets.pipeline.platform import Platform
 from serving_assets.pipeline.stages.step import Step, stage_asset
-from serving_assets.settings import PROJECT, Settings
+from serving_assets.settings import Settings
+from tests.catalogs import FIXTURE_CATALOG
 from tests.pipeline.slice import NAME
 
 POD = {"dagster-k8s/config": {"container_config": {"resources": {"requests": {"memory": "8Gi"}}}}}
@@ -29,7 +30,7 @@ SPOT = Compute(spot=True, tags=POD)
 
 def _catalog() -> Catalog:
     """The shipped catalog, with compute declared for one stage and one table."""
-    catalog = load_catalog(PROJECT / "serving_assets" / "catalog")
+    catalog = load_catalog(FIXTURE_CATALOG)
     bound, table = catalog.use_cases[NAME], catalog.tables["household_days"]
     spec = bound.spec.model_copy(update={"compute": {"model": SPOT, "online": SPOT}})
     heavy = replace(table, spec=table.spec.model_copy(update={"compute": Compute(engine="duckdb", threads=1)}))

@@ -18,7 +18,7 @@ from serving_assets.catalog.checks import Checks
 from serving_assets.catalog.discovery import load_catalog
 from serving_assets.lake import DayRange
 from serving_assets.local_runner.run_assets import Outcome, run_assets
-from serving_assets.settings import PROJECT
+from tests.catalogs import FIXTURE_CATALOG
 from tests.pipeline.slice import DAY, NAME, Bench
 from tests.pipeline.spoiling import alter_documents, go_wild, replace_lines, tables_of_day
 
@@ -205,7 +205,7 @@ def test_a_read_back_reports_of_altered_documents(bench: Bench) -> None:
 
 def test_an_old_day_made_again_does_not_hide_that_the_newest_is_missing(bench: Bench) -> None:
     """Whichever day is made, the lag is that of the newest; it stops nothing, and a backfill on its way is no alarm."""
-    today = bench.with_catalog(load_catalog(PROJECT / "serving_assets" / "catalog"))
+    today = bench.with_catalog(load_catalog(FIXTURE_CATALOG))
     old = DAY - timedelta(days=30)
     assert run_assets(today.defs, today.instance, [TRANSACTIONS], old).success
     verdict = today.verdict(TRANSACTIONS, "partition_lag")

@@ -14,8 +14,8 @@ from serving_assets.catalog.binding import bind_use_case
 from serving_assets.catalog.spec import OnlineFeatures
 from serving_assets.errors import DeclarationError
 from serving_assets.pipeline.publishing.published_documents import features_of
-from serving_assets.settings import PROJECT
 from serving_assets.store import rollback, scan
+from tests.catalogs import FIXTURE_CATALOG
 from tests.pipeline.slice import DAY, NAME, Bench
 
 EARLIER = DAY - timedelta(days=7)
@@ -157,7 +157,7 @@ def test_a_numberless_value_is_a_missing_one(bench: Bench) -> None:
 )
 def test_a_wrong_declaration_is_told_at_load_time(built: Bench, columns: dict[str, int | None], said: str) -> None:
     """A column that is no feature, and a precision of what has no decimals, are refused when the catalog is loaded."""
-    path = PROJECT / "serving_assets" / "catalog" / "use_cases" / NAME / "use_case.py"
+    path = FIXTURE_CATALOG / "use_cases" / NAME / "use_case.py"
     spec = built.use_case.spec.model_copy(update={"online_features": OnlineFeatures(columns=columns)})
     with pytest.raises(DeclarationError, match=said):
         bind_use_case(spec, Path(path), built.catalog.tables)

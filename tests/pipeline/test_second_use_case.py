@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from serving_assets.catalog.discovery import load_catalog
-from serving_assets.settings import PROJECT
+from tests.catalogs import FIXTURE_CATALOG
 from tests.pipeline.slice import DAY, NAME, Bench
 
 SECOND = "big_spender"
@@ -85,7 +85,7 @@ FILES = {
 def second(bench: Bench) -> Bench:
     """The workspace whose catalog has one folder more."""
     root = bench.root / "catalog"
-    shutil.copytree(PROJECT / "serving_assets" / "catalog", root)
+    shutil.copytree(FIXTURE_CATALOG, root)
     folder = root / "use_cases" / SECOND
     folder.mkdir()
     for name, text in FILES.items():

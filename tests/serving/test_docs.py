@@ -17,6 +17,7 @@ from serving_assets.models.bundle import stamp
 from serving_assets.models.packaging import package
 from serving_assets.models.training import Train, train_candidate
 from serving_assets.settings import PROJECT
+from tests.catalogs import FIXTURE_CATALOG
 from tests.serving.world import World
 from tests.unit.models import samples
 
@@ -28,7 +29,7 @@ BASE = "http://127.0.0.1:8000"
 @pytest.fixture(scope="module")
 def shipped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """The shipped catalog, with the households of the examples published and a model that takes their features."""
-    world = World(tmp_path_factory.mktemp("docs"), PROJECT / "serving_assets" / "catalog")
+    world = World(tmp_path_factory.mktemp("docs"), FIXTURE_CATALOG)
     world.collection(NAME).publish({733: {"score": 0.6871}, 1: {"score": 0.7638}})
     world.collection(f"{NAME}.features").publish({733: {"shopping_days_91d": 30}})
     rows = samples.training_set()

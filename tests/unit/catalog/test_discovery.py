@@ -1,6 +1,6 @@
 """Rules of loading a catalog: whatever does not fit is told with file, field and mend before anything runs.
 
-Not here: SQL by itself (test_sql.py), or the shipped catalog (test_shipped.py).
+Not here: SQL by itself (test_sql.py), or the shipped catalog (tests/shipped_catalog/).
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ import pytest
 import serving_assets
 from serving_assets.catalog import names
 from serving_assets.catalog.discovery import load_catalog
-from serving_assets.settings import PROJECT
+from tests.catalogs import FIXTURE_CATALOG
 
 SOURCE = Path(serving_assets.__file__).parent
 HOME = Path(names.__file__)
@@ -36,7 +36,7 @@ def test_a_derived_name_is_made_in_one_place(suffix: str) -> None:
 
 def test_names_keep_what_is_stored() -> None:
     """Tables and collections that exist are found under the names that they have."""
-    catalog = load_catalog(PROJECT / "serving_assets" / "catalog")
+    catalog = load_catalog(FIXTURE_CATALOG)
     bound = catalog.use_case("purchase_propensity")
     assert bound.features_collection == "purchase_propensity.features"
     assert bound.predictions_collection == "purchase_propensity"

@@ -22,6 +22,7 @@ from serving_assets.catalog import checks, columns, compute, serve, spec, timing
 from serving_assets.catalog.discovery import load_catalog
 from serving_assets.catalog.read_only_sql import refuse_unless_read_only
 from serving_assets.settings import PROJECT
+from tests.catalogs import FIXTURE_CATALOG
 from tests.unit.docs.blocks import Block, blocks, pages, prose
 from tests.unit.docs.shell import commands, every, names_of, wrong_with
 
@@ -52,7 +53,7 @@ def test_python_runs_or_validates(block: Block) -> None:
         return
     namespace: dict[str, Any] = {}
     exec(compile(tree, str(block), "exec"), {**WORDS_OF_A_DECLARATION}, namespace)
-    declared = dict(load_catalog(PROJECT / "serving_assets" / "catalog").use_case("purchase_propensity").spec)
+    declared = dict(load_catalog(FIXTURE_CATALOG).use_case("purchase_propensity").spec)
     fields = {name: value for name, value in namespace.items() if name.islower()}
     assert set(fields) <= set(spec.UseCase.model_fields)
     assert spec.UseCase.model_validate({**declared, **fields})

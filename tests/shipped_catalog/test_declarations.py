@@ -1,6 +1,6 @@
 """Rules of the catalog that is shipped: it loads lightly, reads as Spark SQL, and its daily SQL treats days apart.
 
-Not here: what its features mean (tests/unit/demo/), or the pipeline around it (tests/pipeline/).
+Not here: what its features mean (test_propensity_sql.py), or the pipeline around it (tests/pipeline/).
 """
 
 from __future__ import annotations

@@ -87,7 +87,8 @@ def snapshot(storage: Storage, table: DeltaTable) -> TableState:
             hint="Write it without them (in Spark: set delta.enableDeletionVectors=false, then REORG ... PURGE).",
         )
     partition_columns = tuple(table.metadata().partition_columns)
-    actions = pa.table(table.get_add_actions())
+    # Not `pa.table`, which imports pandas to see whether it was given a data frame: half a second a process.
+    actions = pa.RecordBatchReader.from_stream(table.get_add_actions()).read_all()
     partitions = actions["partition"].to_pylist() if partition_columns else [{}] * actions.num_rows
     columns = (actions[name].to_pylist() for name in ("path", "num_records", "size_bytes"))
     files = (

@@ -11,7 +11,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,12 @@ from serving_assets.failpoints import failpoint
 from serving_assets.models.bundle import Bundle, Damaged, appearing, load_bundle, stamp
 from serving_assets.models.estimator import frame
 from serving_assets.models.lifecycle.champion import point_to_champion
-from serving_assets.models.lifecycle.registry_database import RegistryUnavailable, prepare_database
+from serving_assets.models.lifecycle.registry_database import (
+    SQLITE,
+    RegistryUnavailable,
+    alias_in_database,
+    prepare_database,
+)
 from serving_assets.models.training import Candidate
 
 CHAMPION, CANDIDATE = "champion", "candidate"
@@ -113,6 +118,11 @@ class Registry:
 
     def alias(self, name: str, alias: str) -> str | None:
         """The version that `alias` names, or None."""
+        if self.tracking_uri.startswith(SQLITE):
+            path = Path(self.tracking_uri.removeprefix(SQLITE))
+            prepare_database(path)
+            with suppress(LookupError):
+                return alias_in_database(path, name, alias)
         from mlflow.exceptions import MlflowException
 
         with self._client() as client:
@@ -194,8 +204,8 @@ class Registry:
         from mlflow.exceptions import MlflowException
         from sqlalchemy.exc import SQLAlchemyError
 
-        if self.tracking_uri.startswith("sqlite:///"):
-            prepare_database(Path(self.tracking_uri.removeprefix("sqlite:///")))
+        if self.tracking_uri.startswith(SQLITE):
+            prepare_database(Path(self.tracking_uri.removeprefix(SQLITE)))
         try:
             yield MlflowClient(tracking_uri=self.tracking_uri, registry_uri=self.tracking_uri)
         except (MlflowException, SQLAlchemyError) as error:

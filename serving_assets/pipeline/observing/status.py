@@ -6,7 +6,7 @@ Here: gathering it from the Dagster instance, the store and the registry. Not he
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import dagster as dg
@@ -14,6 +14,7 @@ import dagster as dg
 from serving_assets.alerts.message import Links
 from serving_assets.catalog.discovery import BoundUseCase
 from serving_assets.errors import ServingAssetsError
+from serving_assets.lake import DayRange
 from serving_assets.pipeline.asset_keys import TRAINING_STAGES, daily_keys, stage_keys, upstream_tables
 from serving_assets.pipeline.automation.gaps import find_gaps
 from serving_assets.pipeline.dagster_instance import check_records
@@ -27,13 +28,18 @@ from serving_assets.pipeline.observing.runbooks import (
     STORE_LOST,
     STORE_UNREACHABLE,
 )
-from serving_assets.pipeline.observing.timeliness import timeliness
+from serving_assets.pipeline.observing.timeliness import newest_day, timeliness
 from serving_assets.pipeline.platform import Platform
 from serving_assets.pipeline.publishing.activation_log import ActivationLog, is_lost, origin, standing
 from serving_assets.pipeline.publishing.dead_leases import is_over
 from serving_assets.pipeline.publishing.published_documents import PublishedCollection, collections_of
 from serving_assets.pipeline.publishing.rollback import one_write_to
 from serving_assets.store import Lease
+
+FAILED_SINCE = timedelta(days=1)
+RUNS_READ = 50
+DAYS_LOOKED_AT = 30
+"""Of the newest days, those whose failed checks are shown although a newer day passed."""
 
 
 def gather(
@@ -51,7 +57,8 @@ def gather(
         "training": last_training(instance, use_case.name),
         "alerts": summary(platform.settings, (use_case.name, use_case.domain.name, PLATFORM), now),
         "timeliness": [asdict(found) for found in timeliness(instance, platform, defs, use_case, now)],
-        "lacks": [
+        "failed_runs": _failed_runs(instance, set(keys), now),
+        "gaps": [
             {"day": gap.day, "state": gap.state, "why": gap.why}
             for gap in find_gaps(DagsterView(instance), platform, use_case, now)
         ],
@@ -123,20 +130,52 @@ def _champion(platform: Platform, use_case: BoundUseCase) -> dict[str, str | Non
         return {"champion": None, "champion_unknown": str(error), "champion_runbook": page}
 
 
+def _failed_runs(instance: dg.DagsterInstance, assets: set[dg.AssetKey], now: datetime) -> list[dict[str, Any]]:
+    """Runs of the last day that failed and whose assets have not been made since, newest first."""
+    filters = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], created_after=now - FAILED_SINCE)
+    found = []
+    for record in instance.get_run_records(filters, limit=RUNS_READ):
+        run, ended = record.dagster_run, record.end_time or record.create_timestamp.timestamp()
+        theirs = sorted((run.asset_selection or frozenset()) & assets)
+        made = DagsterView(instance).newest_of(theirs)
+        left = [key for key in theirs if key not in made or made[key].at.timestamp() < ended]
+        if left:
+            at = datetime.fromtimestamp(ended, UTC).isoformat(timespec="seconds")
+            found.append({"run": run.run_id, "at": at, "assets": [key.to_user_string() for key in left]})
+    return found
+
+
 def _failing(
     instance: dg.DagsterInstance, platform: Platform, defs: dg.Definitions, assets: set[dg.AssetKey]
-) -> list[dict[str, str]]:
-    """Checks whose newest evaluation did not pass, errors first."""
-    keys = [key for key in defs.resolve_asset_graph().asset_check_keys if key.asset_key in assets]
-    failing = [
-        {
-            "asset": found.asset_key.to_user_string(),
-            "check": found.check_name,
-            "severity": found.severity.value,
-            "said": found.description or "",
-            "partition": found.partition or "",
-            "runbook": _page(platform, found.check_name),
-        }
-        for found in (record.evaluation for record in check_records.failing(instance, keys))
-    ]
+) -> list[dict[str, Any]]:
+    """Checks whose newest evaluation did not pass, and days that failed a blocking check and were not made again.
+
+    Errors come first. `days` are those that an evaluation failed for, where it says so.
+    """
+    graph = defs.resolve_asset_graph()
+    keys = [key for key in graph.asset_check_keys if key.asset_key in assets]
+    newest = {record.evaluation.asset_check_key: record for record in check_records.failing(instance, keys)}
+    failing = []
+    for key in keys:
+        spec, node = graph.get_check_spec(key), graph.get(key.asset_key)
+        record = newest.get(key)
+        days = check_records.failed_days_of(record.evaluation) if record else None
+        if node.is_partitioned and spec.blocking and (last := newest_day(instance, key.asset_key)):
+            window = DayRange(last - timedelta(days=DAYS_LOOKED_AT - 1), last)
+            unfit = {day for day in check_records.failed_days(instance, key.asset_key, key.name, window) if day}
+            days = frozenset(unfit | (days or set())) or None
+        if record is None and not days:
+            continue
+        evaluation = record.evaluation if record else None
+        failing.append(
+            {
+                "asset": key.asset_key.to_user_string(),
+                "check": key.name,
+                "severity": evaluation.severity.value if evaluation else dg.AssetCheckSeverity.ERROR.value,
+                "message": (evaluation.description or "") if evaluation else "Days that failed were not made again.",
+                "partition": (evaluation.partition or "") if evaluation else "",
+                "days": sorted(map(str, days or ())),
+                "runbook": _page(platform, key.name),
+            }
+        )
     return sorted(failing, key=lambda check: (check["severity"] != "ERROR", check["asset"]))

@@ -57,9 +57,9 @@ def timeliness(
     for table in tables:
         if table.layer == "raw" and table.daily:
             key = dg.AssetKey([table.layer, table.name])
-            day = _newest_day(instance, key)
+            day = newest_day(instance, key)
             found.append(_of(instance, graph.get(key), use_case, now, day, _newest_row(platform, table, day)))
-    scored = _newest_day(instance, dg.AssetKey([use_case.name, "historic"]))
+    scored = newest_day(instance, dg.AssetKey([use_case.name, "historic"]))
     for key in stage_keys(use_case, ("latest", "online")):
         day, told = scored, _local_end(scored, use_case.domain.timezone) if scored else None
         if key.path[-1] == "online":
@@ -87,7 +87,8 @@ def _local_end(day: date, timezone: str) -> str:
     return str(as_of(day, timezone).astimezone(ZoneInfo(timezone)))
 
 
-def _newest_day(instance: dg.DagsterInstance, key: dg.AssetKey) -> date | None:
+def newest_day(instance: dg.DagsterInstance, key: dg.AssetKey) -> date | None:
+    """Return the newest day that was ever made of an asset."""
     return max(map(date.fromisoformat, instance.get_materialized_partitions(key)), default=None)
 
 
@@ -98,9 +99,10 @@ def _newest_row(platform: Platform, table: Table, day: date | None) -> str | Non
     if not days or column is None:
         return None
     rows = {"t": Input(stored.scan({DAY: days[-1]}))}
-    found = platform.engine.collect(Query(f"SELECT max({identifier(column)}) AS newest FROM t", rows))
-    newest = found.column("newest").to_pylist()[0]
-    return None if newest is None else str(newest)
+    # As text, because Arrow imports pandas for Python's timestamps.
+    sql = f"SELECT CAST(max({identifier(column)}) AS VARCHAR) AS newest FROM t"
+    newest: str | None = platform.engine.collect(Query(sql, rows)).column("newest").to_pylist()[0]
+    return newest
 
 
 def _published(platform: Platform, use_case: BoundUseCase) -> tuple[date | None, str | None]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
@@ -40,6 +40,11 @@ SCHEMA = pa.schema(
         ("writer", pa.string()),
     ]
 )
+INSTANTS = ("activated_at", "as_of", "published_at")
+READ = f"""
+    SELECT * REPLACE ({", ".join(f"epoch_us({name}) AS {name}" for name in INSTANTS)}) FROM log ORDER BY activated_at
+"""
+"""Instants as integers: Arrow turns timestamps into Python's with the help of pandas, half a second to import."""
 DESCRIPTION = "Which generation readers got from when on, who made it so, and why."
 
 
@@ -90,7 +95,7 @@ class ActivationLog:
     def _read(self, table: LakeTable, version: int | None) -> list[Activation]:
         if version is None:
             return []
-        query = Query("SELECT * FROM log ORDER BY activated_at", {"log": Input(table.scan(version=version))})
+        query = Query(READ, {"log": Input(table.scan(version=version))})
         return [_entry(row) for row in self.platform.engine.collect(query).to_pylist()]
 
 
@@ -211,7 +216,7 @@ def _row(entry: Activation) -> dict[str, Any]:
 def _entry(row: dict[str, Any]) -> Activation:
     generation = Generation(
         number=row["generation"],
-        as_of=row["as_of"].astimezone(UTC).strftime(ISO),
+        as_of=_instant(row["as_of"]).strftime(ISO),
         model_version=row["model_version"],
         snapshot_version=row["snapshot_version"],
         rows=row["rows"],
@@ -224,5 +229,9 @@ def _entry(row: dict[str, Any]) -> Activation:
     return Activation(generation, _text(row["activated_at"]), row["kind"], row["decided_by"], row["reason"])
 
 
-def _text(instant: datetime) -> str:
-    return instant.astimezone(UTC).isoformat(timespec="microseconds")
+def _text(microseconds: int) -> str:
+    return _instant(microseconds).isoformat(timespec="microseconds")
+
+
+def _instant(microseconds: int) -> datetime:
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=microseconds)

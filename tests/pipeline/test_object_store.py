@@ -161,7 +161,7 @@ def test_a_table_is_made_from_bucket_to_bucket(s3: S3Server, tmp_path: Path) -> 
     defs, tables = build_defs(settings, catalog), ["raw/people", "mapped/towns", "raw/sales", "mapped/person_days"]
     for names, partition in ((tables[:2], None), (tables[2:], str(MONDAY))):
         assets = [defs.resolve_assets_def(dg.AssetKey(name.split("/"))) for name in names]
-        done = dg.materialize(assets, instance=instance, resources={"platform": platform}, partition_key=partition)
+        done = dg.materialize(assets, instance=instance, partition_key=partition)
         assert done.success
     lake = Lake(settings.lake)
     rows = {name: _rows(platform, lake, name) for name in ("mapped/towns", "mapped/person_days")}

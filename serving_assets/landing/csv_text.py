@@ -62,9 +62,7 @@ def _decoded(path: Path, encoding: str) -> Iterator[bytes]:
         except UnicodeDecodeError as error:
             line += error.object[: error.start].count(b"\n")
             byte = error.object[error.start]
-            raise ValueError(
-                f"line {line} of {path} has the byte 0x{byte:02x}, which {encoding} does not have"
-            ) from error
+            raise ValueError(f"line {line} of {path} has the byte 0x{byte:02x}, which is not {encoding}.") from error
         line += text.count("\n")
         yield text.encode()
 

@@ -47,6 +47,14 @@ class InputError(ServingAssetsError):
     """The input is unusable (missing, truncated, of the wrong shape). Permanent: a retry meets the same input."""
 
 
+class RefusedInput(InputError):
+    """The input failed a check and must not be read; `cause` names asset and check, as `raw/lines:volume`."""
+
+    def __init__(self, message: str, *, hint: str = "", cause: str) -> None:
+        super().__init__(message, hint=hint)
+        self.cause = cause
+
+
 class ConflictError(ServingAssetsError):
     """Another writer was first; a retry may pass."""
 

@@ -132,7 +132,7 @@ class IncidentStore:
             after = self._keep(connection, (lifecycle.joined(before, finding), None), before)
             if ends:
                 due(after)
-        elif finding.severity is not Severity.OK:
+        elif finding.severity is not Severity.OK and not _explained(connection, finding):
             row = connection.execute(
                 "INSERT INTO incidents (key, open, body) VALUES (?, 1, '')", [json.dumps(finding.key)]
             )
@@ -168,6 +168,11 @@ class IncidentStore:
 def _incidents(connection: sqlite3.Connection, where: str, values: Iterable[object] = ()) -> list[Incident]:
     rows = connection.execute(f"SELECT body FROM incidents WHERE {where} ORDER BY number", tuple(values)).fetchall()
     return [INCIDENT.validate_json(row[0]) for row in rows]
+
+
+def _explained(connection: sqlite3.Connection, finding: Finding) -> bool:
+    """Whether an open incident is what caused this finding, so that its owner knows already."""
+    return bool(finding.cause) and any(str(one.key) == finding.cause for one in _incidents(connection, "open = 1"))
 
 
 def _silences(connection: sqlite3.Connection) -> list[Silence]:

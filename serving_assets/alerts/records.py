@@ -77,6 +77,7 @@ class Finding:
         lasting: whether later days read this one, so that the incident ends only when these days pass. Otherwise a
             newer day that passes ends it too.
         first_step: the first thing to do about it.
+        cause: the key, as text, of what explains a failure: while its incident is open, this finding opens none.
         page: path of what to look at, below the address of the UI.
         newest_day: the newest day that had ended then, for the runbook of a finding that speaks of no day.
     """
@@ -92,6 +93,7 @@ class Finding:
     lasting: bool = False
     first_step: str = ""
     page: str = ""
+    cause: str = ""
     newest_day: str = ""
 
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
+from functools import partial
 from pathlib import Path
 
 import dagster as dg
 import pytest
 
+from serving_assets.alerts.lifecycle import opened
+from serving_assets.alerts.records import Key
 from serving_assets.lake import DayRange
 from serving_assets.pipeline.dagster_instance.check_records import failed_days
+from serving_assets.pipeline.observing.causes import with_causes
+from tests.alerts.incidents import ERROR, OK, WARN, finding
 from tests.alerts.small import OWNERS, World
 
 D1, D2 = "2026-01-01", "2026-01-02"
@@ -181,3 +186,46 @@ def test_a_range_fails_for_its_bad_day_alone(world: World) -> None:
     world.look()
     assert world.open() == {}
     assert failed_days(world.instance, asset, "sound", days) == []
+
+
+def test_a_refusal_joins_the_incident_of_the_check_that_it_names(world: World) -> None:
+    """A step that does not read what failed a check calls nobody while that check's incident is open."""
+    world.fails("raw/lines")
+    assert not world.make("raw/lines", D1).success
+    refusal = dg.Failure("churn/predictions does not read raw/lines", metadata={"cause": "raw/lines:sound"})
+    world.broken["churn/predictions"] = refusal
+    assert not world.make("churn/predictions", D1).success
+    world.look()
+    assert set(world.open()) == {"raw/lines:sound"}
+    world.book.resolve(world.book.incidents()[0].number, "ann", "accepted", world.book.incidents()[0].opened_at)
+    assert not world.make("churn/predictions", D1).success
+    world.look()
+    assert set(world.open()) == {"churn/predictions:step_failed"}
+
+
+def test_the_same_check_along_a_lineage_is_one_incident() -> None:
+    """What is made of a table that warns for the same days has that table as its cause; what is worse has not."""
+
+    @dg.asset(key=["raw", "lines"])
+    def lines() -> None: ...
+
+    @dg.asset(key=["mapped", "days"], deps=[dg.AssetKey(["raw", "lines"])])
+    def days() -> None: ...
+
+    @dg.asset(key=["churn", "features"], deps=[dg.AssetKey(["mapped", "days"])])
+    def features() -> None: ...
+
+    graph = dg.Definitions(assets=[lines, days, features]).resolve_asset_graph()
+    source, other = Key("shop", "raw/lines", "volume"), Key("churn", "churn/features", "volume")
+    on = partial(finding, day=D1)
+    (_, joined) = with_causes([on(WARN, key=source), on(WARN, key=other)], graph, [])
+    assert joined.cause == "raw/lines:volume"
+    for changed in (
+        on(ERROR, key=other),
+        finding(WARN, day=D2, key=other),
+        on(WARN, key=other._replace(kind="contract")),
+        on(OK, key=other),
+    ):
+        assert with_causes([on(WARN, key=source), changed], graph, [])[1] == changed
+    incident = opened(on(WARN, key=source), 1, "abc-1")
+    assert with_causes([on(WARN, key=other)], graph, [incident])[0].cause == "raw/lines:volume"

@@ -22,10 +22,12 @@ import dagster as dg
 from serving_assets.catalog.columns import SQL_TYPES, Column
 from serving_assets.catalog.lineage import Lineage
 from serving_assets.catalog.spec import DAY
-from serving_assets.errors import DeclarationError, InputError
+from serving_assets.errors import DeclarationError, InputError, RefusedInput
 from serving_assets.lake import DayRange, LakeTable, Written
 
 LINEAGE = "dagster/column_lineage"
+CAUSE = "cause"
+"""Metadata key of a failure that another one explains: the asset and its check that failed."""
 HINT, HINT_BEFORE_0_2 = "hint", "mend"
 """Metadata key of a failure that says how to fix it, and the one in event logs of releases before 0.2."""
 P = ParamSpec("P")
@@ -179,6 +181,12 @@ def hint_of(metadata: Mapping[str, dg.MetadataValue[Any]]) -> str:
     return str(found.value) if found else ""
 
 
+def cause_of(metadata: Mapping[str, dg.MetadataValue[Any]]) -> str:
+    """The asset and check whose failure explains this one, as `raw/lines:volume`; empty where there is none."""
+    found = metadata.get(CAUSE)
+    return str(found.value) if found else ""
+
+
 def permanent_errors(step: Callable[P, R]) -> Callable[P, R]:
     """Fail at once, without the retries, where a retry would meet the same input or declaration."""
 
@@ -187,7 +195,10 @@ def permanent_errors(step: Callable[P, R]) -> Callable[P, R]:
         try:
             return step(*args, **kwargs)
         except (InputError, DeclarationError) as error:
-            raise dg.Failure(error.message, metadata={HINT: error.hint or "-"}, allow_retries=False) from error
+            metadata = {HINT: error.hint or "-"}
+            if isinstance(error, RefusedInput):
+                metadata[CAUSE] = error.cause
+            raise dg.Failure(error.message, metadata=metadata, allow_retries=False) from error
 
     return run
 

@@ -26,6 +26,7 @@ from serving_assets.alerts.lifecycle import days_text
 from serving_assets.alerts.message import Links
 from serving_assets.alerts.records import AlertsError, Finding, Incident, Severity
 from serving_assets.pipeline.dagster_instance.asset_graph import AssetGraph
+from serving_assets.pipeline.observing.causes import with_causes
 from serving_assets.pipeline.observing.finding_builder import (
     CONFIGURATION_BROKEN,
     DELIVERY_FAILED,
@@ -95,6 +96,7 @@ def look(instance: dg.DagsterInstance, platform: Platform, graph: AssetGraph, no
         if now.timestamp() - cursor.surveyed >= SURVEY_SECONDS:
             findings += days_given_up(instance, platform, builder, keys, now)
             cursor = replace(cursor, surveyed=now.timestamp())
+        findings = with_causes(findings, graph, book.incidents())
         book.observe(findings, config.rules(), now, asdict(cursor))
         outcomes = deliver(book, config, Links.of(settings), now=now)
         refused = [outcome for outcome in outcomes if outcome.error]

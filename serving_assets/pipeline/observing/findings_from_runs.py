@@ -22,7 +22,7 @@ from serving_assets.lake import DayRange
 from serving_assets.pipeline.dagster_instance import check_records
 from serving_assets.pipeline.dagster_instance.check_examples import EXAMPLES
 from serving_assets.pipeline.dagster_instance.events import cursor_after, is_check_failure, step_failure
-from serving_assets.pipeline.dagster_instance.step_metadata import hint_of
+from serving_assets.pipeline.dagster_instance.step_metadata import cause_of, hint_of
 from serving_assets.pipeline.dagster_instance.tags import days_of, will_be_retried
 from serving_assets.pipeline.observing.finding_builder import (
     BLOCKED,
@@ -203,7 +203,7 @@ def _failures(
         elif not is_check_failure(event):
             data = event.step_failure_data.user_failure_data
             hint = hint_of(data.metadata) if data else ""
-            yield builder.asset_finding(
+            found = builder.asset_finding(
                 asset,
                 STEP_FAILED,
                 Severity.ERROR,
@@ -213,6 +213,7 @@ def _failures(
                 first_step=hint,
                 page=page,
             )
+            yield replace(found, cause=cause_of(data.metadata) if data else "")
     if failed:
         return
     ended = {event.step_key for event in told if event.event_type == Event.STEP_SUCCESS}

@@ -13,7 +13,7 @@ from datetime import date
 import dagster as dg
 
 from serving_assets.catalog.discovery import Table
-from serving_assets.errors import InputError
+from serving_assets.errors import InputError, RefusedInput
 from serving_assets.lake import DayRange
 from serving_assets.pipeline.checks.contract import CONTRACT
 from serving_assets.pipeline.checks.rejected import REJECTED_SHARE
@@ -75,9 +75,10 @@ def refuse_failed(
     for gate in (gate for gate in gates if gate.blocking):
         if unfit := failed_days(instance, asset, gate.name, days):
             where = f" of {_listed(sorted(day for day in unfit if day))}" if days else ""
-            raise InputError(
+            raise RefusedInput(
                 f"{reader} does not read {asset.to_user_string()}{where}: it failed its check {gate.name}.",
                 hint="Fix what the check shows and materialize it again, or change the threshold.",
+                cause=f"{asset.to_user_string()}:{gate.name}",
             )
 
 

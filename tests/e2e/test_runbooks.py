@@ -34,7 +34,7 @@ pytestmark = [pytest.mark.timeout(2400), pytest.mark.long]
 
 NOT_HERE = ("make ", "serving-assets train", "serving-assets retire $USE_CASE --yes")
 """A server, a training that the slice has too few days for, and the end of what all others need."""
-REPORTS_BY_EXIT_CODE = ("serving-assets status", "serving-assets alerts")
+REPORTS_BY_EXIT_CODE = ("serving-assets status", "serving-assets alerts", "serving-assets show")
 UNTRAINED, DONE = "basket_propensity has no champion", f"{NAME}: 3 of 3 runs succeeded"
 FIRST, LAST = ("serving-assets backfill",), ("serving-assets alerts resolve",)
 OF_NO_ASSET = {

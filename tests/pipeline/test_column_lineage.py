@@ -16,14 +16,15 @@ from serving_assets.errors import InputError
 from serving_assets.pipeline.definitions import build_defs
 from serving_assets.pipeline.observing.column_lineage import origins
 from serving_assets.settings import Settings, get_settings
+from tests.catalogs import FIXTURE_CATALOG
 
 FEATURES, COLUMN = "purchase_propensity/features", "spend_28d"
 
 
 @pytest.fixture(scope="module")
 def defs(tmp_path_factory: pytest.TempPathFactory) -> dg.Definitions:
-    """The definitions of the shipped catalog."""
-    return build_defs(Settings(data_dir=tmp_path_factory.mktemp("lineage")))
+    """The definitions of the fixture catalog."""
+    return build_defs(Settings(data_dir=tmp_path_factory.mktemp("lineage"), catalog_dir=FIXTURE_CATALOG))
 
 
 def test_a_description_names_the_origins_of_its_column(defs: dg.Definitions) -> None:
@@ -62,6 +63,7 @@ def test_unknown_names_are_refused_with_the_known_ones(defs: dg.Definitions) -> 
 def test_the_command_prints_each_origin_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Origins stand below their column, further to the right; what was shown is not repeated."""
     monkeypatch.setenv("DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("CATALOG_DIR", str(FIXTURE_CATALOG))
     get_settings.cache_clear()
     found = CliRunner().invoke(app, ["lineage", f"{FEATURES}.{COLUMN}"])
     lines = found.output.splitlines()

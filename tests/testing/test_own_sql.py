@@ -1,6 +1,6 @@
 """`serving_assets.testing`: a team's SQL tried in a few lines, and the checks that fit any catalog.
 
-Not here: the shipped catalog's own SQL (tests/unit/demo/).
+Not here: the shipped catalog's own SQL (tests/shipped_catalog/).
 """
 
 from __future__ import annotations

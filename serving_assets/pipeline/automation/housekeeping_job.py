@@ -47,6 +47,7 @@ def housekeeping_schedule(job: dg.JobDefinition) -> dg.ScheduleDefinition:
         job=job,
         cron_schedule=AT,
         execution_timezone="UTC",
+        description="Runs housekeeping every night at 02:30 UTC, before the first scores are due.",
         default_status=dg.DefaultScheduleStatus.RUNNING,
     )
 

@@ -66,8 +66,8 @@ def alert_sensor(platform: Platform) -> dg.SensorDefinition:
         name="alerts",
         minimum_interval_seconds=EVERY_SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Looks at checks, runs, freshness, schedules and sensors, and tells the owners what goes wrong, "
-        "once, and when it is over.",
+        description="Evaluates checks, runs, freshness, schedules and sensors, and notifies the owners of each problem "
+        "once, and of its end.",
     )
     def alerts(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         assert context.repository_def is not None

@@ -64,7 +64,7 @@ def features_asset(use_case: BoundUseCase, platform: Platform) -> dg.AssetsDefin
         dg.AssetKey([use_case.name, "features"]),
         partial(_build, use_case),
         group=use_case.name,
-        description=f"What is known of each {spec.entity.key} at the end of the day, for: {spec.description}",
+        description=f"The features of each {spec.entity.key} at the end of the day, for: {spec.description}",
         owners=spec.owners,
         kinds={"sql", THE_ENGINE, "deltalake"},
         deps=[_window_dep(keys[name], window) for name, window in spec.features.inputs.items()],

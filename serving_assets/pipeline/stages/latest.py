@@ -115,7 +115,7 @@ def latest_asset(use_case: BoundUseCase, platform: Platform) -> dg.AssetsDefinit
         dg.AssetKey([use_case.name, "latest"]),
         partial(_merge, use_case),
         group=use_case.name,
-        description=f"One row per {spec.entity.key}: the newest prediction. One not renewed for {days} days leaves.",
+        description=f"One row per {spec.entity.key}: the newest prediction, removed after {days} days.",
         owners=spec.owners,
         kinds={THE_ENGINE, "deltalake"},
         deps=[historic],

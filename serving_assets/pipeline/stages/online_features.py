@@ -38,7 +38,7 @@ def online_features_asset(use_case: BoundUseCase, platform: Platform) -> list[dg
             collection,
             partial(_newest, use_case),
             upstream="features",
-            description=f"What scoring on the fly knows of each {collection.key}: {', '.join(collection.values)}.",
+            description=f"Features of each {collection.key} that requests omit: {', '.join(collection.values)}.",
         )
     ]
 

@@ -106,7 +106,7 @@ def training_set_asset(use_case: BoundUseCase, platform: Platform) -> dg.AssetsD
         dg.AssetKey([use_case.name, "training_set"]),
         partial(_build, use_case),
         group=use_case.name,
-        description=f"What was known at the end of up to {spec.model.as_ofs} days, with what happened after each. "
+        description=f"The features at the end of up to {spec.model.as_ofs} days, with the label of each. "
         f"Needs {spec.history_days_needed} days of history.",
         owners=spec.owners,
         kinds={"sql", THE_ENGINE, "deltalake"},

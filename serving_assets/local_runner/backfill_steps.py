@@ -55,7 +55,7 @@ def backfill_tables(
     days: DayRange,
     tags: Mapping[str, str] | None = None,
 ) -> Iterator[Outcome]:
-    """Raw and mapped tables of the range, a chunk in one run; the generator yields as each piece ends.
+    """Materialize raw and mapped tables of the range, a chunk in one run; the generator yields as each piece ends.
 
     A chunk that fails is run again in halves, so that a bad day fails alone; what is yielded has succeeded or is a
     single day. When `MOST_BAD_DAYS` have failed, something is wrong with all of them, and pieces fail whole.
@@ -82,7 +82,7 @@ def backfill_predictions(
     processes: int = 1,
     opens: Callable[[], Opened] | None = None,
 ) -> Iterator[Outcome]:
-    """Features, predictions and history of each day, with a verdict of its own: a bad day fails alone.
+    """Materialize features, predictions and history of each day in a run of its own: a bad day fails alone.
 
     In this process, or, where there are enough days, in `processes` others that run with what `opens` returns.
     """
@@ -97,7 +97,7 @@ def backfill_predictions(
 def publish(
     defs: dg.Definitions, instance: dg.DagsterInstance, use_case: BoundUseCase, tags: Mapping[str, str] | None = None
 ) -> Outcome:
-    """Latest, online and the online features, once for all the days before."""
+    """Materialize latest, online and the online features, once for all the days before."""
     keys = [*stage_keys(use_case, ("latest", "online")), *online_features_keys(use_case)]
     return run_assets(defs, instance, keys, tags=_tags(use_case, Phase.PUBLICATION, tags))
 
@@ -114,7 +114,7 @@ def _tags(use_case: BoundUseCase, phase: Phase, more: Mapping[str, str] | None) 
 def train(
     defs: dg.Definitions, instance: dg.DagsterInstance, use_case: BoundUseCase, through: date | None = None
 ) -> Outcome:
-    """The training job's assets; `through` is the newest day that may be used."""
+    """Run the training job's assets; `through` is the newest day that may be used."""
     config = {f"{use_case.name}__training_set": {"config": {"through": str(through)}}} if through else None
     keys = stage_keys(use_case, TRAINING_STAGES)
     return run_assets(defs, instance, keys, config=config, tags={"use_case": use_case.name})
@@ -130,6 +130,6 @@ def missing_days(
 
 
 def unscored_days(instance: dg.DagsterInstance, use_case: BoundUseCase, days: DayRange) -> list[DayRange]:
-    """The days of a range without a prediction in the history, as ranges."""
+    """Return the days of a range without a prediction in the history, as ranges."""
     have = instance.get_materialized_partitions(dg.AssetKey([use_case.name, "historic"]))
     return ranges(day for day in days.days() if str(day) not in have)

@@ -77,7 +77,7 @@ class Workspace:
         return plain_numbers(found) if found else {}
 
     def some_entities(self, use_case: BoundUseCase, count: int) -> list[int | str]:
-        """Keys of a few entities with a published prediction, always the same ones."""
+        """Return keys of a few entities with a published prediction, always the same ones."""
         key = use_case.spec.entity.key
         latest = Input(self.platform.lake.table(use_case.lake_name("latest")).scan())
         query = Query(

@@ -22,7 +22,7 @@ UNUSUAL_YEARS = 20
 
 
 def daily_partitions(timezone: str, first_days: Iterable[date]) -> dg.DailyPartitionsDefinition:
-    """One partition a local day of `timezone`, from the earliest of `first_days` on, which are those of its domains.
+    """Return one partition a local day of `timezone`, from the earliest of the `first_days` of its domains on.
 
     Domains that share a zone share the partitions, so that one job can hold tables of both; a domain that begins later
     has no data in the partitions before its own first day, and nothing asks for it.
@@ -31,7 +31,7 @@ def daily_partitions(timezone: str, first_days: Iterable[date]) -> dg.DailyParti
 
 
 def as_of_sql(day: str, timezone: str, newest: date) -> str:
-    """SQL of the instant, a naive timestamp in UTC, at which `day`, an SQL expression of dates until `newest`, ends.
+    """Return SQL of the instant, a naive timestamp in UTC, at which `day`, an SQL expression up to `newest`, ends.
 
     DuckDB takes the later of two midnights; days that end unusually are therefore listed, those of many years.
     """
@@ -42,12 +42,12 @@ def as_of_sql(day: str, timezone: str, newest: date) -> str:
 
 
 def last_days(day: date, days: int) -> DayRange:
-    """The `days` days that end with `day`."""
+    """Return the `days` days that end with `day`."""
     return DayRange(day - timedelta(days=days - 1), day)
 
 
 def read_window(table: Table, window: LastDays | NextDays | Current, day: date, lake: Lake) -> Input:
-    """`table` as a query for `day` may see it."""
+    """Return `table` as a query for `day` may see it."""
     stored = lake.table(table.lake_name)
     event_time = table.spec.event_time
     match window:
@@ -60,10 +60,10 @@ def read_window(table: Table, window: LastDays | NextDays | Current, day: date, 
 
 
 def feature_inputs(use_case: BoundUseCase, catalog: Catalog, lake: Lake, day: date) -> dict[str, Input]:
-    """What features.sql may see of the past of `day`."""
+    """Return what features.sql may see of the past of `day`."""
     return {n: read_window(catalog.tables[n], w, day, lake) for n, w in use_case.spec.features.inputs.items()}
 
 
 def label_inputs(use_case: BoundUseCase, catalog: Catalog, lake: Lake, day: date) -> dict[str, Input]:
-    """What labels.sql may see of the days after `day`."""
+    """Return what labels.sql may see of the days after `day`."""
     return {n: read_window(catalog.tables[n], w, day, lake) for n, w in use_case.spec.labels.inputs.items()}

@@ -37,7 +37,7 @@ PRELOADED = ["serving_assets.pipeline.definitions", "duckdb", "deltalake", "pyar
 
 
 def build_defs(settings: Settings | None = None, catalog: Catalog | None = None) -> dg.Definitions:
-    """The definitions of a workspace: the environment's by default.
+    """Return the definitions of a workspace: the environment's by default.
 
     A folder of the catalog that is broken is shown as such, and stops no other.
 

@@ -32,7 +32,7 @@ class Platform:
         self.settings, self.catalog, self._engine = settings, catalog, engine
 
     def within(self, compute: Compute) -> Platform:
-        """The same parts with the declared engine, bounded as declared; itself where nothing is declared."""
+        """Return the same parts with the declared engine, bounded as declared; itself where nothing is declared."""
         bounds = {"engine_threads": compute.threads, "engine_memory": compute.memory}
         stated = {name: value for name, value in bounds.items() if value is not None}
         if not stated and compute.engine == self._engine:
@@ -67,21 +67,21 @@ class Platform:
         return open_store(self.settings.store, self.settings.mongodb)
 
     def partitions(self, timezone: str) -> dg.DailyPartitionsDefinition:
-        """The daily partitions of every table that follows `timezone`."""
+        """Return the daily partitions of every table that follows `timezone`."""
         domains = [domain for domain in self.catalog.domains.values() if domain.timezone == timezone]
         return daily_partitions(timezone, map(self.first_day, domains))
 
     def first_day(self, domain: Domain) -> date:
-        """The first day of a domain's tables: as the settings say, or as it declares."""
+        """Return the first day of a domain's tables: as the settings say, or as it declares."""
         named: date | None = self.settings.first_days.get(domain.name)
         return self.settings.first_day or named or domain.first_day
 
     def first_day_of(self, use_case: BoundUseCase) -> date:
-        """The first day on which every domain has begun whose tables the use case reads."""
+        """Return the first day on which every domain has begun whose tables the use case reads."""
         return self.first_day(self._last_to_begin(use_case))
 
     def first_day_is_set_by(self, use_case: BoundUseCase) -> str:
-        """What sets that day: a setting with its place, or the file of a domain."""
+        """Return what sets that day: a setting with its place, or the file of a domain."""
         domain = self._last_to_begin(use_case)
         if self.settings.first_day:
             return f"set by {origin('FIRST_DAY')}"

@@ -37,7 +37,7 @@ class Prices:
 
     @classmethod
     def of(cls, settings: Settings) -> Prices:
-        """The list that the settings name."""
+        """Return the list that the settings name."""
         return cls(
             settings.price_currency,
             settings.price_cpu_hour,

@@ -57,7 +57,7 @@ class _Known:
 def plan_requests(
     view: InstanceView, tables: Sequence[Table], changes: Sequence[Change], in_flight: RunsInFlight, job: str
 ) -> Plan:
-    """The runs that `changes` ask for, newest day first, days in a row that need the same tables in one run.
+    """Return the runs that `changes` ask for, newest day first, days in a row that need the same tables in one run.
 
     A day that a run is making already waits for its end, and so do days that read a snapshot which was never made.
     A mapped table is made as soon as all that it reads is there.

@@ -42,16 +42,16 @@ class Memory:
 
     @classmethod
     def read(cls, cursor: str | None) -> Memory:
-        """As the last tick left it."""
+        """Return the memory as the last tick left it."""
         return cls(**json.loads(cursor)) if cursor else cls()
 
     def write(self) -> str:
-        """As the cursor keeps it: some fifty bytes a folder."""
+        """Return it as the cursor keeps it: some fifty bytes a folder."""
         return json.dumps({"seen": self.seen, "first": self.first}, separators=(",", ":"))
 
 
 def arrivals_sensor(domain: str, job: dg.UnresolvedAssetJobDefinition, platform: Platform) -> dg.SensorDefinition:
-    """The sensor `<domain>_arrivals`."""
+    """Return the sensor `<domain>_arrivals`."""
 
     @dg.sensor(
         name=f"{domain}_arrivals",
@@ -72,7 +72,7 @@ def arrivals_sensor(domain: str, job: dg.UnresolvedAssetJobDefinition, platform:
 def evaluate(
     view: InstanceView, platform: Platform, domain: str, memory: Memory, seconds: float = TICK_SECONDS
 ) -> Plan:
-    """What one tick requests; `memory` then knows what is requested, and what needs no request.
+    """Return what one tick requests; `memory` then knows what is requested, and what needs no request.
 
     What does not fit into the tick is not remembered, so the next one meets it again; it begins with the source at
     which this one stopped.

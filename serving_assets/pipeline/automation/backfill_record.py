@@ -86,7 +86,7 @@ def order(view: InstanceView, use_case: BoundUseCase, days: DayRange, *, only_ta
 
 
 def backfill_of(view: InstanceView, backfill_id: str) -> Backfill:
-    """The backfill of that name.
+    """Return the backfill of that name.
 
     Raises:
         InputError: when there is none.
@@ -98,14 +98,14 @@ def backfill_of(view: InstanceView, backfill_id: str) -> Backfill:
 
 
 def all_backfills(view: InstanceView) -> list[Backfill]:
-    """Every backfill that has begun, newest first."""
+    """Return every backfill that has begun, newest first."""
     ids = view.run_tag_values(BACKFILL_TAG)
     found = view.stored_values({_key(value) for value in ids}) if ids else {}
     return sorted((Backfill(**json.loads(text)) for text in found.values()), key=lambda b: b.ordered_at, reverse=True)
 
 
 def running_backfill(view: InstanceView, use_case: str) -> str | None:
-    """The name of a backfill that works on the use case now."""
+    """Return the name of a backfill that works on the use case now."""
     return next((b.id for b in all_backfills(view) if b.use_case == use_case and b.state == "running"), None)
 
 
@@ -123,7 +123,7 @@ def pause(view: InstanceView, backfill_id: str) -> Backfill:
 
 
 def pause_requested(view: InstanceView, backfill_id: str) -> bool:
-    """Whether the backfill is to stop when its present run has ended."""
+    """Return whether the backfill is to stop when its present run has ended."""
     return view.stored_values({_wish(backfill_id)}).get(_wish(backfill_id)) == "pause"
 
 
@@ -133,7 +133,7 @@ def withdraw_pause(view: InstanceView, backfill_id: str) -> None:
 
 
 def progress_of(view: InstanceView, backfill_id: str) -> Progress:
-    """How far it is, by the runs it has made."""
+    """Return how far it is, by the runs it has made."""
     progress = Progress()
     for run in reversed(view.runs({BACKFILL_TAG: backfill_id})):
         days = days_of(run.tags)

@@ -13,7 +13,7 @@ from serving_assets.catalog.timing import minutes_from, newest_ended_day
 
 
 def day_of(use_case: BoundUseCase, tick: datetime) -> date:
-    """The day that had ended, in the domain's time zone, when the schedule of this tick began."""
+    """Return the day that had ended, in the domain's time zone, when the schedule of this tick began."""
     at = use_case.spec.schedule
     local = tick.astimezone(ZoneInfo(at.timezone))
     begin = datetime.combine(local.date(), time.fromisoformat(at.at), local.tzinfo)
@@ -23,14 +23,14 @@ def day_of(use_case: BoundUseCase, tick: datetime) -> date:
 
 
 def past_cut_off(use_case: BoundUseCase, tick: datetime) -> bool:
-    """Whether the schedule of this tick waits for no file any more."""
+    """Return whether the schedule of this tick waits for no file any more."""
     at = use_case.spec.schedule
     local = tick.astimezone(ZoneInfo(at.timezone)).strftime("%H:%M")
     return minutes_from(at.at, local) >= minutes_from(at.at, at.cut_off)
 
 
 def newest_due(use_case: BoundUseCase, now: datetime) -> date:
-    """The newest day whose deadline has passed."""
+    """Return the newest day whose deadline has passed."""
     at = use_case.spec.schedule
     local = now.astimezone(ZoneInfo(at.timezone))
     deadline = datetime.combine(local.date(), time.fromisoformat(use_case.spec.due_at), local.tzinfo)

@@ -25,7 +25,7 @@ EVERY_SECONDS = 300
 def catch_up_sensor(
     use_case: BoundUseCase, job: dg.UnresolvedAssetJobDefinition, platform: Platform
 ) -> dg.SensorDefinition:
-    """The sensor `<use_case>_catch_up`."""
+    """Return the sensor `<use_case>_catch_up`."""
 
     @dg.sensor(
         name=f"{use_case.name}_catch_up",
@@ -54,7 +54,7 @@ def evaluate(
 
 
 def chosen(found: list[Gap], most: int) -> list[Gap]:
-    """What one tick requests: the newest that are due, as many as may run at once."""
+    """Return what one tick requests: the newest that are due, as many as may run at once."""
     busy = sum(gap.state == "waiting" and bool(gap.keys) for gap in found)
     due = [gap for gap in found if gap.state == "due"]
     return due[: max(0, most - busy)]

@@ -33,7 +33,7 @@ EVERY_MINUTES = 10
 def daily_schedule(
     use_case: BoundUseCase, job: dg.UnresolvedAssetJobDefinition, platform: Platform
 ) -> dg.ScheduleDefinition:
-    """The schedule `<use_case>_daily_schedule`."""
+    """Return the schedule `<use_case>_daily_schedule`."""
     at, deadline = use_case.spec.schedule, use_case.spec.due_at
     name = f"{job.name}_schedule"
 
@@ -63,7 +63,7 @@ def daily_schedule(
 
 
 def ticks(at: str, deadline: str) -> str | list[str]:
-    """The cron expressions of every tenth minute from `at` to `deadline`, on the clock's face."""
+    """Return the cron expressions of every tenth minute from `at` to `deadline`, on the clock's face."""
     minutes = range(0, minutes_from(at, deadline) + 1, EVERY_MINUTES)
     hours: dict[int, list[int]] = {}
     for hour, minute in (minutes_after(at, passed).split(":") for passed in minutes):
@@ -76,7 +76,7 @@ def ticks(at: str, deadline: str) -> str | list[str]:
 
 
 def was_fixed(view: InstanceView, platform: Platform, use_case: BoundUseCase, day: date, run: RunSummary) -> bool:
-    """Whether the newest run of `day` has ended without scoring it, and what it is made of was made since.
+    """Return whether the newest run of `day` has ended without scoring it, and what it is made of was made since.
 
     A file that comes between the cut-off and the deadline is in time still: catching up begins at the deadline.
     """
@@ -101,7 +101,7 @@ def request(
     patient: bool,
     attempt: int = 0,
 ) -> dg.RunRequest | dg.SkipReason:
-    """The run of `day`: all stages, and the tables that are not there; a patient one waits for those instead."""
+    """Return the run of `day`: all stages, and the tables that are not there; a patient one waits for those instead."""
     tables = upstream_tables(platform.catalog, use_case)
     if RunsInFlight.on(view, platform).holds(tables, day):
         return dg.SkipReason(f"The tables of {day} are being made.")

@@ -25,7 +25,7 @@ WARN_AT = 0.8
 
 
 def with_freshness(assets: Sequence[dg.AssetsDefinition], catalog: Catalog) -> Sequence[dg.AssetsDefinition]:
-    """The same assets; those that are due by a declared time of day have its policy."""
+    """Return the same assets; those that are due by a declared time of day have its policy."""
     policies = freshness_policies(catalog)
 
     def due(spec: dg.AssetSpec) -> dg.AssetSpec:
@@ -35,7 +35,7 @@ def with_freshness(assets: Sequence[dg.AssetsDefinition], catalog: Catalog) -> S
 
 
 def freshness_policies(catalog: Catalog) -> dict[dg.AssetKey, dg.FreshnessPolicy]:
-    """Of every asset that is due.
+    """Return the policy of every asset that is due.
 
     What readers get is due at the use case's deadline, made since its schedule began. A daily source is due at the
     earliest deadline of the use cases that read it, made since its day ended; a snapshot only as it declares.

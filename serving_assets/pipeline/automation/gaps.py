@@ -1,6 +1,6 @@
 """The gaps of a use case: days without predictions, days scored before late data came, unpublished predictions.
 
-Here: finding it in the instance, with why it is or is not requested. Not here: requesting it (catch_up_sensor.py,
+Here: finding them in the instance, with why each is or is not requested. Not here: requesting runs (catch_up_sensor.py,
 rescoring_schedule.py) or alerting about what was given up.
 
 Attempts are counted by the tags of their runs, and start at zero again when one of the inputs has changed. Nothing is
@@ -87,7 +87,7 @@ def given_up(view: InstanceView, platform: Platform, use_case: BoundUseCase, now
 def stale_days(
     view: InstanceView, platform: Platform, use_case: BoundUseCase, days: Collection[str]
 ) -> dict[date, int]:
-    """Those of `days` whose features are older than a day of their window, with the newest event among those tables."""
+    """Return those of `days` whose features are older than a day of their window, with the newest event of it."""
     features = view.newest_event_ids(dg.AssetKey([use_case.name, "features"]), days)
     windows = {
         platform.catalog.tables[name].lake_name: window.days
@@ -118,14 +118,14 @@ class _Search:
         self.limit = use_case.spec.catch_up.attempts
 
     def days(self) -> list[date]:
-        """The newest days whose deadline has passed, newest first: until then the daily run may still come."""
+        """Return the newest days whose deadline has passed, newest first: until then the daily run may still come."""
         first = self.platform.first_day_of(self.use_case)
         newest = newest_due(self.use_case, self.now)
         looked_at = (newest - timedelta(days=back) for back in range(self.use_case.spec.catch_up.days))
         return [day for day in looked_at if day >= first]
 
     def missing(self, day: date) -> Gap:
-        """A day that has no predictions."""
+        """Return the gap of a day without predictions."""
         absent_tables = missing_tables(self.view, self.platform, self.tables, day)
         newest = day == newest_due(self.use_case, self.now)
         keys = (*absent_tables, *(daily_keys(self.use_case) if newest else stage_keys(self.use_case, SCORING)))
@@ -142,7 +142,7 @@ class _Search:
         return max([*made, *(newest.event for newest in self.view.newest_of(whole).values())], default=0)
 
     def outdated(self, day: date, inputs: int) -> Gap:
-        """The newest day, that late data changed after it was scored."""
+        """Return the gap of the newest day, whose data changed after it was scored."""
         return self._tried(day, f"{day} was scored before late data came", (*daily_keys(self.use_case),), inputs)
 
     def unpublished(self) -> Gap | None:

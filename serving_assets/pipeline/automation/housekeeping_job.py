@@ -41,7 +41,7 @@ def housekeeping_job() -> dg.JobDefinition:
 
 
 def housekeeping_schedule(job: dg.JobDefinition) -> dg.ScheduleDefinition:
-    """Every night, before the first scores are due."""
+    """Return the schedule of every night, before the first scores are due."""
     return dg.ScheduleDefinition(
         name=f"{job.name}_schedule",
         job=job,

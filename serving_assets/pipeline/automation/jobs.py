@@ -19,7 +19,7 @@ CRON_DAYS = ("sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "
 
 
 def use_case_jobs(use_case: BoundUseCase) -> tuple[dg.UnresolvedAssetJobDefinition, dg.UnresolvedAssetJobDefinition]:
-    """The daily job and the training of a use case."""
+    """Return the daily job and the training of a use case."""
     training = dg.AssetSelection.assets(*stage_keys(use_case, TRAINING_STAGES))
     tags = {"use_case": use_case.name}
     daily = dg.define_asset_job(
@@ -38,7 +38,7 @@ def use_case_jobs(use_case: BoundUseCase) -> tuple[dg.UnresolvedAssetJobDefiniti
 
 
 def tables_job(domain: str, platform: Platform) -> dg.UnresolvedAssetJobDefinition:
-    """The raw and mapped tables of a domain, which all use cases share."""
+    """Return the job of a domain's raw and mapped tables, which all use cases share."""
     keys = (dg.AssetKey([t.layer, t.name]) for t in platform.catalog.tables.values() if t.domain.name == domain)
     return dg.define_asset_job(
         tables_job_name(domain),
@@ -49,7 +49,7 @@ def tables_job(domain: str, platform: Platform) -> dg.UnresolvedAssetJobDefiniti
 
 
 def training_schedule(at: Weekly, job: dg.UnresolvedAssetJobDefinition) -> dg.ScheduleDefinition:
-    """Every week."""
+    """Return the weekly schedule of a training job."""
     hour, minute = at.at.split(":")[:2]
     return dg.ScheduleDefinition(
         name=f"{job.name}_schedule",

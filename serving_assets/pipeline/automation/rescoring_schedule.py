@@ -29,7 +29,7 @@ MINUTES_BEFORE = 180
 def rescoring_schedule(
     use_case: BoundUseCase, job: dg.UnresolvedAssetJobDefinition, platform: Platform
 ) -> dg.ScheduleDefinition:
-    """The schedule `<use_case>_rescoring_schedule`."""
+    """Return the schedule `<use_case>_rescoring_schedule`."""
     at, days = use_case.spec.schedule, use_case.spec.catch_up.rescore_days
     hour, minute = minutes_after(at.at, -MINUTES_BEFORE).split(":")
 

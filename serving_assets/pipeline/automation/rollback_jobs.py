@@ -32,7 +32,7 @@ WHERE_TO = {
 
 
 def decision_jobs(platform: Platform) -> list[dg.JobDefinition]:
-    """The jobs `rollback`, `resume` and `restore`, each for any use case."""
+    """Return the jobs `rollback`, `resume` and `restore`, each for any use case."""
     names = sorted(platform.catalog.use_cases)
     if not names:
         return []

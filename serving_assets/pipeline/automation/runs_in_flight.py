@@ -29,7 +29,7 @@ class RunsInFlight:
 
     @classmethod
     def on(cls, view: InstanceView, platform: Platform) -> RunsInFlight:
-        """As the instance knows it now."""
+        """Read them off the instance."""
         whole = _keys_of_jobs(platform)
         runs = (
             (run.assets or frozenset(whole.get(run.job, ())), days_of(run.tags))
@@ -38,7 +38,7 @@ class RunsInFlight:
         return cls(tuple(runs), view.assets_of_requested_backfills())
 
     def holds(self, keys: Iterable[dg.AssetKey], day: date | None) -> bool:
-        """Whether a run makes one of `keys` for `day`; with None, whether one makes any of them at all."""
+        """Return whether a run makes one of `keys` for `day`; with None, whether one makes any of them at all."""
         wanted = frozenset(keys)
         return any(wanted & made and (day is None or (days is not None and day in days)) for made, days in self.runs)
 

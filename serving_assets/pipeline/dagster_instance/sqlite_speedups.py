@@ -162,7 +162,7 @@ class KeptSqliteStorage(DagsterStorage[Any], ConfigurableClass):
 
     @classmethod
     def config_type(cls) -> dict[str, Any]:
-        """Like Dagster's own."""
+        """Return the same schema as Dagster's own."""
         return {"base_dir": dg.StringSource}
 
     @classmethod

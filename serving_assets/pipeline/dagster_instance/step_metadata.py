@@ -43,7 +43,7 @@ class Cost:
     peak_memory_mib: float = 0.0
 
     def metadata(self) -> dict[str, Any]:
-        """Its rows in the UI."""
+        """Return its rows in the UI."""
         return {
             "seconds": round(self.seconds, 3),
             "cpu_seconds": round(self.cpu_seconds, 3),
@@ -86,7 +86,7 @@ def described(
     key: tuple[str, ...] = (),
     lineage: dg.TableColumnLineage | None = None,
 ) -> dict[str, Any]:
-    """What the UI shows of an asset before it was ever made: table, columns, lineage, and the files that make it."""
+    """Return what the UI shows of an asset before it was ever made: table, columns, lineage, and its files."""
     references = [dg.LocalFileCodeReference(file_path=str(path), line_number=1, label=path.name) for path in files]
     metadata: dict[str, Any] = {
         "dagster/code_references": dg.CodeReferencesMetadataValue(code_references=references),
@@ -131,7 +131,7 @@ def _bounds(column: Column) -> list[str]:
 
 
 def table_lineage(lineage: Lineage, keys: Mapping[str, dg.AssetKey]) -> dg.TableColumnLineage:
-    """Column lineage as the UI shows it; `keys` maps the tables that the SQL names to assets."""
+    """Return column lineage as the UI shows it; `keys` maps the tables that the SQL names to assets."""
     return dg.TableColumnLineage(
         {
             column: [dg.TableColumnDep(asset_key=keys[table], column_name=name) for table, name in origins]
@@ -142,12 +142,12 @@ def table_lineage(lineage: Lineage, keys: Mapping[str, dg.AssetKey]) -> dg.Table
 
 
 def handed_on(columns: Iterable[str], upstream: dg.AssetKey) -> dict[str, list[dg.TableColumnDep]]:
-    """Lineage of columns that are taken over from another table under the same name."""
+    """Return the lineage of columns that are taken over from another table under the same name."""
     return {column: [dg.TableColumnDep(asset_key=upstream, column_name=column)] for column in columns}
 
 
 def written_metadata(written: Written, cost: Cost, *, partitioned: bool = True) -> dict[str, Any]:
-    """Rows, bytes and version of a write, and what it cost."""
+    """Return rows, bytes and version of a write, and what it cost."""
     return {
         "dagster/partition_row_count" if partitioned else "dagster/row_count": written.rows,
         "rows": written.rows,
@@ -158,7 +158,7 @@ def written_metadata(written: Written, cost: Cost, *, partitioned: bool = True) 
 
 
 def daily_metadata(table: LakeTable, days: DayRange, version: int) -> dict[date, dict[str, int]]:
-    """Rows and bytes of each day of a range that one step has written; from the log alone, no data is read."""
+    """Return rows and bytes of each day of a range that one step has written; from the log alone, no data is read."""
     rows, size = Counter[date](), Counter[date]()
     for file in table.scan({DAY: days}, version=version).files(check=False):
         day = file.partition[DAY]
@@ -171,12 +171,12 @@ def daily_metadata(table: LakeTable, days: DayRange, version: int) -> dict[date,
 
 
 def picture(png: bytes, title: str) -> dg.MarkdownMetadataValue:
-    """A PNG that the UI shows in place."""
+    """Return a PNG that the UI shows in place."""
     return dg.MetadataValue.md(f"![{title}](data:image/png;base64,{base64.b64encode(png).decode('ascii')})")
 
 
 def hint_of(metadata: Mapping[str, dg.MetadataValue[Any]]) -> str:
-    """The hint that a failure carries; empty where there is none."""
+    """Return the hint that a failure carries; empty where there is none."""
     found = metadata.get(HINT) or metadata.get(HINT_BEFORE_0_2)
     return str(found.value) if found else ""
 

@@ -37,7 +37,7 @@ CHECKS = (CONTRACT, POINT_IN_TIME, VOLUME, NULL_RATES, FEATURE_DRIFT)
 
 
 def features_query(use_case: BoundUseCase, platform: Platform, day: date) -> Query:
-    """features.sql over what may be known at the end of `day`, with the partition column."""
+    """Return features.sql over what may be known at the end of `day`, with the partition column."""
     timezone = use_case.domain.timezone
     return Query(
         f"SELECT CAST('{day}' AS DATE) AS {DAY}, * FROM ({use_case.features.text})",
@@ -48,7 +48,7 @@ def features_query(use_case: BoundUseCase, platform: Platform, day: date) -> Que
 
 
 def feature_columns(use_case: BoundUseCase) -> dict[str, Column]:
-    """Columns of the features table: types from the SQL, and what the use case declares beyond them."""
+    """Return the columns of the features table: types from the SQL, and what the use case declares beyond them."""
     declared = use_case.spec.features.columns
     return {
         name: declared.get(name, Column(dtype=dtype, description="")) for name, dtype in use_case.feature_schema.items()
@@ -56,7 +56,7 @@ def feature_columns(use_case: BoundUseCase) -> dict[str, Column]:
 
 
 def features_asset(use_case: BoundUseCase, platform: Platform) -> dg.AssetsDefinition:
-    """The asset `<use_case>/features`."""
+    """Return the asset `<use_case>/features`."""
     spec = use_case.spec
     keys = {name: dg.AssetKey([platform.catalog.tables[name].layer, name]) for name in spec.features.inputs}
     lineage = table_lineage(use_case.feature_lineage, keys)

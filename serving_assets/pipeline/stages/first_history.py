@@ -32,7 +32,7 @@ def eased(
     asset: dg.AssetKey,
     days: DayRange | None,
 ) -> list[Verdict]:
-    """The verdicts, with errors of comparisons as warnings where all of `days` precede the first publication."""
+    """Return the verdicts, with errors of comparisons as warnings where all of `days` precede the first publication."""
     strict = [v for v in verdicts if v.severity == "error" and v.check.compares]
     if not strict or days is None or not _all_before(instance, platform, asset, days.last):
         return list(verdicts)
@@ -50,7 +50,7 @@ def _all_before(instance: dg.DagsterInstance, platform: Platform, asset: dg.Asse
 
 
 def first_published(instance: dg.DagsterInstance, platform: Platform, use_case: BoundUseCase) -> date:
-    """The day of the first publication; `date.max` before it.
+    """Return the day of the first publication; `date.max` before it.
 
     Of a use case without an online store it is not known which day was handed on first: any, once `latest` was made.
     """

@@ -25,7 +25,7 @@ from serving_assets.pipeline.stages.step import THE_ENGINE, Step, stage_asset
 
 
 def historic_columns(use_case: BoundUseCase) -> dict[str, Column]:
-    """Columns of historic and latest: those of the predictions, and where each row comes from."""
+    """Return the columns of historic and latest: those of the predictions, and where each row comes from."""
     return {
         **prediction_columns(use_case),
         "scored_for": required("date", "The day at whose end the prediction looks."),
@@ -36,7 +36,7 @@ def historic_columns(use_case: BoundUseCase) -> dict[str, Column]:
 
 
 def features_version(predictions: LakeTable, day: date, version: int) -> int | None:
-    """The version of `features` that the predictions of `day` were made from; None when the log no longer holds it."""
+    """Return the version of `features` from which `day` was predicted; None when the log no longer holds it."""
     for limit in (1, 10, None):  # as a rule this day's predictions are the newest commit, or near it beside other runs
         for commit in predictions.history(limit):
             recorded = commit["metadata"]
@@ -46,7 +46,7 @@ def features_version(predictions: LakeTable, day: date, version: int) -> int | N
 
 
 def historic_asset(use_case: BoundUseCase, platform: Platform) -> dg.AssetsDefinition:
-    """The asset `<use_case>/historic`. A retry of a run replaces its own rows; a new run adds its rows."""
+    """Return the asset `<use_case>/historic`. A retry of a run replaces its own rows; a new run adds its rows."""
     predictions = dg.AssetKey([use_case.name, "predictions"])
     lineage = handed_on(prediction_columns(use_case), predictions)
     lineage["scored_for"] = [dg.TableColumnDep(asset_key=predictions, column_name=DAY)]

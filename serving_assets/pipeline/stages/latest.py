@@ -54,7 +54,7 @@ class Merge:
 
 
 def plan_merge(historic: LakeTable, latest: LakeTable, columns: Sequence[str], expire_after_days: int) -> Merge | None:
-    """What must be merged so that `latest` reflects all of `historic`; None when it already does.
+    """Return what must be merged so that `latest` reflects all of `historic`; None when it already does.
 
     Only files that the history gained are read. Everything that has not expired is read again when files of the history
     disappeared (a retried run, a compaction), when another writer wrote to `latest`, or when it lacks a column.
@@ -107,7 +107,7 @@ def merge_latest(platform: Platform, latest: LakeTable, merge: Merge, key: str, 
 
 
 def latest_asset(use_case: BoundUseCase, platform: Platform) -> dg.AssetsDefinition:
-    """The asset `<use_case>/latest`."""
+    """Return the asset `<use_case>/latest`."""
     spec = use_case.spec
     days = spec.predictions.expire_after_days
     columns, historic = historic_columns(use_case), dg.AssetKey([use_case.name, "historic"])
@@ -164,7 +164,7 @@ def _check_lag(use_case: BoundUseCase, platform: Platform, after: Input) -> Verd
 
 
 def merged_history(historic: LakeTable, latest: LakeTable, version: int, gained: Scan | None) -> Scan:
-    """The merged days of the history, or its newest one, as they were when this version of `latest` was made.
+    """Return the merged days of the history, or its newest one, as they were when this version of `latest` was made.
 
     A run beside this one may have added to the history since: that is no disagreement.
     """

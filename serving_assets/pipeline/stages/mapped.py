@@ -30,7 +30,7 @@ from serving_assets.pipeline.stages.step import HEAVY_STAGE, THE_ENGINE, Step, s
 
 
 def mapped_asset(table: Table, platform: Platform) -> dg.AssetsDefinition:
-    """The asset `mapped/<table>`."""
+    """Return the asset `mapped/<table>`."""
     assert table.statement is not None
     keys = {name: dg.AssetKey([platform.catalog.tables[name].layer, name]) for name in table.inputs}
     lineage = table_lineage(table.lineage or {}, keys)

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 
 def online_asset(use_case: BoundUseCase, platform: Platform) -> list[dg.AssetsDefinition]:
-    """The asset `<use_case>/online`, of a use case whose predictions are served."""
+    """Return the asset `<use_case>/online`, of a use case whose predictions are served."""
     if not use_case.spec.serve.published:
         return []
 
@@ -72,7 +72,7 @@ def published_asset(
     upstream: str,
     description: str,
 ) -> dg.AssetsDefinition:
-    """The asset that keeps `collection` at what `newest` returns, made from the stage `upstream`."""
+    """Return the asset that keeps `collection` at what `newest` returns, made from the stage `upstream`."""
     return stage_asset(
         dg.AssetKey([use_case.name, collection.asset]),
         partial(_publish, collection, newest, use_case.spec.checks),

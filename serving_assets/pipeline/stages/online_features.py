@@ -27,7 +27,7 @@ from serving_assets.pipeline.stages.step import Step
 
 
 def online_features_asset(use_case: BoundUseCase, platform: Platform) -> list[dg.AssetsDefinition]:
-    """The asset `<use_case>/online_features`, of a use case that declares any."""
+    """Return the asset `<use_case>/online_features`, of a use case that declares any."""
     collection = features_of(use_case)
     if collection is None:
         return []

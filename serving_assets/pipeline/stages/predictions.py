@@ -44,7 +44,7 @@ CHECKS = (VALID_SCORES, COVERAGE, VOLUME, SCORE_DRIFT)
 
 
 def prediction_columns(use_case: BoundUseCase) -> dict[str, Column]:
-    """Columns of the predictions table and their contract."""
+    """Return the columns of the predictions table and their contract."""
     spec = use_case.spec
     scores = {
         name: Column(
@@ -61,7 +61,7 @@ def prediction_columns(use_case: BoundUseCase) -> dict[str, Column]:
 
 
 def predictions_asset(use_case: BoundUseCase, platform: Platform) -> dg.AssetsDefinition:
-    """The asset `<use_case>/predictions`."""
+    """Return the asset `<use_case>/predictions`."""
     spec = use_case.spec
     features = dg.AssetKey([use_case.name, "features"])
     seen = [dg.TableColumnDep(asset_key=features, column_name=name) for name in use_case.feature_names]

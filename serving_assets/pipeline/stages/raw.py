@@ -42,7 +42,7 @@ from serving_assets.pipeline.stages.step import HEAVY_STAGE, Step, stage_asset
 
 
 def raw_asset(table: Table, platform: Platform) -> dg.AssetsDefinition:
-    """The asset `raw/<source>`."""
+    """Return the asset `raw/<source>`."""
     source = table.spec
     assert isinstance(source, Source)
     return stage_asset(
@@ -61,7 +61,7 @@ def raw_asset(table: Table, platform: Platform) -> dg.AssetsDefinition:
 
 
 def checks_of(table: Table) -> tuple[Check, ...]:
-    """The checks on a source; only one that arrives day by day has a newest day and a rhythm of amounts."""
+    """Return the checks on a source; only one that arrives day by day has a newest day and a rhythm of amounts."""
     always = (REJECTED_SHARE, DECLARED_COLUMNS, FILES_READ, VOLUME)
     return (*always, TYPICAL_AMOUNTS, PARTITION_LAG) if table.daily else always
 

@@ -37,7 +37,7 @@ VERDICT, COMPARED_WITH = "verdict", "compared_with"
 
 
 def training_assets(use_case: BoundUseCase, platform: Platform) -> list[dg.AssetsDefinition]:
-    """The assets `<use_case>/training_set`, `<use_case>/model` and `<use_case>/champion`."""
+    """Return the assets `<use_case>/training_set`, `<use_case>/model` and `<use_case>/champion`."""
     return [training_set_asset(use_case, platform), _model(use_case), _champion(use_case)]
 
 

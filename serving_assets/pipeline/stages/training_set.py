@@ -43,7 +43,7 @@ THROUGH = {
 
 
 def as_of_days(use_case: BoundUseCase, first: date, through: date) -> list[date]:
-    """The days that training looks back from, oldest first: those whose label is known and whose window is whole.
+    """Return the days that are trained on, oldest first: those whose label is known and whose window is whole.
 
     Raises:
         InputError: when the history is too short to hold out what the model declares and still train.
@@ -67,7 +67,7 @@ def as_of_days(use_case: BoundUseCase, first: date, through: date) -> list[date]
 
 
 def training_query(use_case: BoundUseCase, platform: Platform, day: date) -> Query:
-    """Features, label and baselines as of the end of `day`."""
+    """Return the features, label and baselines as of the end of `day`."""
     spec = use_case.spec
     features = feature_inputs(use_case, platform.catalog, platform.lake, day)
     labels = label_inputs(use_case, platform.catalog, platform.lake, day)
@@ -97,7 +97,7 @@ def _scoped(sql: str, prefix: str, inputs: Iterable[str]) -> str:
 
 
 def training_set_asset(use_case: BoundUseCase, platform: Platform) -> dg.AssetsDefinition:
-    """The asset `<use_case>/training_set`."""
+    """Return the asset `<use_case>/training_set`."""
     spec = use_case.spec
     tables = platform.catalog.tables
     keys = {name: dg.AssetKey([tables[name].layer, name]) for name in (*spec.features.inputs, *spec.labels.inputs)}
@@ -124,7 +124,7 @@ def training_set_asset(use_case: BoundUseCase, platform: Platform) -> dg.AssetsD
 
 
 def training_columns(use_case: BoundUseCase) -> dict[str, Column]:
-    """Columns of the training set: day, features, label, and the baselines' rankings."""
+    """Return the columns of the training set: day, features, label, and the baselines' rankings."""
     model, label = use_case.spec.model, use_case.spec.labels.column
     return {
         DAY: required("date", "The day at whose end the features look."),

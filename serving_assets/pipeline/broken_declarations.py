@@ -13,6 +13,7 @@ import dagster as dg
 
 from serving_assets.catalog.discovery import Catalog
 from serving_assets.errors import DeclarationError
+from serving_assets.pipeline.dagster_instance import check_records
 
 DECLARATION_BROKEN = "declaration_broken"
 """The check that fails, the kind of the alert, and the name of the runbook."""
@@ -58,10 +59,12 @@ def _failure(error: DeclarationError) -> dg.AssetCheckResult:
 def record_failures(instance: dg.DagsterInstance, catalog: Catalog) -> None:
     """Record the failed check of each broken folder, once for each error, so that the UI shows it in red."""
     keys = {dg.AssetCheckKey(declaration_key(folder), DECLARATION_BROKEN): e for folder, e in catalog.broken.items()}
-    newest = instance.event_log_storage.get_latest_asset_check_execution_by_key(list(keys)) if keys else {}
+    recorded = {
+        dg.AssetCheckKey(one.evaluation.asset_key, one.evaluation.check_name): one.evaluation.description
+        for one in (check_records.failing(instance, keys) if keys else ())
+    }
     for key, error in keys.items():
-        known = newest[key].evaluation if key in newest else None
-        if known is None or known.description != str(error):
+        if recorded.get(key) != str(error):
             instance.report_runless_asset_event(
                 dg.AssetCheckEvaluation(
                     asset_key=key.asset_key,

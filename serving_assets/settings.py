@@ -176,15 +176,21 @@ class Settings(BaseSettings):
         return self.landing_uri or str(self.data_dir / "landing")
 
     @property
+    def lands_here(self) -> bool:
+        """Whether the landing zone is a folder of this machine."""
+        return "://" not in self.landing_zone or self.landing_zone.startswith("file://")
+
+    @property
     def landing(self) -> Path:
         """The landing zone where it is a folder of this machine; else DATA_DIR/landing.
 
         The API writes its prediction log there, also when upstream systems deliver to an object store.
         """
-        address = urlsplit(self.landing_zone)
-        if address.scheme == "file" or "://" not in self.landing_zone:
-            return Path(unquote(address.path) if address.scheme == "file" else self.landing_zone).expanduser()
-        return self.data_dir / "landing"
+        if not self.lands_here:
+            return self.data_dir / "landing"
+        if self.landing_zone.startswith("file://"):
+            return Path(unquote(urlsplit(self.landing_zone).path))
+        return Path(self.landing_zone).expanduser()
 
     @property
     def tracking_uri(self) -> str:

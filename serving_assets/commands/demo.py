@@ -19,6 +19,7 @@ from serving_assets.commands.screen import console, progress_bar
 from serving_assets.commands.show import print_predictions
 from serving_assets.commands.train import gap_table, model_table
 from serving_assets.demo import DAILY, NEWEST_DAY, ON_REQUEST, SNAPSHOTS, LandedFiles, land
+from serving_assets.errors import InputError
 from serving_assets.lake import DayRange
 from serving_assets.local_runner import backfill_steps
 from serving_assets.local_runner.run_assets import Outcome
@@ -57,6 +58,8 @@ def land_files(
     today: date | None = None,
 ) -> LandedFiles:
     """Drop what has arrived into the landing zone, and make its first day the domain's first partition."""
+    if not get_settings().lands_here:
+        raise InputError("The demo drops files into a folder, and LANDING_URI is none.", hint="Unset LANDING_URI.")
     task = bar.add_task("landing files", total=None)
     landed = land(
         get_settings().landing,

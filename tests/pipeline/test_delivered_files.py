@@ -19,9 +19,8 @@ from serving_assets.catalog.spec import Csv, Format
 from serving_assets.engines.protocol import Files, Query
 from serving_assets.errors import ConflictError, InputError, ServingAssetsError
 from serving_assets.landing import deliveries
-from serving_assets.landing.ingest import Landed
 from serving_assets.pipeline.checks.files_read import check_files_read
-from tests.unit.engines.landings import FORMATS, GOOD, MONDAY, Zone, encoded, sales
+from tests.unit.engines.landings import FORMATS, GOOD, MONDAY, TUESDAY, Zone, encoded, sales
 
 ODD_NAMES = ["late[1]", "late1", "a*b", "aXb", "q?", "qx", "{a,b}", "sp ace", "per%20cent", "qu'o\"te", "ünï", "[!x]"]
 FOLDERS = ["plain", "we[1]rd", "s*r", "{p,q}", "dt=[2]", "qu'o\"te"]
@@ -123,13 +122,8 @@ def test_a_file_that_changes_while_it_is_read_fails(tmp_path: Path, monkeypatch:
     zone = Zone(tmp_path, sales(format="csv"))
     path = zone.drop([GOOD])
 
-    def rewrite(*_: Any) -> Any:
-        path.write_bytes(encoded([{**GOOD, "id": 5}], "csv"))
-        return {}, 0
-
-    monkeypatch.setattr(Landed, "__init__", Landed.__init__)
-    engine, land = zone.engine, zone.engine.land
-    monkeypatch.setattr(engine, "land", lambda *parts: (rewrite(), land(*parts))[1])
+    engine, land, fresh = zone.engine, zone.engine.land, encoded([{**GOOD, "id": 5}], "csv")
+    monkeypatch.setattr(engine, "land", lambda *parts: (path.write_bytes(fresh), land(*parts))[1])
     with pytest.raises(ConflictError, match="was written anew"):
         zone.ingest()
     assert zone.versions() == (None, None)
@@ -230,3 +224,19 @@ def test_a_dialect_that_cannot_be_read_is_refused(fields: dict[str, str]) -> Non
     """What cannot be meant is an error of the declaration."""
     with pytest.raises(ValidationError):
         Csv(**fields)
+
+
+def test_the_listing_of_a_source_and_of_a_day_agree(tmp_path: Path) -> None:
+    """The sensor, which lists all days at once, and a landing, which lists its own, see the same deliveries."""
+    zone = Zone(tmp_path, sales(format="csv"))
+    for day in (MONDAY, TUESDAY):
+        zone.drop([GOOD], "PART.CSV", day=day)
+        zone.drop(b"x", "inside/part.csv", day=day)
+        zone.drop(b"x", "notes.txt", day=day)
+    found = zone.zone.deliveries(zone.source)
+    assert list(found) == [str(TUESDAY), str(MONDAY)]
+    alone = {str(day): zone.zone.delivery(zone.source, day) for day in (TUESDAY, MONDAY)}
+    assert {day: (each.signature, each.files) for day, each in found.items()} == {
+        day: (each.signature, each.files) for day, each in alone.items()
+    }
+    assert [file.path for file in found[str(MONDAY)].files] == [f"dt={MONDAY}/PART.CSV"]

@@ -113,6 +113,21 @@ def test_missing_credentials_are_reported(s3: S3Server, tmp_path: Path, monkeypa
         LandingZone(open_storage(LANDING), tmp_path).deliveries(sales())
 
 
+@pytest.mark.parametrize(
+    ("address", "here", "folder"),
+    [
+        ("", True, "data/landing"),
+        ("/mnt/zone", True, "/mnt/zone"),
+        ("file:///mnt/a%20zone", True, "/mnt/a zone"),
+        (LANDING, False, "data/landing"),
+    ],
+)
+def test_the_local_folder_of_a_zone(tmp_path: Path, address: str, here: bool, folder: str) -> None:
+    """What is written on this machine goes to the zone where that is a folder, else to DATA_DIR."""
+    found = Settings(data_dir=tmp_path / "data", landing_uri=address)
+    assert (found.lands_here, found.landing) == (here, tmp_path / folder)
+
+
 def test_a_missing_day_names_its_address(s3: S3Server, tmp_path: Path) -> None:
     """A day without a file is the same error as on a disk, with the address in the store."""
     zone = RemoteZone(tmp_path)

@@ -185,11 +185,11 @@ REFUSED: dict[str, tuple[Tiny, str]] = {
             {"long": "max(long)"},
             train=WITH_HELPERS,
             beside={
-                "shapes.py": SHAPES.replace("values / 2", "__import__('halves').of(values)"),
+                "shapes.py": SHAPES.replace("values / 2", "values * __import__('factors').HALF"),
                 "factors.py": "HALF = 1",
             },
         ),
-        r"cannot be served: No module named 'halves'\. Import at the top of train\.py",
+        r"cannot be served: No module named 'factors'\. Import at the top of train\.py",
     ),
     "labels of many kinds": (
         Tiny(label="CAST(max(person) AS DOUBLE)"),

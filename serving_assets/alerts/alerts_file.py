@@ -92,7 +92,7 @@ class AlertsFile:
         if layout > LAYOUT:
             raise AlertsError(
                 f"{self.path} has layout {layout}, this version of the project knows {LAYOUT}.",
-                hint="Upgrade the project, or move the file away: open incidents will then be told again.",
+                hint="Upgrade the project, or move the file away: open incidents will then be reported again.",
             )
 
     @contextmanager
@@ -103,5 +103,5 @@ class AlertsFile:
             raise AlertsError(
                 f"{self.path}, which holds the state of alerts: {error}.",
                 hint="If it is locked, try again; if the disk is full or read-only, fix that; if it is damaged, move "
-                "it away: open incidents will then be told again.",
+                "it away: open incidents will then be reported again.",
             ) from error

@@ -1,4 +1,4 @@
-"""Who is told on which channel: one YAML file, held to its form before anything is sent.
+"""The configuration of alerts, which channels each owner has: one YAML file, validated before anything is sent.
 
 Here: its form, its defaults, and its errors, which name file, key and fix. Not here: how a channel is spoken to
 (channels/).
@@ -63,7 +63,7 @@ class Webhook(_Form):
 
 
 class Channel(_Form):
-    """One of the ways to be told: exactly one of the three must be given."""
+    """A channel: exactly one of the three must be given."""
 
     apprise: SecretStr | None = None
     pagerduty: PagerDuty | None = None
@@ -77,7 +77,7 @@ class Channel(_Form):
 
 
 class Routes(_Form):
-    """Channels for warnings, for errors, and for errors that nobody acknowledges; without `page`, it is `notify`."""
+    """Channels for warnings, for errors, and for errors without acknowledgement; without `page`, it is `notify`."""
 
     notify: tuple[str, ...]
     page: tuple[str, ...] | None = None
@@ -89,7 +89,7 @@ class Routes(_Form):
 
 
 class Repeats(_Form):
-    """After how long something that is still open is told again."""
+    """The interval at which an open incident is repeated."""
 
     error: Duration = timedelta(hours=4)
     warn: Duration = timedelta(hours=24)
@@ -97,7 +97,7 @@ class Repeats(_Form):
 
 
 class AlertConfig(_Form):
-    """The whole file. `default` is for owners that it does not name, and for what belongs to nobody."""
+    """The whole file. `default` is for owners that it does not name, and for what has no owner."""
 
     channels: dict[str, Channel] = {}
     owners: dict[str, Routes] = {}
@@ -176,9 +176,9 @@ def parse_config(text: str, file: str, environment: Mapping[str, str] = os.envir
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(map(str, first["loc"]))
         unknown = first["type"] == "extra_forbidden"
-        said = "is no such key" if unknown else first["msg"].removeprefix("Value error, ")
+        problem_text = "is no such key" if unknown else first["msg"].removeprefix("Value error, ")
         raise AlertsError(
-            f"{file}: {place + ': ' if place else ''}{said}.", hint="docs/alerts.md explains every key."
+            f"{file}: {place + ': ' if place else ''}{problem_text}.", hint="docs/alerts.md explains every key."
         ) from None  # pydantic's own text would show the values, and some are secrets
 
 
@@ -194,6 +194,6 @@ def _filled(value: Any, file: str, place: tuple[str, ...], environment: Mapping[
         if not environment.get(name):
             raise AlertsError(
                 f"{file}: {'.'.join(place)}: ${{{name}}} is not set in the environment.",
-                hint=f"Set {name} for the daemon and for whoever runs serving-assets, or take the channel out.",
+                hint=f"Set {name} for the daemon and for the shells that run serving-assets, or take the channel out.",
             )
     return VARIABLE.sub(lambda found: environment[found[1]], value)

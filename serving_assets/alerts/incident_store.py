@@ -20,7 +20,7 @@ from serving_assets.alerts.outbox import Outbox
 from serving_assets.alerts.records import INCIDENT, AlertsError, Finding, Incident, Severity, Silence
 
 LATE_AFTER = timedelta(minutes=5)
-"""When nobody has looked for so long, nobody tells anything."""
+"""Age of the last evaluation from which on alerts count as stopped."""
 KEPT = timedelta(days=365)
 """How long incidents that are over are kept."""
 
@@ -35,7 +35,7 @@ class IncidentStore:
     def observe(
         self, findings: Iterable[Finding], rules: Rules, now: datetime, cursor: Mapping[str, Any] | None = None
     ) -> None:
-        """Take in what was found, tell what is due, and remember how far was read: all of it, or nothing.
+        """Take in findings, enter the notices that are due, and remember how far was read: all of it, or nothing.
 
         Findings of one key must come in the order in which they happened.
         """
@@ -62,7 +62,7 @@ class IncidentStore:
         return dict(json.loads(found)) if found else None
 
     def is_looking(self, now: datetime) -> bool:
-        """Whether somebody looks for what goes wrong, as the daemon does every 30 seconds."""
+        """Whether alerts are evaluated, as the daemon does every 30 seconds."""
         looked_at = self.looked_at()
         return looked_at is not None and now - looked_at < LATE_AFTER
 
@@ -89,15 +89,15 @@ class IncidentStore:
             return _incidents(connection, "true" if also_resolved else "open = 1")
 
     def acknowledge(self, number: int, author: str, note: str, now: datetime) -> Incident:
-        """Note that somebody has taken an open incident, and tell whoever was told of it."""
+        """Acknowledge an open incident, and notify the channels that received it."""
         return self._by_hand(number, lambda incident: lifecycle.acknowledged(incident, author, note, now))
 
     def resolve(self, number: int, author: str, note: str, now: datetime) -> Incident:
-        """Note that an open incident is over, and tell whoever was told of it."""
+        """Resolve an open incident, and notify the channels that received it."""
         return self._by_hand(number, lambda incident: lifecycle.resolved(incident, author, note, now))
 
     def silence(self, pattern: str, author: str, reason: str, now: datetime, until: datetime) -> Silence:
-        """Tell nothing of the incidents that `pattern` covers until then."""
+        """Suspend notices of the incidents that `pattern` covers until then."""
         row = [pattern, author, reason, now.timestamp(), until.timestamp()]
         with self.file.writing() as connection:
             found = connection.execute(
@@ -124,7 +124,7 @@ class IncidentStore:
             return [silence for silence in _silences(connection) if silence.since <= now < silence.until]
 
     def _take_in(self, connection: sqlite3.Connection, finding: Finding, due: Callable[[Incident], Incident]) -> None:
-        """An incident that begins and ends between two looks is told too: first that it began, then that it is over."""
+        """An incident that begins and ends between two evaluations has both notices: opened, then resolved."""
         found = _incidents(connection, "open = 1 AND key = ?", [json.dumps(finding.key)])
         if found:
             ends = not lifecycle.joined(found[0], finding).is_open

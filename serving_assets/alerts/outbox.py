@@ -1,4 +1,4 @@
-"""What still has to be told, and to whom: written together with what it tells, so that neither is without the other.
+"""Notices on their way to channels, written in the transaction of the incident that they report.
 
 Here: one row per notice and channel, its attempts, and when the next one is due. Not here: the attempts (delivery.py).
 
@@ -17,7 +17,7 @@ from serving_assets.alerts.records import INCIDENT, NOTICE, Notice
 
 FIRST_WAIT, LONGEST_WAIT = timedelta(seconds=5), timedelta(minutes=10)
 GIVEN_UP_AFTER = timedelta(days=7)
-"""Whoever is told of a failure a week later is not helped."""
+"""A notice that is a week old is of no use."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Outbox:
         self.file = file
 
     def put(self, connection: sqlite3.Connection, notice: Notice) -> None:
-        """Have a notice delivered, as part of the transaction of what it tells.
+        """Have a notice delivered, as part of the transaction that changes its incident.
 
         A repetition is not put behind something that its channel has not accepted yet, and none outlives its incident.
         """
@@ -79,7 +79,7 @@ class Outbox:
         return self._select("state IN ('pending', 'given up') AND attempts >= ?", attempts)
 
     def accepted(self, delivery: NoticeDelivery, now: datetime) -> None:
-        """The channel has accepted it; from now on counts when its incident is told again."""
+        """The channel has accepted it; from now on counts the interval of repetitions."""
         with self.file.writing() as connection:
             connection.execute(
                 "UPDATE deliveries SET state = 'accepted', tried = ?, error = '' WHERE id = ?",

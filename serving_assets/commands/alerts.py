@@ -36,10 +36,10 @@ def alerts(
     if context.invoked_subcommand is not None:
         return
     with reported_errors():
-        told = gather(_book(), datetime.now(UTC), every=every)
-    print_json(told) if as_json else _print(told)
-    errors = any(one["severity"] == "ERROR" and not one["resolved_at"] for one in told["incidents"])
-    raise typer.Exit(1 if errors or told["undelivered"] else 0)
+        result = gather(_book(), datetime.now(UTC), every=every)
+    print_json(result) if as_json else _print(result)
+    errors = any(one["severity"] == "ERROR" and not one["resolved_at"] for one in result["incidents"])
+    raise typer.Exit(1 if errors or result["undelivered"] else 0)
 
 
 @alerts_app.command()
@@ -171,8 +171,8 @@ def _silence(silence: Silence) -> dict[str, Any]:
     return {**vars(silence)}
 
 
-def _print(told: dict[str, Any]) -> None:
-    for one in told["incidents"]:
+def _print(result: dict[str, Any]) -> None:
+    for one in result["incidents"]:
         color = "green" if one["resolved_at"] else "red" if one["severity"] == "ERROR" else "yellow"
         state = "RESOLVED" if one["resolved_at"] else one["severity"]
         console.print(f"[bold]{one['incident']:>4}[/] [{color}]{state}[/] {one['asset']} {one['kind']}", end=" ")
@@ -181,24 +181,24 @@ def _print(told: dict[str, Any]) -> None:
         for line in (one["message"], taken, "" if one["resolved_at"] else one["first_step"]):
             if line:
                 console.print(f"     {line}", markup=False, emoji=False)
-    if not told["incidents"]:
+    if not result["incidents"]:
         console.print("[green]No incident is open.[/]")
-    for one in told["silences"]:
-        said = f"silent until {_time(one['until'])} by {one['author']}: {one['reason']}".rstrip(": ")
-        console.print(f"  silence {one['number']}: {one['pattern']} is {said}", markup=False, emoji=False)
-    for one in told["undelivered"]:
+    for one in result["silences"]:
+        text = f"silent until {_time(one['until'])} by {one['author']}: {one['reason']}".rstrip(": ")
+        console.print(f"  silence {one['number']}: {one['pattern']} is {text}", markup=False, emoji=False)
+    for one in result["undelivered"]:
         console.print(f"  [red]not delivered[/] to {one['channel']} after {one['attempts']} attempts:", end=" ")
         console.print(f"{one['notice']} of incident {one['incident']}: {one['error']}", markup=False, emoji=False)
-    if not told["is_looking"]:
-        since = f"since {_time(told['looked_at'])}" if told["looked_at"] else "yet"
+    if not result["is_looking"]:
+        since = f"since {_time(result['looked_at'])}" if result["looked_at"] else "yet"
         console.print(f"[yellow]Alerts have not been evaluated {since}[/]: start dagster-daemon, which does it.")
 
 
-def _print_one(incident: Incident, said: str, *, as_json: bool) -> None:
+def _print_one(incident: Incident, text: str, *, as_json: bool) -> None:
     if as_json:
         print_json(_record(incident))
     else:
-        console.print(f"{incident.number} {incident.key}: {said}", markup=False, emoji=False)
+        console.print(f"{incident.number} {incident.key}: {text}", markup=False, emoji=False)
 
 
 def _deliver(book: IncidentStore) -> None:

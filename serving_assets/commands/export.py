@@ -47,5 +47,5 @@ def export(
     if as_json:
         print_json(asdict(done))
     else:
-        told = f"{done.rows:,} rows of generation {done.generation}, as of {done.as_of}: {done.file}"
-        console.print(told, markup=False, emoji=False, soft_wrap=True)
+        result = f"{done.rows:,} rows of generation {done.generation}, as of {done.as_of}: {done.file}"
+        console.print(result, markup=False, emoji=False, soft_wrap=True)

@@ -34,18 +34,18 @@ def left_of(workspace: Workspace, key: str, text: str) -> list[Left]:
     """What still names the person.
 
     Raises:
-        InputError: when nobody asked to erase this person.
+        InputError: when no request to erase this person exists.
     """
     platform = workspace.platform
     request = erasure_register.request_of(platform, key, entity_id(erasure_register.entity_of(platform, key), text))
     if request is None:
-        raise InputError(f"Nobody has asked to erase this {key}.", hint="Run the command without --verify first.")
+        raise InputError(f"No request to erase this {key} exists.", hint="Run the command without --verify first.")
     persons = erasure_register.subjects(platform, key, {request.subject})
     return erase_person.remains(platform, workspace.instance, key, persons)
 
 
 def receipt(request: ErasureRequest) -> dict[str, Any]:
-    """A request as plain values; it names nobody."""
+    """A request as plain values; it names no person."""
     return {name: value for name, value in asdict(request).items() if name != "secret_id"}
 
 
@@ -55,7 +55,7 @@ def print_receipt(request: ErasureRequest) -> None:
         console.print(f"Entered. The legal delay ends {_moment(request.due_at)}; the nightly housekeeping erases then.")
         return
     console.print(f"[bold]Erased[/] {_moment(request.erased_at)}, requested {_moment(request.requested_at)}.")
-    console.print(f"Receipt {request.subject}, which names nobody without the secret.")
+    console.print(f"Receipt {request.subject}, which names no person without the secret.")
     table = Table("from", box=None, header_style="bold", padding=(0, 2))
     table.add_column("rows or documents", justify="right")
     for place, count in request.removed.items():

@@ -60,12 +60,12 @@ def champion(
         before = registry.champion(name)
         if become is not None:
             registry.set_alias(name, CHAMPION, become)
-        told = {"use_case": name, "champion": become or before, "before": before if become else None}
+        result = {"use_case": name, "champion": become or before, "before": before if become else None}
     if as_json:
-        print_json(told)
+        print_json(result)
     else:
-        said = f"version {told['champion']} scores" if told["champion"] else "no version scores yet: train first"
-        console.print(f"{name}: {said}" + (f"; before it was version {before}" if become else "") + ".")
+        text = f"version {result['champion']} scores" if result["champion"] else "no version scores yet: train first"
+        console.print(f"{name}: {text}" + (f"; before it was version {before}" if become else "") + ".")
 
 
 def ask(table: str, day: date | None, sql: str) -> list[dict[str, Any]]:

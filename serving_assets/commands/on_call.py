@@ -44,7 +44,7 @@ def rollback(
 ) -> None:
     """Give readers the predictions of an older generation again, at once, and pin them.
 
-    One write where possible; otherwise the older snapshot is published anew from the lake. It says which, and why.
+    One write where possible; otherwise the older snapshot is published anew from the lake. It prints which, and why.
     Pinned means that no run publishes anything new until [bold]resume[/]. Asks for nothing; may be repeated.
     """
     from serving_assets.commands.rollback import print_rolled_back, who
@@ -58,11 +58,11 @@ def rollback(
         workspace = Workspace()
         collection = predictions_of(workspace.catalog.use_case(use_case))
         request = RollbackRequest(who(), to, to_date.date() if to_date else None, reason)
-        told = roll_back(workspace.platform, collection, request, lambda: workspace.instance)
+        result = roll_back(workspace.platform, collection, request, lambda: workspace.instance)
         if as_json:
-            print_json(asdict(told))
+            print_json(asdict(result))
         else:
-            print_rolled_back(told)
+            print_rolled_back(result)
 
 
 @on_call.command()
@@ -96,7 +96,7 @@ def resume(
 def restore(use_case: UseCaseArgument, reason: ReasonOption = "", as_json: JsonOption = False) -> None:
     """Bring back from the lake what the online store has lost: all of it, a part, or the newest generations.
 
-    Changes nothing when nothing is missing. Exits with 1 unless the store holds exactly what the lake says.
+    Changes nothing when nothing is missing. Exits with 1 unless the store holds exactly what the lake has.
     """
     from serving_assets.commands.restore import print_restored
     from serving_assets.commands.rollback import who
@@ -106,13 +106,13 @@ def restore(use_case: UseCaseArgument, reason: ReasonOption = "", as_json: JsonO
     with reported_errors():
         workspace = Workspace()
         bound = workspace.catalog.use_case(use_case)
-        told = restore_all(workspace.platform, bound, who(), lambda: workspace.instance, reason)
+        result = restore_all(workspace.platform, bound, who(), lambda: workspace.instance, reason)
         if as_json:
-            print_json([asdict(one) for one in told])
+            print_json([asdict(one) for one in result])
         else:
-            for one in told:
+            for one in result:
                 print_restored(one)
-        raise typer.Exit(0 if all(one.parity.equal for one in told) else 1)
+        raise typer.Exit(0 if all(one.parity.equal for one in result) else 1)
 
 
 @on_call.command()
@@ -126,7 +126,7 @@ def trace(
 ) -> None:
     """Show which prediction was served for an entity at a moment, from which generation, model, run and features.
 
-    Exits with 1 when nothing was served then, or when the lake's history no longer tells what.
+    Exits with 1 when nothing was served then, or when the lake's history no longer has it.
     """
     from serving_assets.commands.show import entity_id
     from serving_assets.commands.trace import moment, print_trace
@@ -137,9 +137,9 @@ def trace(
         workspace = Workspace()
         bound = workspace.catalog.use_case(use_case)
         instant = moment(at, bound.domain.timezone)
-        told = find_out(workspace.platform, bound, entity_id(bound.spec.entity, entity), instant)
+        result = find_out(workspace.platform, bound, entity_id(bound.spec.entity, entity), instant)
         if as_json:
-            print_json(asdict(told))
+            print_json(asdict(result))
         else:
-            print_trace(told)
-        raise typer.Exit(0 if told.made else 1)
+            print_trace(result)
+        raise typer.Exit(0 if result.made else 1)

@@ -1,6 +1,6 @@
 """`rollback` and `resume`: their screens.
 
-Here: what a person is told, and the publish after a resume. Not here: the rest (pipeline/publishing/rollback.py).
+Here: its screen, and the publish after a resume. Not here: the rest (pipeline/publishing/rollback.py).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from serving_assets.store import Pin
 
 
 def who() -> str:
-    """Whoever sits at this terminal."""
+    """The user of this terminal."""
     return f"{getpass.getuser()}@{platform.node()}"
 
 
@@ -40,22 +40,24 @@ def publish_newest(workspace: Workspace, use_case: BoundUseCase) -> int:
     return control.active
 
 
-def print_rolled_back(told: RolledBack) -> None:
+def print_rolled_back(result: RolledBack) -> None:
     """What was done, in which way and why, and how to end it."""
-    if told.how == "nothing to do":
-        console.print(f"[bold]{told.use_case}[/] stays at generation {told.generation}: {told.why}.")
+    if result.how == "nothing to do":
+        console.print(f"[bold]{result.use_case}[/] stays at generation {result.generation}: {result.why}.")
     else:
-        documents = f" with the documents of {told.documents_of}" if told.documents_of != told.generation else ""
+        documents = f" with the documents of {result.documents_of}" if result.documents_of != result.generation else ""
         console.print(
-            f"[bold]{told.use_case}[/]: generation {told.was} -> {told.generation}{documents}, "
-            f"{told.how} in {told.seconds:.2f} s, because {told.why}."
+            f"[bold]{result.use_case}[/]: generation {result.was} -> {result.generation}{documents}, "
+            f"{result.how} in {result.seconds:.2f} s, because {result.why}."
         )
-    console.print(f"  readers get   {told.rows:,} predictions as of {told.as_of}, model version {told.model_version}")
-    equal = "[green]the same, document by document[/]" if told.equal else "[red]different: serving-assets restore[/]"
+    console.print(
+        f"  readers get   {result.rows:,} predictions as of {result.as_of}, model version {result.model_version}"
+    )
+    equal = "[green]the same, document by document[/]" if result.equal else "[red]different: serving-assets restore[/]"
     console.print(f"  store, lake   {equal}")
-    console.print(f"  pinned        since {told.pin.at} by {told.pin.by}", end="")
-    console.print(f": {told.pin.reason}" if told.pin.reason else "", markup=False)
-    console.print(f"Nothing new is published until: [bold]serving-assets resume {told.use_case}[/]")
+    console.print(f"  pinned        since {result.pin.at} by {result.pin.by}", end="")
+    console.print(f": {result.pin.reason}" if result.pin.reason else "", markup=False)
+    console.print(f"Nothing new is published until: [bold]serving-assets resume {result.use_case}[/]")
 
 
 def print_resumed(use_case: str, pin: Pin | None, published: int | None) -> None:

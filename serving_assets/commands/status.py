@@ -64,7 +64,7 @@ def print_broken(broken: Mapping[str, DeclarationError]) -> None:
 
 
 def _print_alerts(alerts: dict[str, Any]) -> None:
-    """Incidents, a line each, because `serving-assets alerts` tells more; and whether alerts themselves are well."""
+    """Incidents, a line each, because `serving-assets alerts` shows more; and whether alerts are evaluated."""
     for one in alerts["incidents"]:
         color = "red" if one["severity"] == "ERROR" else "yellow"
         console.print(f"  [{color}]incident {one['incident']}[/] {one['asset']} {one['kind']}", end=" ")

@@ -30,22 +30,22 @@ def moment(text: str | None, timezone: str) -> datetime:
     return found if found.tzinfo else found.replace(tzinfo=ZoneInfo(timezone))
 
 
-def print_trace(told: PredictionProvenance) -> None:
+def print_trace(result: PredictionProvenance) -> None:
     """From the answer back to the feature row."""
-    console.print(f"[bold]{told.use_case}[/] {told.entity} at {told.at}", markup=True)
-    console.print(f"  {told.said}", markup=False)
-    if served := told.served:
+    console.print(f"[bold]{result.use_case}[/] {result.entity} at {result.at}", markup=True)
+    console.print(f"  {result.message}", markup=False)
+    if served := result.served:
         until = f"until {served.until}" if served.until else "until now"
         console.print(f"  active        since {served.since} {until}", markup=False)
         repeats = f" of generation {served.repeats}" if served.repeats else ""
         reason = f": {served.reason}" if served.reason else ""
         console.print(f"  by            {served.kind}{repeats}, {served.by}{reason}", markup=False)
-    if made := told.made:
+    if made := result.made:
         values = ", ".join(f"{name} {value}" for name, value in made.value.items())
         console.print(f"  [bold]{values}[/], as of {made.as_of}")
         console.print(f"  made          for {made.scored_for} at {made.scored_at.isoformat(timespec='seconds')}")
         console.print(f"  model         version {made.model_version}, run {made.run_id}")
-    if told.features_said:
-        console.print(f"  features      {told.features_said}", markup=False)
-    for name, value in (told.features or {}).items():
+    if result.features_message:
+        console.print(f"  features      {result.features_message}", markup=False)
+    for name, value in (result.features or {}).items():
         console.print(f"    {name:<32} {value}", markup=False)

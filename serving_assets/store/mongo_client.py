@@ -75,9 +75,9 @@ class Deployment:
         try:
             return parse_uri(self.uri)
         except (PyMongoError, ValueError, TypeError) as error:
-            said = str(error)
+            stated = str(error)
             secret = [part for part in re.split("[:@/]", self.uri.partition("://")[2].rpartition("@")[0]) if part]
-            quoted = "" if any(part in said for part in secret) else f": {said.rstrip('.')}"
+            quoted = "" if any(part in stated for part in secret) else f": {stated.rstrip('.')}"
             raise InputError(
                 f"MONGODB_URI cannot be used{quoted}.",
                 hint="It must look like mongodb://user:password@host:27017/?option=value, with user and password"
@@ -86,7 +86,7 @@ class Deployment:
 
     def options(self) -> dict[str, Any]:
         """What the client is told besides the URI: our defaults for what the URI leaves open."""
-        said = {name.lower() for name in self.parsed()["options"]}
+        stated = {name.lower() for name in self.parsed()["options"]}
         concern: int | str = int(self.write_concern) if self.write_concern.isdigit() else self.write_concern
         milliseconds = round(self.timeout_seconds * 1000)
         defaults = {
@@ -98,7 +98,7 @@ class Deployment:
             "socketTimeoutMS": round(ANSWER_SECONDS * 1000),
             "appname": "serving-assets",
         }
-        return {name: value for name, value in defaults.items() if name.lower() not in said}
+        return {name: value for name, value in defaults.items() if name.lower() not in stated}
 
     def where(self) -> str:
         """Its hosts."""

@@ -63,9 +63,9 @@ def explain(error: Exception, where: str) -> ServingAssetsError:
             hint="Correct MONGODB_URI, MONGODB_WRITE_CONCERN or MONGODB_READ_PREFERENCE.",
         )
     if isinstance(error, OperationFailure):
-        code, said = _refusal(error)
+        code, reason = _refusal(error)
         found, hint = HINTS.get(code, ("the server refused", "Look the code up in MongoDB's manual."))
-        return StoreError(f"MongoDB at {where}: {found} (code {code}: {said}).", hint=f"{hint} {SAME}")
+        return StoreError(f"MongoDB at {where}: {found} (code {code}: {reason}).", hint=f"{hint} {SAME}")
     found, hint = _kind(error)
     return StoreError(f"MongoDB at {where} {found}: {_short(error)}.", hint=f"{hint} {SAME}")
 

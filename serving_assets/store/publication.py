@@ -95,7 +95,7 @@ class Publication:
 
         Raises:
             PinnedError: the collection is pinned, and `cause` would bring something new.
-            ConflictError: somebody else publishes, or was faster; names the holder.
+            ConflictError: another writer publishes, or was faster; names the holder.
         """
         control = (store.control(collection) or Control()).beyond(highest_known_generation)
         refuse_pinned(collection, control, cause)

@@ -104,7 +104,7 @@ def test_a_trace_says_that_the_person_was_erased(erased: Erased) -> None:
     """Whoever asks what the person was served is told of the erasure, and is told about others as before."""
     platform, use_case, now = erased.bench.platform, erased.bench.use_case, datetime.now(UTC)
     told = trace(platform, use_case, erased.person, now)
-    assert "was erased at" in told.said
+    assert "was erased at" in told.message
     assert (told.served, told.made, told.features) == (None, None, None)
     somebody = next(entity for entity in erased.bench.documents())
     assert trace(platform, use_case, somebody, now).made is not None

@@ -64,7 +64,7 @@ def test_the_feature_row_is_the_one_that_was_scored(bench: Bench) -> None:
     (row,) = bench.rows("historic", where=f"household_id = {entity}")
     assert (told.made.run_id, told.made.scored_at) == (row["run_id"], row["scored_at"])
     assert told.made.features_version == 0
-    assert told.features_said == "purchase_propensity/features at version 0, day 2017-05-31"
+    assert told.features_message == "purchase_propensity/features at version 0, day 2017-05-31"
 
 
 def test_a_pin_does_not_divide_the_time(bench: Bench) -> None:
@@ -81,10 +81,10 @@ def test_nothing_was_served(bench: Bench) -> None:
     """Before the first publish, and of an entity that a generation lacks, trace says why nothing was served."""
     g = published(bench)
     early = trace(bench.platform, bench.use_case, 4, datetime(2017, 6, 1, tzinfo=UTC))
-    assert early.said.startswith("Nothing was served: the first generation became active at 20")
+    assert early.message.startswith("Nothing was served: the first generation became active at 20")
     assert (early.served, early.made) == (None, None)
     unknown = trace(bench.platform, bench.use_case, -1, now())
-    assert unknown.said == f"Nothing was served: generation {g.active} has no household_id -1."
+    assert unknown.message == f"Nothing was served: generation {g.active} has no household_id -1."
     with pytest.raises(InputError, match="lies in the future"):
         trace(bench.platform, bench.use_case, 4, now() + timedelta(days=1))
 
@@ -100,7 +100,7 @@ def test_what_history_has_given_up_is_said(bench: Bench, gone: str) -> None:
     told = trace(bench.platform, bench.use_case, entity, moment)
     assert told.served is not None
     assert told.served.generation == 1
-    assert "gone from the lake's history" in (told.said if gone == "latest" else told.features_said)
+    assert "gone from the lake's history" in (told.message if gone == "latest" else told.features_message)
     assert (told.made is None) is (gone == "latest")
     assert told.features is None
 

@@ -23,7 +23,7 @@ def chat(url: str) -> Send:
     def send(message: Message, seconds: float) -> None:
         import apprise
 
-        said: list[str] = []
+        lines: list[str] = []
         # Its own pictures would have Slack and Teams fetch them from a third party.
         service = apprise.Apprise(asset=apprise.AppriseAsset(app_id="serving-assets", image_url_mask=None))
         if not service.add(url):
@@ -36,12 +36,12 @@ def chat(url: str) -> Send:
             notify_type=notify_type,
             body_format="markdown",
             timeout=seconds,
-            log_callback=lambda entry, _: said.append(entry.message),
+            log_callback=lambda entry, _: lines.append(entry.message),
             log_level=logging.WARNING,
         )
         if not accepted:
-            told = " ".join(said) or f"{scheme(url)}: not accepted"
-            raise Refused(told, reachable=False).without(secrets(url))
+            reason = " ".join(lines) or f"{scheme(url)}: not accepted"
+            raise Refused(reason, reachable=False).without(secrets(url))
 
     return send
 

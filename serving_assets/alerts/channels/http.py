@@ -40,8 +40,8 @@ def post(url: str, body: bytes, headers: Mapping[str, str], seconds: float) -> N
             answer.read(READ_AT_MOST)
     except urllib.error.HTTPError as error:
         with error:
-            said = error.read(READ_AT_MOST).decode("utf-8", "replace").strip()
-        raise Refused(f"{host} answered {error.code}: {said or error.reason}", _asked(error)) from None
+            text = error.read(READ_AT_MOST).decode("utf-8", "replace").strip()
+        raise Refused(f"{host} answered {error.code}: {text or error.reason}", _asked(error)) from None
     except (urllib.error.URLError, OSError, http.client.HTTPException) as error:
         why = getattr(error, "reason", None) or error
         raise Refused(f"{host} did not answer: {why or type(error).__name__}", reachable=False) from None

@@ -21,13 +21,13 @@ class Refused(Exception):
     `wait` is how long it asks to wait; `reachable` whether another message may fare better right now.
     """
 
-    def __init__(self, said: str, wait: timedelta | None = None, *, reachable: bool = True) -> None:
-        super().__init__(said)
+    def __init__(self, reason: str, wait: timedelta | None = None, *, reachable: bool = True) -> None:
+        super().__init__(reason)
         self.wait, self.reachable = wait, reachable
 
     def without(self, secrets: Sequence[str]) -> Refused:
         """Return a copy with secrets redacted."""
-        said = str(self)
+        reason = str(self)
         for secret in sorted(filter(None, secrets), key=len, reverse=True):
-            said = said.replace(secret, "***")
-        return Refused(said[:MOST_CHARACTERS], self.wait, reachable=self.reachable)
+            reason = reason.replace(secret, "***")
+        return Refused(reason[:MOST_CHARACTERS], self.wait, reachable=self.reachable)

@@ -1,4 +1,4 @@
-"""The sensor that sees what goes wrong, and tells whoever must know.
+"""The sensor that evaluates alerts and notifies the owners.
 
 Here: one look, from the sources to the channels, and the sensor that looks. Not here: the sources
 (findings_from_runs.py, findings_from_state.py), the life of an incident, or the channels (alerts/).
@@ -66,8 +66,8 @@ def alert_sensor(platform: Platform) -> dg.SensorDefinition:
         name="alerts",
         minimum_interval_seconds=EVERY_SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Evaluates checks, runs, freshness, schedules and sensors, and notifies the owners of each problem "
-        "once, and of its end.",
+        description="Evaluates checks, runs, freshness, schedules, sensors and the online store, and notifies the "
+        "owners of what fails: once, and when it is resolved.",
     )
     def alerts(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         assert context.repository_def is not None
@@ -78,7 +78,7 @@ def alert_sensor(platform: Platform) -> dg.SensorDefinition:
 
 
 def look(instance: dg.DagsterInstance, platform: Platform, graph: AssetGraph, now: datetime) -> Evaluation | None:
-    """Look at everything since the last look, and tell what is due; None while another process does.
+    """Evaluate everything since the last evaluation, and send what is due; None while another process does.
 
     The configuration is read anew each time. When it is broken, alerts go where its last valid version sent them, and
     that is an incident too.
@@ -159,16 +159,16 @@ def _undelivered(book: IncidentStore, config: AlertConfig, now: datetime) -> lis
 
 
 def _beat(config: AlertConfig) -> None:
-    """Tell the outside that alerts are alive: nothing in here could tell that they are not."""
+    """Call the declared address, so that something outside notices when alerts stop."""
     if config.heartbeat is not None:
         try:
             urllib.request.urlopen(config.heartbeat.get_secret_value(), timeout=SECONDS_OF_AN_ATTEMPT).close()
         except OSError:
-            return  # whoever waits for it notices; that is what it is for
+            return  # the service that waits for it raises the alarm
 
 
 def summary(settings: Settings, scopes: Collection[str], now: datetime) -> dict[str, Any]:
-    """What `serving-assets status` tells of alerts: open incidents of `scopes`, refused notices, the newest look."""
+    """Alerts for `serving-assets status`: open incidents of `scopes`, refused notices, the newest evaluation."""
     book = IncidentStore(AlertsFile(settings.alerts_file))
     looked_at = book.looked_at()
     return {

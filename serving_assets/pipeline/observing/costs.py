@@ -1,10 +1,10 @@
-"""What a month has cost: by asset, partition and use case, from what each materialization told of itself.
+"""What a month has cost: by asset, partition and use case, from what each materialization recorded of itself.
 
 Here: reading the event log and adding up. Not here: the measuring (pipeline/dagster_instance/step_metadata.py), the
 prices (pipeline/prices.py), or the screen (commands/costs.py).
 
-Only what was made is counted: a step that failed or was killed has told nothing. A step over a range of days tells the
-same work at each of its days; each day then bears an equal share of it, and its own rows and bytes.
+Only what was made is counted: a step that failed or was killed has recorded nothing. A step over a range of days
+records the same work at each of its days; each day then bears an equal share of it, and its own rows and bytes.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def month_of(instance: dg.DagsterInstance, assets: Iterable[dg.AssetKey], first:
         together = Counter(record.run_id for record in records)
         for record in records:
             place = (key.to_user_string(), record.partition_key)
-            found[place] = found.get(place, Costs()) + _told(record, together[record.run_id])
+            found[place] = found.get(place, Costs()) + _recorded(record, together[record.run_id])
     return Month(begin.date(), found)
 
 
@@ -119,16 +119,16 @@ def _made(
         cursor, more = page.cursor, page.has_more
 
 
-def _told(record: dg.EventLogRecord, together: int) -> Costs:
-    """What one materialization bears, of a step that has told as many `together`."""
+def _recorded(record: dg.EventLogRecord, together: int) -> Costs:
+    """What one materialization bears, of a step that has recorded as many `together`."""
     assert record.asset_materialization is not None
-    told: dict[str, Any] = plain_numbers(record.asset_materialization)
+    recorded: dict[str, Any] = plain_numbers(record.asset_materialization)
     return Costs(
-        cpu_seconds=told.get("cpu_seconds", 0.0) / together,
-        peak_memory_mib=told.get("peak_memory_mib", 0.0),
-        rows=told.get("rows", 0),
-        bytes=told.get("bytes", 0),
-        money=told.get(COST, 0.0),
+        cpu_seconds=recorded.get("cpu_seconds", 0.0) / together,
+        peak_memory_mib=recorded.get("peak_memory_mib", 0.0),
+        rows=recorded.get("rows", 0),
+        bytes=recorded.get("bytes", 0),
+        money=recorded.get(COST, 0.0),
         made=1,
     )
 

@@ -63,7 +63,7 @@ class Cursor:
 
 
 def end_of_log(instance: dg.DagsterInstance) -> Cursor:
-    """The cursor of whoever wants to hear only of what happens from now on."""
+    """The cursor that leaves out everything before now."""
     newest = [r.storage_id for kind in ENDS for r in instance.fetch_run_status_changes(kind, limit=1).records]
     runless, more = None, True
     while more:
@@ -82,9 +82,9 @@ def failing_now(instance: dg.DagsterInstance, builder: FindingBuilder) -> Iterat
 def since(
     instance: dg.DagsterInstance, builder: FindingBuilder, cursor: Cursor, now: datetime
 ) -> tuple[list[Finding], Cursor]:
-    """What was told after `cursor`, by runs that have ended and outside of runs, and how far that is.
+    """What was recorded after `cursor`, by runs that have ended and outside of runs, and how far that is.
 
-    Both are read up to the same moment: a failure in a run must not be met after its mending outside of one.
+    Both are read up to the same moment: a failure in a run must not be met after its repair outside of one.
     """
     ended = _ended(instance, cursor.ends)
     page = instance.get_records_for_run("", cursor.runless, RUNLESS, RECORDS_OF_A_LOOK)
@@ -194,8 +194,8 @@ def _failures(
 ) -> Iterator[Finding]:
     """Why a run failed: the steps that did, apart from those that a check failed; else the steps it died in."""
     days, page = days_of_run(run), f"runs/{run.run_id}"
-    told = [entry.get_dagster_event() for entry in events]
-    failed = [event for event in told if event.event_type == Event.STEP_FAILURE]
+    recorded = [entry.get_dagster_event() for entry in events]
+    failed = [event for event in recorded if event.event_type == Event.STEP_FAILURE]
     for event in failed:
         asset = builder.of_step(event.step_key or "")
         if asset is None:
@@ -216,9 +216,9 @@ def _failures(
             yield replace(found, cause=cause_of(data.metadata) if data else "")
     if failed:
         return
-    ended = {event.step_key for event in told if event.event_type == Event.STEP_SUCCESS}
-    begun = [event.step_key for event in told if event.event_type == Event.STEP_START]
-    planned = [e.asset_key for e in told if e.event_type == Event.ASSET_MATERIALIZATION_PLANNED and e.asset_key]
+    ended = {event.step_key for event in recorded if event.event_type == Event.STEP_SUCCESS}
+    begun = [event.step_key for event in recorded if event.event_type == Event.STEP_START]
+    planned = [e.asset_key for e in recorded if e.event_type == Event.ASSET_MATERIALIZATION_PLANNED and e.asset_key]
     died_in = [builder.of_step(step or "") for step in begun if step not in ended] or planned[:1]
     message = _why_the_run_failed(instance, run)
     for asset in filter(None, died_in):
@@ -261,7 +261,7 @@ def _made_since(instance: dg.DagsterInstance, builder: FindingBuilder, failure: 
 def _ended_before(
     instance: dg.DagsterInstance, other: str, run: dg.DagsterRun, runless_at: float | None = None
 ) -> bool:
-    """Whether the run `other` ended before `run`; what was told outside of runs ended at `runless_at`."""
+    """Whether the run `other` ended before `run`; what was recorded outside of runs ended at `runless_at`."""
     its_end = _end(instance, other) if other else runless_at
     end = _end(instance, run.run_id)
     return its_end is not None and end is not None and its_end < end

@@ -1,8 +1,8 @@
-"""What no run says: tables that are late, runs that stand still, schedules and sensors that fail, days given up.
+"""Findings that are no event of a run: late tables, runs that stand still, failing schedules, days given up.
 
 Here: how things stand at this moment. Not here: what happened in runs (findings_from_runs.py).
 
-Whatever is bad says since when, and says the same as long as it is: so a look that finds nothing new changes nothing.
+A failure keeps its instant as long as it lasts, so that an evaluation that finds nothing new changes nothing.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from serving_assets.pipeline.observing.finding_builder import (
 from serving_assets.pipeline.platform import Platform
 
 SILENT_FOR = timedelta(minutes=30)
-"""The longest step, a daily run for a million households, takes minutes; every step tells when it begins and ends."""
+"""The longest step, a daily run for a million households, takes minutes; every step records when it begins and ends."""
 QUEUED_FOR = timedelta(minutes=15)
 """While nothing runs, a queue that stands still so long is not being emptied."""
 TICKS_IN_A_ROW = 2
@@ -107,7 +107,7 @@ def _standing_still(
         newest = instance.get_records_for_run(run.run_id, limit=1, ascending=False).records
         moved = datetime.fromtimestamp(newest[0].timestamp, UTC) if newest else record.create_timestamp
         if now - moved >= SILENT_FOR:
-            message = f"Run {run.run_id[:8]} has told nothing since {moved:%Y-%m-%d %H:%M} UTC."
+            message = f"Run {run.run_id[:8]} has recorded nothing since {moved:%Y-%m-%d %H:%M} UTC."
             found = builder.job_finding(
                 run.job_name, RUN_STUCK, Severity.ERROR, moved, message=message, page=f"runs/{run.run_id}"
             )

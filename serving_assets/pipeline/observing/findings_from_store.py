@@ -1,4 +1,4 @@
-"""Findings about the online store: it does not answer, or it has lost what the lake's log says was published.
+"""Findings about the online store: it does not answer, or it has lost what was published according to the lake's log.
 
 Here: one control record per collection, read over a connection of its own. Not here: its documents, which the checks of
 the online assets compare (pipeline/checks/), or the repair (pipeline/automation/gaps.py, publishing/restore.py).

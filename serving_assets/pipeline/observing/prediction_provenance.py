@@ -54,20 +54,20 @@ class ScoredPrediction:
 
 @dataclass(frozen=True)
 class PredictionProvenance:
-    """The answer: `said` puts it in words; `made` is None when nothing was served, `features` when they are unknown."""
+    """The answer: in words as `message`; `made` is None when nothing was served, `features` when they are unknown."""
 
     use_case: str
     entity: Entity
     at: str
-    said: str
+    message: str
     served: ServedGeneration | None = None
     made: ScoredPrediction | None = None
     features: dict[str, Any] | None = None
-    features_said: str = ""
+    features_message: str = ""
 
 
 def trace(platform: Platform, use_case: BoundUseCase, entity: Entity, at: datetime) -> PredictionProvenance:
-    """What readers of `entity` got at `at`. What the lake's history no longer has is said, not guessed.
+    """What readers of `entity` got at `at`. What the lake's history no longer has is reported, not guessed.
 
     Raises:
         InputError: `at` lies in the future.
@@ -81,22 +81,22 @@ def trace(platform: Platform, use_case: BoundUseCase, entity: Entity, at: dateti
     request = request_of(platform, collection.key, entity)
     if request and request.begun_at:
         when = request.begun_at.isoformat(timespec="seconds")
-        return replace(nothing, said=f"This {collection.key} was erased at {when}: nothing is known any more.")
+        return replace(nothing, message=f"This {collection.key} was erased at {when}: nothing is known any more.")
     if index is None:
         first = f"the first generation became active at {log[0].at}" if log else "nothing was ever published"
-        return replace(nothing, said=f"Nothing was served: {first}.")
+        return replace(nothing, message=f"Nothing was served: {first}.")
     found = replace(nothing, served=_served(log, index))
     try:
         snapshot = documents_of(collection, log[index].generation, platform.lake)
     except InputError as error:
-        return replace(found, said=f"Generation {log[index].generation.number} was served; {_gone(error)}")
+        return replace(found, message=f"Generation {log[index].generation.number} was served; {_gone(error)}")
     made = _made(platform, snapshot, entity)
     if made is None:
-        said = f"Nothing was served: generation {log[index].generation.number} has no {collection.key} {entity}."
-        return replace(found, said=said + _loss(log, index))
-    features, features_said = _features(platform, use_case, entity, made)
-    said = f"Generation {log[index].generation.number} was served.{_loss(log, index)}"
-    return replace(found, said=said, made=made, features=features, features_said=features_said)
+        message = f"Nothing was served: generation {log[index].generation.number} has no {collection.key} {entity}."
+        return replace(found, message=message + _loss(log, index))
+    features, features_message = _features(platform, use_case, entity, made)
+    message = f"Generation {log[index].generation.number} was served.{_loss(log, index)}"
+    return replace(found, message=message, made=made, features=features, features_message=features_message)
 
 
 def _served(log: Sequence[Activation], index: int) -> ServedGeneration:
@@ -118,7 +118,7 @@ def _served(log: Sequence[Activation], index: int) -> ServedGeneration:
 
 
 def _loss(log: Sequence[Activation], index: int) -> str:
-    """What became active after a loss says that the store had lost this generation, not since when."""
+    """What became active after a loss records that the store had lost this generation, not since when."""
     number = log[index].generation.number
     following = next((entry for entry in log[index:] if entry.generation.number != number), None)
     if following and following.reason.startswith(LOST):
@@ -161,8 +161,8 @@ def _features(
         return None, f"It was scored from {name} at version {made.features_version}; {_gone(error)}"
     sql = f'SELECT * FROM t WHERE "{use_case.spec.entity.key}" = $entity'
     rows = platform.engine.collect(Query(sql, {"t": Input(scan)}, {"entity": entity})).to_pylist()
-    said = f"{name} at version {made.features_version}, day {made.scored_for}"
-    return (rows[0], said) if rows else (None, f"{said}: no row of this {use_case.spec.entity.key} is left.")
+    message = f"{name} at version {made.features_version}, day {made.scored_for}"
+    return (rows[0], message) if rows else (None, f"{message}: no row of this {use_case.spec.entity.key} is left.")
 
 
 def _gone(error: InputError) -> str:

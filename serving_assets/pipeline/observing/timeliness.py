@@ -33,10 +33,10 @@ class Timeliness:
     """One asset's.
 
     Attributes:
-        freshness: what its policy says: PASS, WARN, FAIL, UNKNOWN (never made) or NOT_APPLICABLE (never due).
+        freshness: the state of its policy: PASS, WARN, FAIL, UNKNOWN (never made) or NOT_APPLICABLE (never due).
         due: by when it is to be made, each day, or None.
         newest_day: the newest day that it holds, and `days_behind` how many have ended since; None where unknown.
-        newest_data: the newest instant that its rows tell of.
+        newest_data: the newest instant among its rows.
     """
 
     asset: str
@@ -61,10 +61,10 @@ def timeliness(
             found.append(_of(instance, graph.get(key), use_case, now, day, _newest_row(platform, table, day)))
     scored = newest_day(instance, dg.AssetKey([use_case.name, "historic"]))
     for key in stage_keys(use_case, ("latest", "online")):
-        day, told = scored, _local_end(scored, use_case.domain.timezone) if scored else None
+        day, newest = scored, _local_end(scored, use_case.domain.timezone) if scored else None
         if key.path[-1] == "online":
-            day, told = _published(platform, use_case)
-        found.append(_of(instance, graph.get(key), use_case, now, day, told))
+            day, newest = _published(platform, use_case)
+        found.append(_of(instance, graph.get(key), use_case, now, day, newest))
     return found
 
 
@@ -110,7 +110,7 @@ def _published(platform: Platform, use_case: BoundUseCase) -> tuple[date | None,
     try:
         control = platform.store.control(use_case.name)
     except ServingAssetsError:
-        return None, None  # `status` says why, above
+        return None, None  # `status` shows why, above
     if control is None or control.published is None:
         return None, None
     instant = datetime.fromisoformat(control.published.as_of).astimezone(ZoneInfo(use_case.domain.timezone))

@@ -151,9 +151,9 @@ def _forget(platform: Platform, holder: Holder, subjects: PersonHashes, now: dat
 def _prove(platform: Platform, instance: dg.DagsterInstance, key: str, subjects: PersonHashes, now: datetime) -> None:
     left = [found for found in remains(platform, instance, key, subjects) if found.what != "empty tombstones"]
     if left:
-        told = "; ".join(f"{found.count} {found.what} of {found.where}" for found in left)
+        remaining = "; ".join(f"{found.count} {found.what} of {found.where}" for found in left)
         raise ServingAssetsError(
-            f"The erasure is not complete: {told}.",
+            f"The erasure is not complete: {remaining}.",
             hint=next((found.hint for found in left if found.hint), "Run it again: it goes on from here."),
         )
     failpoint("erasure.before_receipt")

@@ -57,7 +57,7 @@ def restore(platform: Platform, collection: PublishedCollection, by: str, runs: 
 
     Raises:
         InputError: nothing was ever published, or the lake no longer has what was.
-        StoreError, ConflictError: the store is out of reach; somebody publishes at this moment.
+        StoreError, ConflictError: the store is out of reach; another writer publishes at this moment.
     """
     store, name = platform.store, collection.name
     release_dead_lease(runs, store, name)

@@ -86,7 +86,7 @@ def roll_back(platform: Platform, collection: PublishedCollection, request: Roll
 
     Raises:
         InputError: there is no such generation, or the lake no longer has its snapshot.
-        StoreError, ConflictError: the store was lost or is out of reach; somebody publishes at this moment.
+        StoreError, ConflictError: the store was lost or is out of reach; another writer publishes at this moment.
     """
     began, store, name = time.monotonic(), platform.store, collection.name
     release_dead_lease(runs, store, name)
@@ -113,7 +113,7 @@ def resume(platform: Platform, collection: PublishedCollection, by: str, runs: R
 
     Raises:
         InputError: nothing was ever published.
-        StoreError, ConflictError: the store was lost or is out of reach; somebody publishes at this moment.
+        StoreError, ConflictError: the store was lost or is out of reach; another writer publishes at this moment.
     """
     store, log = platform.store, ActivationLog(platform, collection)
     release_dead_lease(runs, store, collection.name)
@@ -190,7 +190,7 @@ def _wanted(collection: PublishedCollection, log: Sequence[Activation], request:
     if len(counting) < 2:
         raise InputError(
             f"{collection.name} has nothing before generation {log[-1].generation.number}.",
-            hint="Mend what is wrong, materialize the predictions again and publish them.",
+            hint="Fix what is wrong, materialize the predictions again and publish them.",
         )
     return counting[-2]
 

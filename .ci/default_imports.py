@@ -17,7 +17,7 @@ from packaging.utils import canonicalize_name
 
 PROJECT = "serving-assets"
 PACKAGE = "serving_assets"
-MEND = "import it inside the function that needs it, or make it one"
+HINT = "import it inside the function that needs it, or make it one"
 
 
 class Hidden:
@@ -29,7 +29,7 @@ class Hidden:
     def find_spec(self, fullname: str, path: object = None, target: object = None) -> ModuleSpec | None:
         """Refuse a hidden package; leave every other one to the next finder."""
         if fullname.partition(".")[0] in self.names:
-            raise ModuleNotFoundError(f"{fullname} is of no default dependency: {MEND}", name=fullname)
+            raise ModuleNotFoundError(f"{fullname} is of no default dependency: {HINT}", name=fullname)
         return None
 
 

@@ -126,7 +126,7 @@ _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 def drill(kills: int, seed: int, root: Path) -> Count:
-    """Let the world go on until the process was killed so often, then mend all, and count when nothing is due."""
+    """Let the world go on until the process was killed so often, then fix all, and count when nothing is due."""
     began = time.monotonic()
     world, chance = _World(root / "world", seed), random.Random(seed + 1)
     log = root / "received.jsonl"

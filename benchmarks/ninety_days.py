@@ -12,7 +12,7 @@ defaults, is trained on the nine months before, scores four weeks of them, and i
 **A day** is lived as the product lives it, by a simulated clock: files arrive at 04:00; the sensor of arrivals, the
 daily schedule at its hour and at its cut-off, and the sensor of catching up are asked, and what they request is run,
 checks and all; Dagster's freshness is evaluated at the deadline; the alerts look after each of these. Whoever is on
-call acknowledges at 09:00, and mends in the next morning, by delivering or setting right and letting the product do the
+call acknowledges at 09:00, and fixes in the next morning, by delivering or setting right and letting the product do the
 rest.
 
 **Faults** are drawn by the seed, twenty of twenty-two kinds, one to three days long, no two at once, with two quiet
@@ -44,7 +44,7 @@ import typer
 from benchmarks import tables
 from benchmarks.ninety import report
 from benchmarks.ninety.drawing import Fault, drawn, live_with
-from benchmarks.ninety.life import MENDED, Life, clock, stock
+from benchmarks.ninety.life import FIXED, Life, clock, stock
 from benchmarks.ninety.scoring import Score, Told, score
 from serving_assets.catalog.discovery import Catalog, load_catalog
 from serving_assets.demo import FIRST_DAY, NEWEST_DAY, land
@@ -116,7 +116,7 @@ def _base(root: Path) -> Life:
     _say("tables and a model of the days before")
     land(life.shelf, ending=NEWEST_DAY)
     bench, use_case = life.bench, life.bench.use_case
-    with clock(FIRST, MENDED):
+    with clock(FIRST, FIXED):
         stock(life, FIRST)
         before = DayRange(FIRST_DAY, FIRST - timedelta(days=1))
         scored = DayRange(FIRST - SCORED_BEFORE, before.last)

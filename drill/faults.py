@@ -1,4 +1,4 @@
-"""The twelve faults: how each is injected, who must notice, and how it is mended.
+"""The twelve faults: how each is injected, who must notice, and how it is fixed.
 
 Here: one declared object for each. Not here: the order of a play (play.py), or the models that are put in place
 (registry_side.py).
@@ -25,7 +25,7 @@ MONEY = ("sales_value", "retail_disc", "coupon_disc", "coupon_match_disc")
 LATE = frozenset(
     (asset, "freshness") for asset in (ONLINE, f"{NAME}/latest", f"{NAME}/online_features", RAW, f"raw/{COUPONS}")
 )
-"""What follows when the deadline passes before the mend."""
+"""What follows when the deadline passes before the fix."""
 BY_REDELIVERY = "upstream delivers the right file; the arrivals sensor and the schedule do the rest"
 BY_BACKFILL = "then: serving-assets backfill"
 TABLES = frozenset({(RAW, "step_failed"), (f"raw/{COUPONS}", "step_failed")})

@@ -35,18 +35,18 @@ class Fault:
     """One fault.
 
     Attributes:
-        name: for `--only`; `what`: what goes wrong, `mend`: what is done about it, in a few words.
+        name: for `--only`; `what`: what goes wrong, `fix`: what is done about it, in a few words.
         inject: does it, on the day given; returns the moment from which it could be known.
         detected_by: the incidents that must be opened; `consequences`: those that may follow.
         blocked: the first asset that must not have been made of it; '' where nothing is blocked.
-        heal: does what `mend` says.
+        heal: does what `fix` says.
         hangs: whether a run that does not end is what is waited with, and not for.
         begin: when its morning begins, given its day.
     """
 
     name: str
     what: str
-    hint: str
+    fix: str
     inject: Callable[[Drill, date], datetime]
     heal: Callable[[Drill, date], None]
     detected_by: frozenset[Subject]
@@ -142,7 +142,7 @@ def pass_over(drill: Drill, first: date, last: date) -> None:
 
 
 def play(drill: Drill, fault: Fault, day: date) -> Result:
-    """Inject, wait until it is detected, mend, and wait until it is over."""
+    """Inject, wait until it is detected, fix, and wait until it is over."""
     result = Result(fault, day)
     drill.leap_to(fault.begin(day))
     drill.watcher.take()
@@ -163,7 +163,7 @@ def play(drill: Drill, fault: Fault, day: date) -> Result:
 
 @contextmanager
 def _missing(result: Result) -> Iterator[None]:
-    """What goes wrong is told, and the play goes on: the next fault needs a workspace in which this one was mended."""
+    """What goes wrong is told, and the play goes on: the next fault needs a workspace in which this one was fixed."""
     try:
         yield
     except (TimeoutError, RuntimeError, OSError, subprocess.CalledProcessError) as error:
@@ -200,12 +200,12 @@ def _hold_back(drill: Drill, fault: Fault, result: Result, begun: datetime, befo
 
 
 def _mend(drill: Drill, fault: Fault, result: Result, begun: datetime) -> None:
-    mended = drill.clock.now()
+    fixed = drill.clock.now()
     fault.heal(drill, result.day)
     drill.wait_for(lambda: _over(drill, result.day, begun), f"{fault.name} is over")
     drill.settle()
-    result.resolved_after = (_ended(drill, begun, mended) - mended).total_seconds()
-    told(f"  over {result.resolved_after:.0f} s after the mend")
+    result.resolved_after = (_ended(drill, begun, fixed) - fixed).total_seconds()
+    told(f"  over {result.resolved_after:.0f} s after the fix")
 
 
 def _over(drill: Drill, day: date, begun: datetime) -> bool:
@@ -214,9 +214,9 @@ def _over(drill: Drill, day: date, begun: datetime) -> bool:
     return published >= as_of(day) and not errors
 
 
-def _ended(drill: Drill, begun: datetime, mended: datetime) -> datetime:
+def _ended(drill: Drill, begun: datetime, fixed: datetime) -> datetime:
     ends = [n.at for n in drill.inbox.since(begun) if n.event == "resolved" and _counts(n)]
-    return max([*ends, datetime.fromisoformat(drill.observer.published()[2]), mended])
+    return max([*ends, datetime.fromisoformat(drill.observer.published()[2]), fixed])
 
 
 def _judge(drill: Drill, fault: Fault, result: Result) -> None:

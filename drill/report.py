@@ -15,7 +15,7 @@ from drill.play import OTHER, Result
 from drill.watcher import Seen
 from serving_assets.commands.screen import console
 
-HEADERS = ("fault", "detected by", "after", "not made", "readers meanwhile", "alert", "mend", "over after")
+HEADERS = ("fault", "detected by", "after", "not made", "readers meanwhile", "alert", "fix", "over after")
 PACKAGES = ("dagster", "deltalake", "duckdb", "pymongo")
 INTRODUCTION = """# Twelve faults in a live workspace
 
@@ -25,7 +25,7 @@ The demo's workspace with a live daemon, code server and API over MongoDB's wire
 day of its own and noticed by whatever notices it in production: the arrivals sensor, the daily schedule, catching up, \
 the checks, run monitoring, the freshness daemon, and the sensor of the alerts, whose notices a webhook receives. The \
 time of day is moved on while nothing happens, so the times are told by the daemon's clock: from the moment at which \
-the fault could be known to the notice, and from the mend until the day is published and every incident over. What a \
+the fault could be known to the notice, and from the fix until the day is published and every incident over. What a \
 run takes is real.
 
 Readers ask the API for every household once a second, or as often as the machine lets them. Each prediction is \
@@ -80,7 +80,7 @@ def row(result: Result) -> tuple[str, ...]:
         _first(result.not_made) if fault.blocked else "",
         readers(result.meanwhile),
         "; ".join(dict.fromkeys(notice.title for notice in opened)) or "none",
-        fault.hint,
+        fault.fix,
         seconds(result.resolved_after),
     )
 

@@ -1,4 +1,4 @@
-"""The workspace of the drill: a copy of the demo's, what upstream delivers to it, and the commands of who mends it.
+"""The workspace of the drill: a copy of the demo's, what upstream delivers to it, and the commands of who fixes it.
 
 Here: files and commands. Not here: the processes that live on it (processes.py), or what is done wrong (faults).
 """

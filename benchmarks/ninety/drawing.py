@@ -1,6 +1,6 @@
 """Which faults go wrong on which days, drawn by a seed, and a life with them.
 
-Here: the drawing, when each fault begins and ends, and who mends it. Not here: the kinds (faults.py).
+Here: the drawing, when each fault begins and ends, and who fixes it. Not here: the kinds (faults.py).
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from zoneinfo import ZoneInfo
 
 from benchmarks.ninety.alerting import reached
 from benchmarks.ninety.faults import KINDS, Kind
-from benchmarks.ninety.life import DELIVERED, MENDED, Life
+from benchmarks.ninety.life import DELIVERED, FIXED, Life
 from benchmarks.ninety.scoring import Injected
 from serving_assets.demo import TIMEZONE
 
-MENDING = timedelta(minutes=59)
-"""How long the mending may take: what is told until then belongs to the fault, what is told later does not."""
+FIXING = timedelta(minutes=59)
+"""How long the fix may take: what is told until then belongs to the fault, what is told later does not."""
 QUIET_DAYS = 2
-"""Days without any fault after each mending."""
+"""Days without any fault after each fix."""
 FIRST_FAULT = 3
 
 
@@ -38,11 +38,11 @@ class Fault:
         return self.day <= day < self.day + timedelta(days=self.days)
 
     def injected(self, life: Life) -> Injected:
-        """How it is scored: from the delivery of its first day until its last has been mended."""
+        """How it is scored: from the delivery of its first day until its last has been fixed."""
         begin, end = self.day + timedelta(days=1), self.day + timedelta(days=self.days + 1)
         reaches = frozenset(asset for touched in self.kind.touches for asset in reached(life.watch.graph, touched))
         return Injected(
-            self.kind.name, self.day, self.days, _local(begin, DELIVERED), _local(end, MENDED) + MENDING, reaches
+            self.kind.name, self.day, self.days, _local(begin, DELIVERED), _local(end, FIXED) + FIXING, reaches
         )
 
 
@@ -71,7 +71,7 @@ def drawn(seed: int, first: date, days: int, count: int) -> list[Fault]:
 
 
 def live_with(life: Life, faults: Sequence[Fault], first: date, days: int) -> None:
-    """Live `days` days from `first` on, each fault at its time and mended in the morning after it."""
+    """Live `days` days from `first` on, each fault at its time and fixed in the morning after it."""
     life.begin(first)
     for day in (first + timedelta(days=n) for n in range(days)):
         fault = next((found for found in faults if found.holds(day)), None)
@@ -80,7 +80,7 @@ def live_with(life: Life, faults: Sequence[Fault], first: date, days: int) -> No
             continue
         life.live(day, fault.kind.late, fault.kind.deliver, fault.kind.spoil)
         if not fault.holds(day + timedelta(days=1)):
-            life.hint([fault.day + timedelta(days=each) for each in range(fault.days)], fault.kind.hint)
+            life.fix([fault.day + timedelta(days=each) for each in range(fault.days)], fault.kind.fix)
 
 
 def _local(day: date, at: str) -> datetime:

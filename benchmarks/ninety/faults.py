@@ -1,4 +1,4 @@
-"""The faults that are injected: what goes wrong, how it is mended, and which assets it can spoil.
+"""The faults that are injected: what goes wrong, how it is fixed, and which assets it can spoil.
 
 Here: the kinds. Not here: the wrong files (deliveries.py), or when they are injected (drawing.py).
 """
@@ -39,7 +39,7 @@ class Kind:
         deliver: delivers in place of the true delivery.
         late: delivers after the deadlines.
         spoil: what happens before the daily run.
-        mend: what whoever is on call does about one day of it.
+        fix: what whoever is on call does about one day of it.
         most_days: how many days in a row it can last.
     """
 
@@ -49,7 +49,7 @@ class Kind:
     deliver: Act | None = None
     late: Act | None = None
     spoil: Act | None = None
-    hint: Act = deliveries.true_lines
+    fix: Act = deliveries.true_lines
     most_days: int = 1
 
 
@@ -213,43 +213,43 @@ KINDS: Mapping[str, Kind] = {
             "the customer database writes incomes in other words",
             touches=("raw/demographics",),
             spoil=_other_words,
-            hint=_own_words,
+            fix=_own_words,
         ),
         Kind(
             "evenings_lost",
             "of 28 days, households that came in the evening are lost",
             touches=("mapped/household_days",),
             spoil=_lose_evenings,
-            hint=_map_again,
+            fix=_map_again,
         ),
         Kind(
             "constant_model",
             "the model says 0.5 of everyone",
             touches=PREDICTIONS,
             spoil=_other_model(None),
-            hint=_right_model,
+            fix=_right_model,
         ),
         Kind(
             "wrong_model",
             "another model: one over the days since the last purchase",
             touches=PREDICTIONS,
             spoil=_other_model("days_since_last_purchase"),
-            hint=_right_model,
+            fix=_right_model,
         ),
         Kind(
             "run_killed",
             "the daily run is killed while it scores",
             touches=FEATURES,
             spoil=_kill,
-            hint=deliveries.nothing,
+            fix=deliveries.nothing,
         ),
-        Kind("store_down", "the online store is out of reach", touches=ONLINE, spoil=_unplug, hint=_plug_in),
+        Kind("store_down", "the online store is out of reach", touches=ONLINE, spoil=_unplug, fix=_plug_in),
         Kind(
             "documents_altered",
             "another writer changes every tenth document as it is published",
             touches=ONLINE,
             spoil=_tamper,
-            hint=_stop_tampering,
+            fix=_stop_tampering,
         ),
     )
 }

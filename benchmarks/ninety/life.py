@@ -38,11 +38,11 @@ from serving_assets.pipeline.days import as_of
 from tests.pipeline.slice import Bench
 
 DOMAIN = "complete_journey"
-MENDED, DELIVERED, LATE = "03:00", "04:00", "09:00"
-"""Local times of a morning: yesterday's fault is mended, files arrive, and those that are late."""
+FIXED, DELIVERED, LATE = "03:00", "04:00", "09:00"
+"""Local times of a morning: yesterday's fault is fixed, files arrive, and those that are late."""
 
 CATCH_UP_TICKS = 4
-"""How often catching up is asked after a mending: each time it takes a few days."""
+"""How often catching up is asked after a fix: each time it takes a few days."""
 
 Act = Callable[["Life", date], None]
 
@@ -97,7 +97,7 @@ class Life:
 
     def begin(self, day: date) -> None:
         """All days before `day` are there already; the alerts look for the first time."""
-        with clock(day, MENDED):
+        with clock(day, FIXED):
             self.memory = arrivals_sensor.Memory()
             self.tables()
             self.watch.look()
@@ -138,11 +138,11 @@ class Life:
             if late is not None or self.watch.fails():
                 self.settle()
 
-    def hint(self, days: Sequence[date], mending: Act) -> None:
-        """Mend `days`, the last of which is that of the morning before, before anything else arrives."""
-        with clock(days[-1] + timedelta(days=2), MENDED):
+    def fix(self, days: Sequence[date], act: Act) -> None:
+        """Fix `days`, the last of which is that of the morning before, before anything else arrives."""
+        with clock(days[-1] + timedelta(days=2), FIXED):
             for day in days:
-                mending(self, day)
+                act(self, day)
             for _ in range(CATCH_UP_TICKS):
                 if not self.settle():
                     return

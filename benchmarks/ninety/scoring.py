@@ -3,11 +3,11 @@
 Here: pure functions of what was injected and what was told. Not here: the telling.
 
 A told incident is an incident that opened, or that a warning became an error of. It is **true** when all of this holds:
-- it was told while a fault lasted, from the moment at which that begins until it has been mended;
+- it was told while a fault lasted, from the moment at which that begins until it has been fixed;
 - it is about an asset that the fault touches, or that is made of one;
 - the same days without any fault did not tell it: not the same asset and kind on the same morning, as severe or more.
 Everything else is **false**: also what the real days say by themselves while a fault lasts, and what a fault still
-causes after its mending.
+causes after its fix.
 """
 
 from __future__ import annotations

@@ -67,8 +67,8 @@ def test_what_begins_and_ends_between_two_looks_is_told(desk: Desk) -> None:
         pytest.param(finding(ERROR, 0, D1), finding(OK, 1, D1), True, id="the-same-day"),
         pytest.param(finding(ERROR, 0, D1), finding(OK, 1, D2), True, id="a-newer-day"),
         pytest.param(finding(ERROR, 0, D2), finding(OK, 1, D1), False, id="an-older-day"),
-        pytest.param(finding(ERROR, 0, D1, lasting=True), finding(OK, 1, D2), False, id="a-newer-day-does-not-mend"),
-        pytest.param(finding(ERROR, 0, D1, lasting=True), finding(OK, 1, D1), True, id="its-own-mending"),
+        pytest.param(finding(ERROR, 0, D1, lasting=True), finding(OK, 1, D2), False, id="a-newer-day-does-not-fix"),
+        pytest.param(finding(ERROR, 0, D1, lasting=True), finding(OK, 1, D1), True, id="its-own-fix"),
         pytest.param(
             finding(ERROR, 0, D1, lasting=True), finding(OK, 1, D1, until=D3), True, id="a-range-around-the-day"
         ),
@@ -80,7 +80,7 @@ def test_what_begins_and_ends_between_two_looks_is_told(desk: Desk) -> None:
     ],
 )
 def test_what_ends_an_incident(desk: Desk, failing: Finding, then: Finding, is_over: bool) -> None:
-    """Only what mends the failing day ends an incident; a newer day does where no later day reads the failing one."""
+    """Only what fixes the failing day ends an incident; a newer day does where no later day reads the failing one."""
     desk.look(failing, minutes=5)
     desk.look(then, minutes=6)
     assert (desk.book.incidents() == []) is is_over

@@ -112,7 +112,7 @@ def test_a_job_without_assets_is_an_incident_of_its_own(world: World) -> None:
 
 
 def test_the_first_look_tells_what_fails_now_and_nothing_of_the_past(tmp_path: Path) -> None:
-    """A workspace that is a year old calls nobody for what was mended long ago."""
+    """A workspace that is a year old calls nobody for what was fixed long ago."""
     world = World(tmp_path)
     world.fails("churn/predictions", error=False)
     world.make("churn/predictions", D1)
@@ -156,7 +156,7 @@ def test_a_failure_in_a_run_is_not_met_after_its_mending_outside_of_one(world: W
     world.instance.report_runless_asset_event(
         dg.AssetCheckEvaluation(asset_key=dg.AssetKey(["churn", "online"]), check_name="sound", passed=True)
     )
-    world.look(timedelta(seconds=-60))  # too early for the end of the run, and so for its mending too
+    world.look(timedelta(seconds=-60))  # too early for the end of the run, and so for its fix too
     assert world.book.incidents(also_resolved=True) == []
     world.look()
     (told,) = world.book.incidents(also_resolved=True)

@@ -63,7 +63,7 @@ def test_what_is_published_is_shown(untouched: Bench) -> None:
 
 @pytest.mark.long
 def test_a_bad_day_is_named_and_can_be_mended(bench: Bench) -> None:
-    """A backfill over a truncated file exits 1 naming it and does the other days; resumed after the mend it exits 0."""
+    """A backfill over a truncated file exits 1 naming it and does the other days; resumed after the fix it exits 0."""
     (file,) = (bench.settings.landing / "transactions" / f"dt={DAY - timedelta(days=1)}").iterdir()
     whole = file.read_bytes()
     days = ["--from", str(DAY - timedelta(days=2)), "--to", str(DAY), "--use-case", NAME, "--json"]
@@ -76,9 +76,9 @@ def test_a_bad_day_is_named_and_can_be_mended(bench: Bench) -> None:
     file.write_bytes(whole)
     (state,) = json.loads(run(bench, "backfills", "--json").stdout)
     assert (state["state"], state["tables"], state["scored"], state["published"]) == ("ended", 2, 2, True)
-    mended = run(bench, "backfills", "resume", state["backfill"], "--json")
-    assert mended.returncode == 0, mended.stderr
-    assert json.loads(mended.stdout)["failed"] == []
+    fixed = run(bench, "backfills", "resume", state["backfill"], "--json")
+    assert fixed.returncode == 0, fixed.stderr
+    assert json.loads(fixed.stdout)["failed"] == []
     shown = run(bench, "backfills", "show", state["backfill"])
     assert "3/3" in shown.stdout
     assert "failed" not in shown.stdout.splitlines()[1]
@@ -106,7 +106,7 @@ def test_a_bad_day_is_named_and_can_be_mended(bench: Bench) -> None:
 def test_what_is_set_wrongly_is_told(
     untouched: Bench, arguments: list[str], environment: dict[str, str], told: list[str]
 ) -> None:
-    """A wrong argument or setting exits 1 and names what is wrong and the mend, in words."""
+    """A wrong argument or setting exits 1 and names what is wrong and the fix, in words."""
     failed = call(untouched, *arguments, **environment)
     said = failed.stdout + failed.stderr
     assert failed.returncode == 1, said

@@ -147,7 +147,7 @@ def stormy(bundles: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 @pytest.mark.parametrize("kind", ["down", "slow", "flapping", "lagging"])
 def test_a_store_in_trouble_costs_what_is_declared(stormy: tuple[World, Storm], kind: str) -> None:
-    """What is held is answered without an error, the rest as declared, all in time; calm mends everything by itself."""
+    """What is held is answered without an error, the rest as declared, all in time; calm fixes everything by itself."""
     world, storm = stormy
     told = len(world.log())
     with storm.of(kind):

@@ -39,7 +39,7 @@ RIGHT = {"1": [{"score": 0.5}, "2027-11-07T04:00:00Z", "1"], "2": [{"score": 0.2
 
 @pytest.mark.parametrize("fault", DELIVERIES, ids=lambda fault: fault.name)
 def test_a_bad_delivery_is_told_and_mended(fault: Any, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The drill's own delivery is caught by the detector that it names, told to its webhook, and over once mended."""
+    """The drill's own delivery is caught by the detector that it names, told to its webhook, and over once fixed."""
     for source in DAILY:
         right = bench.root / "undisturbed" / "data" / "landing" / source / f"dt={DAY}" / f"{source}.parquet"
         right.parent.mkdir(parents=True)

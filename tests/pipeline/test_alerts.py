@@ -1,4 +1,4 @@
-"""Alerts over the real pipeline: whom a bad delivery calls, and that mending it is told."""
+"""Alerts over the real pipeline: whom a bad delivery pages, and that its fix is reported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is missing is named with its mend; what a retry cannot cure is not retried, and what it can is.
+"""What is missing is named with its fix; what a retry cannot cure is not retried, and what it can is.
 
 Not here: missing deliveries (test_unusable_deliveries.py), or checks that fail (test_gates.py).
 """

@@ -1,4 +1,4 @@
-"""Every check that gates: made to fail for real, and mended.
+"""Every check that gates: made to fail for real, and fixed.
 
 Not here: point_in_time (test_point_in_time.py), or what a landing tells of broken rows (test_landing.py).
 """
@@ -35,7 +35,7 @@ from tests.pipeline.spoiling import (
 
 @dataclass(frozen=True)
 class Fault:
-    """A way to break the line at one check, how far it gets, and the mend."""
+    """A way to break the line at one check, how far it gets, and the fix."""
 
     asset: str
     check: str
@@ -45,7 +45,7 @@ class Fault:
     measured: float
     threshold: float
     stopped: str | None
-    hint: Callable[[Bench, Bench], None] = lambda bench, built: None
+    fix: Callable[[Bench, Bench], None] = lambda bench, built: None
 
     @property
     def key(self) -> dg.AssetKey:
@@ -148,7 +148,7 @@ FAULTS = [
 
 @pytest.mark.parametrize("fault", FAULTS, ids=[f"{f.asset.split('/')[1]}-{f.check}-{i}" for i, f in enumerate(FAULTS)])
 def test_a_fault_stops_the_line_until_it_is_mended(bench: Bench, built: Bench, fault: Fault) -> None:
-    """A failed gate stops its run, later runs of what is downstream, and nothing else; mended, all passes."""
+    """A failed gate stops its run, later runs of what is downstream, and nothing else; fixed, all passes."""
     spoiled = fault.spoil(bench) or bench
     published = spoiled.platform.store.control(NAME)
     outcome = fault.run(spoiled)
@@ -166,9 +166,9 @@ def test_a_fault_stops_the_line_until_it_is_mended(bench: Bench, built: Bench, f
         assert fault.stopped not in made
         _refused_alone(spoiled, fault)
         assert spoiled.platform.store.control(NAME) == published
-    fault.hint(bench, built)
-    mended = fault.run(bench)
-    assert mended.success, mended.failures
+    fault.fix(bench, built)
+    fixed = fault.run(bench)
+    assert fixed.success, fixed.failures
     assert bench.verdict(fault.key, fault.check).passed
 
 

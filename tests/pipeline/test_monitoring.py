@@ -188,7 +188,7 @@ def test_a_first_day_has_nothing_that_matured(built: Bench) -> None:
 
 
 def test_a_read_back_reports_of_altered_documents(bench: Bench) -> None:
-    """Documents that say something else than the lake are told with both sides; the next publish mends them."""
+    """Documents that say something else than the lake are told with both sides; the next publish fixes them."""
     bound = bench.use_case
     spec = bound.spec.model_copy(update={"checks": Checks(read_back_entities=10_000, lag_warn=1e6, lag_error=1e6)})
     watched = bench.with_catalog(replace(bench.catalog, use_cases={NAME: replace(bound, spec=spec)}))

@@ -33,7 +33,7 @@ def stock_shelf(shelf: Path) -> None:
 
 @pytest.mark.long
 def test_a_fault_is_told_mended_and_over(bench: Bench, tmp_path: Path) -> None:
-    """Half of a day's lines page once the day is landed, nothing is published, and after the mending all is well."""
+    """Half of a day's lines page once the day is landed, nothing is published, and after the fix all is well."""
     one = bench.with_catalog(replace(bench.catalog, use_cases={NAME: bench.use_case}))
     shelf = tmp_path / "shelf"
     stock_shelf(shelf)

@@ -1,4 +1,4 @@
-"""Rules of landing where a file cannot be used: the error names it with the mend, and nothing is written.
+"""Rules of landing where a file cannot be used: the error names it with the fix, and nothing is written.
 
 Not here: files that can be used but for some rows (test_landing.py).
 """
@@ -62,7 +62,7 @@ UNUSABLE: list[tuple[Format, str, Any, str]] = [
     ("form", "content", "told"), [pytest.param(f, c, t, id=f"{f}, {name}") for f, name, c, t in UNUSABLE]
 )
 def test_an_unusable_delivery_changes_nothing(tmp_path: Path, form: Format, content: Any, told: str) -> None:
-    """An unusable file is told with its name and the mend; accepted and rejected rows stay as they were."""
+    """An unusable file is told with its name and the fix; accepted and rejected rows stay as they were."""
     zone = Zone(tmp_path, sales(format=form))
     zone.drop(BEFORE)
     zone.ingest()

@@ -126,7 +126,7 @@ def test_nothing_is_imported_unless_it_is_configured(own_world: World) -> None:
 
 
 def test_another_protocol_is_refused() -> None:
-    """Whoever configures what is not spoken learns so at the start, with the mend."""
+    """Whoever configures what is not spoken learns so at the start, with the fix."""
     with pytest.raises(InputError, match="http/protobuf"):
         open_spans({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://x", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"})
 

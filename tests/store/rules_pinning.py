@@ -100,13 +100,13 @@ class PinningRules(Rules):
 
     def test_the_control_record_remembers_the_newest_activations(self, pinned: OnlineStore) -> None:
         """Each change of what readers get is remembered with its kind, author and moment, in the order it happened."""
-        set_pin(pinned, C, Cause("resume", "somebody else", "mended"))
+        set_pin(pinned, C, Cause("resume", "somebody else", "fixed"))
         control = pinned.control(C)
         assert control
         assert [(a.generation.number, a.kind, a.by, a.reason) for a in control.activations] == [
             (2, "publish", "a writer", ""),
             (1, "rollback", PIN.by, PIN.reason),
-            (1, "resume", "somebody else", "mended"),
+            (1, "resume", "somebody else", "fixed"),
         ]
         moments = [activation.at for activation in control.activations]
         assert moments == sorted(set(moments))

@@ -153,7 +153,7 @@ class PublishingRules(Rules):
         assert dict(scan(store, C)) == TWO
 
     def test_a_lost_document_is_noticed(self, store: OnlineStore) -> None:
-        """A store that lost a document which did not change refuses the next generation, and a rewrite mends it."""
+        """A store that lost a document which did not change refuses the next generation, and a rewrite fixes it."""
         published(store, C, {}, ONE)
         lose(store, 1)
         with pytest.raises(StoreError, match=r"would hold 2 documents, the target has 3.*rewrite"):

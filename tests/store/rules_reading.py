@@ -115,7 +115,7 @@ class ReadingRules(Rules):
             assert seen(behind, C, ALL) == {1: 0.1, 2: 0.2, 3: 0.3}
 
     def test_damage_is_not_an_endless_loop(self, store: OnlineStore) -> None:
-        """Documents that belong to no generation end a read with an error that names the mend."""
+        """Documents that belong to no generation end a read with an error that names the fix."""
         published(store, C, {}, ONE)
         store.upsert(C, 9, 8, (), [DocumentChange(1, None, ONE[1])])
         with pytest.raises(StoreError, match=f"{ATTEMPTS} reads in a row.*rewrite"):

@@ -108,7 +108,7 @@ def test_only_canonical_texts_become_fields(written: str | None, expected: dict[
 
 @pytest.mark.parametrize("stored", DAMAGED, ids=str)
 def test_a_foreign_document_is_reported(stored: dict[str, Any]) -> None:
-    """A document that this project did not write is an error with its collection and the mend, never a value."""
+    """A document that this project did not write is an error with its collection and the fix, never a value."""
     with pytest.raises(StoreError, match=r"shoppers: a document is not one that this project wrote.*rewrite"):
         from_document("shoppers", {"_id": 1, **stored})
 

@@ -96,7 +96,7 @@ def _newer_layout(path: Path) -> None:
 def test_a_file_that_is_no_store(
     make: Callable[[Path], None], kind: type[ServingAssetsError], message: str, path: Path
 ) -> None:
-    """A path to something else is reported with what is there and the mend, and nothing is overwritten."""
+    """A path to something else is reported with what is there and the fix, and nothing is overwritten."""
     path.parent.mkdir()
     make(path)
     before = path.read_bytes() if path.is_file() else None

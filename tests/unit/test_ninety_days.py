@@ -42,7 +42,7 @@ def test_what_a_fault_causes_while_it_lasts_is_true() -> None:
     "other",
     [
         pytest.param(told(day=10, hour=3), id="before it began"),
-        pytest.param(told(day=11, hour=4), id="after it was mended"),
+        pytest.param(told(day=11, hour=4), id="after it was fixed"),
         pytest.param(told(asset="raw/coupon_redemptions"), id="of what it does not reach"),
     ],
 )
@@ -77,7 +77,7 @@ def test_a_warning_is_recall_and_no_page() -> None:
 
 @pytest.mark.parametrize("seed", range(20))
 def test_faults_lie_apart(seed: int) -> None:
-    """Twenty faults of twenty kinds fit into ninety days, none at the same time as another, each mended in them."""
+    """Twenty faults of twenty kinds fit into ninety days, none at the same time as another, each fixed in them."""
     faults = drawn(seed, FIRST, 90, 20)
     assert faults == drawn(seed, FIRST, 90, 20)
     assert len({fault.kind.name for fault in faults}) == 20 <= len(KINDS)

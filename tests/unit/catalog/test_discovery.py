@@ -1,4 +1,4 @@
-"""Rules of loading a catalog: whatever does not fit is told with file, field and mend before anything runs.
+"""Rules of loading a catalog: whatever does not fit is told with file, field and fix before anything runs.
 
 Not here: SQL by itself (test_sql.py), or the shipped catalog (tests/shipped_catalog/).
 """
@@ -103,7 +103,7 @@ EDITS: list[tuple[str, str, str, str]] = [
 
 @pytest.mark.parametrize(("file", "old", "new", "told"), EDITS, ids=[f"{new[:40]}" for _, _, new, _ in EDITS])
 def test_what_does_not_fit_is_told(tmp_path: Path, file: str, old: str, new: str, told: str) -> None:
-    """One broken line stops the loading with an error that names the file, what is wrong in it, and the mend."""
+    """One broken line stops the loading with an error that names the file, what is wrong in it, and the fix."""
     assert old in FILES[file]
     root = write_catalog(tmp_path, {file: FILES[file].replace(old, new, 1)})
     with pytest.raises(DeclarationError, match=told) as raised:

@@ -67,7 +67,7 @@ def read(folder: Path, text: str) -> Statement:
     ],
 )
 def test_a_bad_query_is_told(tmp_path: Path, text: str, told: str) -> None:
-    """Whatever cannot be one SELECT over the inputs, with proper columns, is refused with the file and the mend."""
+    """Whatever cannot be one SELECT over the inputs, with proper columns, is refused with the file and the fix."""
     with pytest.raises(DeclarationError, match=told) as raised:
         read(tmp_path, text).bind(INPUTS)
     assert raised.value.message.startswith(f"{tmp_path / 'query.sql'}: ")

@@ -44,7 +44,7 @@ def test_what_is_not_declared_is_derived(schedule: Daily, declared: str | None, 
 
 @pytest.mark.parametrize("declared", ["05:59", "06:00", "05:00"])
 def test_a_deadline_while_the_run_still_waits_is_refused(declared: str) -> None:
-    """Whoever declares a deadline before the cut-off is told both times and the mend."""
+    """Whoever declares a deadline before the cut-off is told both times and the fix."""
     with pytest.raises(ValueError, match=r"06:00.*wait_until"):
         deadline_of(daily("05:00"), declared)
 

@@ -157,7 +157,7 @@ LATE = "SELECT CASE WHEN range = 150000 THEN error('boom') ELSE 'fine' END AS sa
 def test_a_failing_query_says_so_and_writes_nothing(
     tmp_path: Path, engine: Engine, verb: str, sql: str, told: str
 ) -> None:
-    """Whenever a query fails, the error names its inputs, the reason and the mend, and the target stays as it was."""
+    """Whenever a query fails, the error names its inputs, the reason and the fix, and the target stays as it was."""
     table = tables(tmp_path)["local"]
     write(table, {"said": ["before"]})
     query = Query(sql, {"t": Input(table.scan())})

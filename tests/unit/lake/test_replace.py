@@ -153,7 +153,7 @@ def test_a_column_that_disappears_stays_in_the_table(table: LakeTable) -> None:
 
 
 def test_a_changed_type_is_refused_with_both_types(table: LakeTable) -> None:
-    """A column whose type changes is refused, naming the column, both types and the mend."""
+    """A column whose type changes is refused, naming the column, both types and the fix."""
     columns = {"day": pa.array(DAYS[:1]), "value": pa.array(["nine"])}
     with pytest.raises(
         InputError, match=r"raw/sales\.value is int64 in the table and string in the new rows.*migrate raw/sales.*cast"

@@ -83,7 +83,7 @@ def test_partitions_are_told_without_reading_data(table: LakeTable) -> None:
 
 
 def test_a_missing_data_file_is_named(table: LakeTable) -> None:
-    """A file that the log names and the disk lacks is an error with its name and the mend; other days are readable."""
+    """A file that the log names and the disk lacks is an error with its name and the fix; other days are readable."""
     (lost,) = table.scan({"day": DAYS[1]}).files()
     Path(lost.uri).unlink()
     with pytest.raises(InputError, match=rf"{lost.uri} is missing.*Restore it from a backup, or materialize"):

@@ -75,7 +75,7 @@ def test_reads_back_what_was_written(candidate: Candidate, tmp_path: Path) -> No
 )
 @pytest.mark.parametrize("harm", ["delete", "flip"])
 def test_damage_is_told(candidate: Candidate, tmp_path: Path, file: str, harm: str) -> None:
-    """A missing or altered file of a bundle is named, with the mend."""
+    """A missing or altered file of a bundle is named, with the fix."""
     path = package(candidate, tmp_path / "bundle").path / file
     content = path.read_bytes()
     path.unlink() if harm == "delete" else path.write_bytes(bytes([content[0] ^ 1]) + content[1:])

@@ -35,7 +35,7 @@ def test_of_schema_takes_every_column_but_the_excluded() -> None:
 
 @pytest.mark.parametrize("dtype", [pa.date32(), pa.timestamp("us", "UTC"), pa.decimal128(10, 2), pa.list_(pa.int64())])
 def test_of_schema_refuses_what_is_no_feature(dtype: pa.DataType) -> None:
-    """A column that is neither number nor string is refused by name, with the mend."""
+    """A column that is neither number nor string is refused by name, with the fix."""
     with pytest.raises(InputError, match=r"'when' is .* cannot be a feature.*number or a string"):
         Signature.of_schema(pa.schema([("when", dtype)]), exclude=(), outputs=("score",))
 

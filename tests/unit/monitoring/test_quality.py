@@ -125,6 +125,6 @@ def test_a_changed_unit(typical: float, severity: str) -> None:
 
 @pytest.mark.parametrize("wrong", [{"psi_warn": 0.3}, {"coverage_warn": 0.9}, {"volume_warn": 0.9}, {"lag_warn": 3}])
 def test_thresholds_are_in_order(wrong: dict[str, float]) -> None:
-    """A warning that would come after its error is refused, with the mend."""
+    """A warning that would come after its error is refused, with the fix."""
     with pytest.raises(ValueError, match="swap them"):
         Checks(**wrong)

@@ -30,7 +30,7 @@ api: $(READY) ## the prediction API on 127.0.0.1:8000; /docs shows it, serving-a
 mongodb: ## a MongoDB for development on 127.0.0.1:27017, in memory; needs Java and Maven
 	@scripts/mongodb-server
 
-check: $(READY) ## before every push: lint, and the tests that need no built workspace
+check: $(READY) ## before every push: lint, and the tests that need no built workspace and no server
 	@$(MAKE) --no-print-directory --jobs 3 quick-tests lint
 
 .PHONY: quick-tests  # of no use by itself, so that help leaves it out

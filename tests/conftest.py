@@ -9,6 +9,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Generator
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -16,9 +17,12 @@ import pytest
 from serving_assets.settings import Settings
 from tests.catalogs import FIXTURE_CATALOG
 
+TESTS = Path(__file__).resolve().parent
 MEMORY = "/dev/shm"
-WORKSPACES = frozenset({"built"})
-"""The fixtures that build one; `make check` does without them."""
+WORKSPACES = frozenset({"built", "world", "own_world", "mongodb_uri", "mongodb_database", "year"})
+"""The fixtures that build, serve or store one."""
+PROCESSES = ("e2e", "faults", "serving", "shipped_catalog")
+"""The folders whose tests stand on processes, servers, and the whole year of the demo."""
 ROOM = 8 * 2**30
 """More than all tests together leave behind, with the passed ones' folders removed."""
 
@@ -51,9 +55,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)  # before marks are selected by
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that need a workspace which takes half a minute to build: by what they ask for, not by hand."""
+    """Mark the tests that `make check` leaves out: by what they ask for and where they are, not by hand."""
     for item in items:
-        if WORKSPACES.intersection(getattr(item, "fixturenames", ())):
+        folder = item.path.relative_to(TESTS).parts[0] if item.path.is_relative_to(TESTS) else ""
+        if folder in PROCESSES or WORKSPACES.intersection(getattr(item, "fixturenames", ())):
             item.add_marker("workspace")
 
 

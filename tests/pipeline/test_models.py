@@ -57,14 +57,14 @@ def in_child(folder: Path, failpoint: str = "") -> subprocess.CompletedProcess[s
     )
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
     """A folder in which one version was trained and promoted, and the process that did it."""
     folder = tmp_path_factory.mktemp("registry")
     return folder, in_child(folder)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def folder(trained: tuple[Path, subprocess.CompletedProcess[str]]) -> Path:
     """That folder."""
     return trained[0]
@@ -76,7 +76,6 @@ def candidate() -> Candidate:
     return train_candidate(samples.use_case(), samples.training_set(), samples.boosting, resamples=20)
 
 
-@pytest.mark.long
 def test_champion_scores_as_it_was_measured(folder: Path, candidate: Candidate) -> None:
     """The champion's bundle names its version and gives the scores of the trained model."""
     registry = registry_in(folder)

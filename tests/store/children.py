@@ -6,6 +6,7 @@ outcome.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from multiprocessing import get_context
@@ -30,10 +31,18 @@ KILLS = (
 
 
 def in_child(work: Callable[..., Any], *arguments: Any) -> BaseProcess:
-    """Start `work` in a fresh process, one that inherits the environment and no connection."""
-    child = get_context("spawn").Process(target=work, args=arguments, daemon=True)
+    """Start `work` in a process that inherits the environment and no connection, forked after the imports."""
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["tests.store.children", "pymongo"])
+    child = context.Process(target=_under, args=(dict(os.environ), work, *arguments), daemon=True)
     child.start()
     return child
+
+
+def _under(environment: dict[str, str], work: Callable[..., Any], *arguments: Any) -> None:
+    os.environ.clear()  # the server of the forks keeps the environment of its own start
+    os.environ.update(environment)
+    work(*arguments)
 
 
 def held(version: int, entity: int) -> bool:

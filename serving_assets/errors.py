@@ -1,6 +1,6 @@
 """The errors a user of the project can meet.
 
-Here: the base class and the few kinds that callers tell apart. Not here: messages; they are written where the fault is
+Here: the base class and the few kinds that callers distinguish. Not here: messages; they are written where the fault is
 known.
 """
 

@@ -1,4 +1,4 @@
-"""Named places at which a test can kill the process, to prove that a kill there harms nobody.
+"""Named places at which a test can kill the process, to prove that a kill there does no harm.
 
 Here: the names and the switch. Not here: the tests (tests/faults), or any other way to inject a fault.
 """

@@ -153,7 +153,7 @@ class Settings(BaseSettings):
 
     @property
     def alerts_file(self) -> Path:
-        """File of the incidents and of what is still to be told."""
+        """File of the incidents and of the notices still to be delivered."""
         return self.data_dir / "alerts.db"
 
     @property
@@ -249,7 +249,7 @@ def get_settings() -> Settings:
     """The settings of this process, read at the first call.
 
     Raises:
-        InputError: when one of them has no such value; the value is not told, because it may be a secret.
+        InputError: when one of them has no such value; the value is not shown, because it may be a secret.
     """
     file = Path(os.environ.get("DATA_DIR", PROJECT / "data")) / WORKSPACE_FILE
     try:

@@ -25,7 +25,7 @@ def count_rows(engine: Engine, table: LakeTable, condition: str, parameters: Map
 def delete_rows(engine: Engine, table: LakeTable, condition: str, parameters: Mapping[str, object]) -> int:
     """Make a version of `table` without the rows for which `condition` holds; returns how many they were.
 
-    Rows for which it is null stay. What the newest commit says of itself is said again, because the version without
+    Rows for which it is null stay. The metadata of the newest commit is written again, because the version without
     these rows is to those who go by it what the one before was. Without such a row, nothing is written.
 
     Raises:

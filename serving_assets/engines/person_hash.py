@@ -4,7 +4,7 @@ Here: the formula. Not here: where the hashes are kept (pipeline/privacy/erasure
 row.
 
 The formula: SHA-256 in hexadecimal of `secret + 0x1f + name of the key + 0x1f + key`, an integer key in decimal.
-Without the secret nobody can try all keys, of which there may be few.
+Without the secret, trying all keys, of which there may be few, reveals nothing.
 """
 
 from __future__ import annotations

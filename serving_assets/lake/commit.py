@@ -117,12 +117,12 @@ def _prepare_local_timestamps(
 ) -> TableChange:
     """Give the table the feature that timestamps without time zone need, in a commit of its own that changes no row.
 
-    deltalake 1.6 would commit such a column without it, and leave a table that nobody can open any more.
+    deltalake 1.6 would commit such a column without it, and leave a table that cannot be opened any more.
     """
     table.alter.add_feature(TableFeatures.TimestampWithoutTimezone, allow_protocol_versions_increase=True)
     opened = open_table(storage)
     if opened is None or opened.version() != current.version + 1:
-        return change  # somebody else committed as well; the next attempt finds out whether that is a conflict
+        return change  # another writer committed as well; the next attempt finds out whether that is a conflict
     return replace(change, base=snapshot(storage, opened))
 
 

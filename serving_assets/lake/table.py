@@ -30,7 +30,7 @@ NO_TABLE = -1
 """As `expected_version`: the table must not exist yet."""
 
 KEPT_STATES = 4
-"""Versions of a table whose state is kept; whoever compares needs two."""
+"""Versions of a table whose state is kept; a comparison needs two."""
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*/[a-z][a-z0-9_]*")
 

@@ -3,7 +3,7 @@
 Here: which files that is, and their removal. Not here: which versions are wanted, and for how long
 (pipeline/privacy/retention.py), or which rows must go (pipeline/privacy/erase_person.py).
 
-deltalake's own vacuum is not used: it commits, so that a table into which nobody wrote has a new version, which whoever
+deltalake's own vacuum is not used: it commits, so that a table that was not written has a new version, which whoever
 merges by version takes for new rows; and it leaves what killed writers left in the log's folder.
 """
 
@@ -44,7 +44,7 @@ def stale_files(
     kept_from = newest.version if current is None else min(current, newest.version)
     for commit in commits:
         named |= commit.added
-        if commit.version > kept_from:  # also what somebody has committed since `newest` was read
+        if commit.version > kept_from:  # also what other writers have committed since `newest` was read
             wanted |= commit.added
     if commits:
         named |= _paths(table, commits[0].version)

@@ -76,7 +76,7 @@ def columns_of(engine: Engine, path: Path, source: Source) -> dict[str, str] | N
     """Columns of one file with DuckDB's names of their types; None for a text file without a single byte of content.
 
     Raises:
-        ValueError: when the columns cannot be told apart.
+        ValueError: when two columns have the same name but for case.
         QueryError, OSError, EOFError, csv.Error: when the file is not of that format.
     """
     if source.format == "parquet":
@@ -89,7 +89,7 @@ def columns_of(engine: Engine, path: Path, source: Source) -> dict[str, str] | N
     names = _csv_header(path, source.csv) if source.format == "csv" else _ndjson_keys(engine, path)
     lowered = [name.lower() for name in names]
     if twice := sorted({name for name in names if lowered.count(name.lower()) > 1}):
-        raise ValueError(f"the columns {', '.join(twice)} cannot be told apart, because case does not count")
+        raise ValueError(f"the columns {', '.join(twice)} have the same name, because case does not count")
     strings = {name for name, column in source.columns.items() if column.dtype == "string"}
     return {name: JSON if source.format == "ndjson" and name in strings else TEXT for name in names}
 

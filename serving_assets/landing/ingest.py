@@ -1,7 +1,7 @@
 """Turn landed files into typed rows, and keep apart, with the reason, those that break the source's contract.
 
-Here: which files belong to a landing, accepted and rejected rows, and what is told of them. Not here: the formats
-(files.py), the contract (contract.py), or what is done about a share of rejected rows (pipeline/checks/).
+Here: which files belong to a landing, accepted and quarantined rows, and what is reported of them. Not here: the
+formats (files.py), the contract (contract.py), or what is done about a share of rejected rows (pipeline/checks/).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from serving_assets.landing.zone import LandingZone
 
 FINGERPRINT = "landed_fingerprint"
 EXTRA_COLUMNS = "landed_extra_columns"
-NOBODY: Mapping[str, PersonHashes] = {}
+NO_PERSON: Mapping[str, PersonHashes] = {}
 EMPTY = "it is empty"
 SHOWN_OF_A_ROW = 1_000
 """Characters of a rejected row that are shown as an example; the table keeps all of it."""
@@ -59,7 +59,7 @@ def ingest(
     lake: Lake,
     engine: Engine,
     timezone: str,
-    left_out: Mapping[str, PersonHashes] = NOBODY,
+    left_out: Mapping[str, PersonHashes] = NO_PERSON,
 ) -> Landed:
     """Replace the partitions `days` (or the whole snapshot) of `raw/<source>` and of its rejects by what has landed.
 

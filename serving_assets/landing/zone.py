@@ -1,8 +1,8 @@
 """What lies in the landing zone: the finished files of each source, folder by folder.
 
-Here: which files are deliveries, which are not read and why, and how deliveries are told apart. Not here: what is done
-about a new one (pipeline/automation/arrivals_sensor.py), reading its rows (ingest.py), or the disk and the object store
-(storage.py).
+Here: which files are deliveries, which are not read and why, and how deliveries are distinguished. Not here: what is
+done about a new one (pipeline/automation/arrivals_sensor.py), reading its rows (ingest.py), or the disk and the object
+store (storage.py).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from serving_assets.settings import Settings
 SNAPSHOT = ""
 """The folder of a source without days."""
 HASHED_BYTES = 256 * 1024**2
-"""Files that are larger together are told apart by size and time alone: reading them would outlast a tick."""
+"""Files that are larger together are compared by size and time alone: reading them would outlast a tick."""
 
 UNREAD = "-"
 

@@ -60,7 +60,8 @@ class ServedUseCase:
 
 
 RETRY_BROKEN = 60
-"""Seconds after which a client may ask again for a use case whose declarations are broken: somebody must deploy."""
+"""Seconds after which a client may ask again for a use case whose declarations are broken: a new version must be
+deployed."""
 
 
 class Service:

@@ -90,7 +90,7 @@ def open_store(uri: str, mongodb: Mapping[str, Any] | None = None) -> OnlineStor
     """The store at `uri`: `sqlite:///relative/path`, `sqlite:////absolute/path`, `mongodb://` or `mongodb+srv://`.
 
     Args:
-        mongodb: what MongoStore is told besides its URI; other stores have no use for it.
+        mongodb: the settings of MongoStore besides its URI; other stores have no use for it.
 
     Raises:
         InputError: no store is known for `uri`.

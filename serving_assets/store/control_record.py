@@ -49,7 +49,7 @@ class Generation:
     """A published generation: what it holds, who published it, and when it was flipped in (ISO 8601, UTC).
 
     `repeats` is the generation whose documents it brought back, None for one that was new. `form` names the way in
-    which the snapshot was made into documents; '' for one that was not told.
+    which the snapshot was made into documents; '' for one that is unknown.
     """
 
     number: int
@@ -100,7 +100,7 @@ class Cause:
         kind: `publish` brings something new; `rollback` and `restore` bring back what was published before; `resume`
             unpins, and leaves the active generation as it is; `retire` leaves no document.
         by: the person or run behind it.
-        reason: in that person's words; empty where nobody gave one.
+        reason: in that person's words; empty where none was given.
         repeats: the generation whose documents are brought back by a new one.
         pin: what to pin the collection with from then on; None leaves it unpinned.
     """

@@ -21,7 +21,7 @@ REPUBLISH = "Publish the older snapshot from the lake's history as a new generat
 
 
 def held_by(collection: str, lease: Lease) -> ConflictError:
-    """The error of whoever is not `lease.writer`."""
+    """The error of a writer that is not `lease.writer`."""
     until = datetime.fromtimestamp(lease.expires_at, UTC).isoformat(timespec="seconds")
     return ConflictError(
         f"{collection}: {lease.writer} publishes generation {lease.generation} and holds the collection until {until}.",

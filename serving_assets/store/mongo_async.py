@@ -33,7 +33,7 @@ class AsyncMongoReader:
 
     Control records are read from the primary, documents from the members that the read preference names; a session
     then sees to it that these are no older than the record. The driver itself sends a read once more when the
-    connection breaks; whoever asks for more patience asks again.
+    connection breaks; a caller that wants more patience asks again.
     """
 
     def __init__(self, uri: str, **about: Any) -> None:

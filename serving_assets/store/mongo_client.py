@@ -85,7 +85,7 @@ class Deployment:
             ) from None
 
     def options(self) -> dict[str, Any]:
-        """What the client is told besides the URI: our defaults for what the URI leaves open."""
+        """The client's options besides the URI: our defaults for what the URI leaves open."""
         stated = {name.lower() for name in self.parsed()["options"]}
         concern: int | str = int(self.write_concern) if self.write_concern.isdigit() else self.write_concern
         milliseconds = round(self.timeout_seconds * 1000)
@@ -140,7 +140,7 @@ class Connection:
         return self._database()[CONTROL].with_options(read_concern=MAJORITY)
 
     def documents(self, collection: str) -> Collection[Fields]:
-        """The documents of `collection` for a writer: from the primary, with all that it was told.
+        """The documents of `collection` for a writer: from the primary, with all of the client's options.
 
         Raises:
             InputError: there can be no collection of this name.
@@ -192,5 +192,5 @@ class Connection:
                 self._client = MongoClient(self._deployment.uri, **self._deployment.options())
                 self._process = os.getpid()
                 if not self._client.write_concern.acknowledged:
-                    raise ConfigurationError("writes that nobody confirms (w=0) cannot be published")
+                    raise ConfigurationError("writes that no member confirms (w=0) cannot be published")
             return self._client

@@ -62,7 +62,7 @@ def text_of(held: Mapping[str, Any]) -> str | None:
     """The text in a slot, None for a tombstone.
 
     Raises:
-        ValueError, TypeError, KeyError: somebody else wrote there what no slot can hold.
+        ValueError, TypeError, KeyError: another program wrote what no slot can hold.
     """
     if "gone" in held:
         return None
@@ -146,7 +146,7 @@ def from_document(collection: str, stored: Mapping[str, Any]) -> Document:
     """The protocol's form of a stored document.
 
     Raises:
-        StoreError: somebody else wrote it.
+        StoreError: another program wrote it.
     """
     try:
         entity, cur, prev = stored["_id"], stored["cur"], stored["prev"]
@@ -166,7 +166,7 @@ def from_document(collection: str, stored: Mapping[str, Any]) -> Document:
 def at_base(stored: Mapping[str, Any], base: int | None, void: Ranges) -> Fields:
     """What a stored document says at `base`, as the content of a slot.
 
-    Of one that somebody else wrote it is a text that readers of `base` report as damaged, as they did before.
+    Of one that another program wrote it is a text that readers of `base` report as damaged, as they did before.
     """
     try:
         cur, prev = stored["cur"], stored["prev"]
@@ -231,7 +231,7 @@ def unseen(generation: int, void: Ranges) -> Fields:
 def guessed(entity: Entity, held: Fields, in_cur: Fields) -> Fields:
     """The document of `entity` if it holds the content `held` in its `cur`, and that is `shown_in_cur`.
 
-    A slot has one of `v`, `text` and `gone`, so whoever has the right one is not asked for the others: each condition
+    A slot has one of `v`, `text` and `gone`, so a slot with the right one is not asked for the others: each condition
     costs the server a microsecond. MongoDB calls numbers equal that differ in type alone, so 1 finds a stored 1.0.
     """
     query = {"_id": entity, **in_cur}

@@ -3,14 +3,15 @@
 Here: its steps: lease, writing, repair, verification, flip. Not here: their order (publish.py), what the documents
 say (the lake), which slot a reader takes (read.py), and rollback (maintain.py).
 
-Why it is safe, whoever is killed or wakes up late:
+Why it is safe, whichever writer is killed or wakes up late:
 
-- A writer takes a generation number nobody had before, by compare-and-set on the control record; the number is its
+- A writer takes a generation number that was never taken before, by compare-and-set on the control record; the number
+is its
   fencing token.
 - Documents are written so that a reader of the active generation finds in `prev` what it found before; so nothing
   becomes visible.
-- The flip is a compare-and-set that requires the token; whoever lost the lease cannot flip.
-- Whoever takes over declares the other's generation void. Readers pass over void slots, so a document that a
+- The flip is a compare-and-set that requires the token; a writer that lost the lease cannot flip.
+- A writer that takes over declares the other's generation void. Readers pass over void slots, so a document that a
   fenced-out writer still writes after the other's flip shows its `prev`; and what the other has written has a higher
   number, which no late write replaces.
 """
@@ -243,7 +244,7 @@ class Publication:
         if control is None:
             return StoreError(
                 f"{self.collection}: the store has lost its control record while generation {self.generation} was"
-                f" published; readers are told that nothing is available.",
+                f" published; readers learn that nothing is available.",
                 hint="Find out why it is empty, then publish again: everything in it comes from the lake.",
             )
         if control.lease:

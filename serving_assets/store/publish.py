@@ -44,8 +44,8 @@ def publish(
     Args:
         changes: each entity at most once, at least all whose text differs between the published snapshot and the
             target; some that do not differ are welcome, to have them verified. A function is given the control record
-            that the publish builds on, so that nobody can publish between the comparison of the snapshots and the
-            publish.
+            that the publish builds on, so that no other writer can publish between the comparison of the snapshots and
+            the publish.
         writer: names this writer in the errors that others get. A second publish under the same name takes over from
             the first.
         rewrite: trust nothing that the store holds: `changes` names every entity of the published snapshot and of the

@@ -89,7 +89,7 @@ def restless(collection: str) -> StoreError:
     """The error of a reader that asked again and again."""
     return StoreError(
         f"{collection}: {ATTEMPTS} reads in a row met documents that belong to no generation known to be active.",
-        hint=f"If this repeats while nobody publishes, the store is damaged. {REWRITE}",
+        hint=f"If this repeats while no publish runs, the store is damaged. {REWRITE}",
     )
 
 

@@ -83,7 +83,7 @@ class Reading:
     """The answer to one read: all of it from the generation `control` calls active.
 
     `values` has the order of the question, with None for an entity that has no document. `control` is None when
-    nobody ever published.
+    was never published.
     """
 
     control: Control | None

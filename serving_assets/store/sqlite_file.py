@@ -4,7 +4,8 @@ Here: opening, one connection per thread and process, transactions, and what eac
 here: any table.
 
 People repair a store by moving the file away or by putting another in its place. So each use looks whether the path
-still leads to the file that is open, and a use that only reads never creates a file where somebody is about to put one.
+still leads to the file that is open, and a use that only reads never creates a file where another program is about to
+put one.
 
 Write-ahead logging lets any number of processes read while one writes, and readers never wait. Transactions are
 written with `synchronous=NORMAL`; a durable one with `FULL`, whose sync of the log makes all before it durable too.
@@ -180,7 +181,7 @@ class SqliteFile:
     def _set_aside_companions(self) -> None:
         """Rename the log and the index of a file that was open here and that the path no longer leads to.
 
-        Whoever replaces the file alone leaves them behind, and SQLite would apply the pages of the old log to the new
+        A replacement of the file alone leaves them behind, and SQLite would apply the pages of the old log to the new
         file: nothing in a log names the file that it belongs to.
         """
         with self._lock:

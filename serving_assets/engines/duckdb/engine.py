@@ -152,7 +152,7 @@ def _streamed(
     What goes wrong while they are made is raised as `failed` words it.
 
     An error of DuckDB in the middle of a stream arrives as an OSError, like one of the disk that the rows are written
-    to: only here can the two be told apart.
+    to: only here can the two be distinguished.
     """
     import duckdb
     import pyarrow as pa

@@ -1,4 +1,4 @@
-"""What runs that have ended say: checks that failed or pass again, steps that failed, workers that died.
+"""What runs that have ended report: checks that failed or pass again, steps that failed, workers that died.
 
 Here: reading the event log from a cursor on. Not here: what is no event of a run (findings_from_state.py), or what
 follows from a finding (alerts/).

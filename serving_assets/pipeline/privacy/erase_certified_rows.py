@@ -3,7 +3,7 @@
 Here: finding and removing those rows, in downloaded bundles and in the registry's artifacts on this machine. Not here:
 certificates as they are written now (models/parity.py), which hold no row.
 
-The row has no key, so it cannot be told whose it is: an erasure removes all of them.
+The row has no key, so its person is unknown: an erasure removes all of them.
 """
 
 from __future__ import annotations

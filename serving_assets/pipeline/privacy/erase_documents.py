@@ -43,7 +43,7 @@ def erase_documents(platform: Platform, collection: PublishedCollection, subject
 
     Raises:
         StoreError: when the store has lost the collection: what is restored to it later would bring the person back.
-        ConflictError: when somebody publishes at this moment.
+        ConflictError: when a publish is running.
     """
     store, name = platform.store, collection.name
     control = store.control(name)

@@ -4,7 +4,7 @@ Here: the register, by keyed hashes alone, and its secret. Not here: the erasure
 (engines/person_hash.py).
 
 The register is a table of the lake, because every machine that lands files must know it; the secret is not, because
-whoever has both can find out by trial who was erased.
+with both, trial shows who was erased.
 """
 
 from __future__ import annotations
@@ -144,7 +144,7 @@ def left_out(platform: Platform, table: Table) -> dict[str, PersonHashes]:
     """By column of a source, the persons whose rows must not be landed.
 
     Raises:
-        ServingAssetsError: when the secret is missing or another one, so that nobody could be recognised.
+        ServingAssetsError: when the secret is missing or another one, so that no person could be recognised.
     """
     begun: dict[str, set[str]] = {}
     for request in requests(platform):

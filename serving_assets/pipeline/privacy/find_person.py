@@ -163,11 +163,11 @@ def _statistics(table: LakeTable, path: str) -> Iterator[Mapping[str, Any]]:
     """What one file of the log says of the columns of data files."""
     if path.endswith(".json"):
         actions = (json.loads(line) for line in table.storage.read(path).splitlines())
-        told = [action["add"].get("stats") for action in actions if "add" in action]
+        stats = [action["add"].get("stats") for action in actions if "add" in action]
     elif path.endswith(".parquet"):
         with table.storage.filesystem.open_input_file(path) as file:
             added = pq.read_table(file, columns=["add"]).column("add").to_pylist()
-        told = [entry.get("stats") for entry in added if entry]
+        stats = [entry.get("stats") for entry in added if entry]
     else:
         return
-    yield from (json.loads(stats) for stats in told if stats)
+    yield from (json.loads(text) for text in stats if text)

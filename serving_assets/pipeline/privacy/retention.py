@@ -59,7 +59,7 @@ class Horizon:
 
 
 def retain(platform: Platform, *, dry_run: bool = False, now: datetime | None = None) -> list[Removed]:
-    """Remove what is no longer wanted, or with `dry_run` only tell; may be killed and repeated at any time.
+    """Remove what is no longer wanted, or with `dry_run` only report it; may be killed and repeated at any time.
 
     Raises:
         InputError: when a version that a rollback needs is not whole; nothing of its table is removed then.
@@ -219,7 +219,7 @@ def _modified(path: Path) -> datetime:
 
 def _removed(what: str, path: Path, platform: Platform, dry_run: bool) -> Removed:
     files = [path] if path.is_file() else [found for found in path.rglob("*") if found.is_file()]
-    told = Removed(
+    removed = Removed(
         what,
         str(path.relative_to(platform.settings.data_dir)),
         files=len(files),
@@ -230,4 +230,4 @@ def _removed(what: str, path: Path, platform: Platform, dry_run: bool) -> Remove
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
-    return told
+    return removed

@@ -64,8 +64,8 @@ class ActivationLog:
     def record(self, control: Control | None) -> list[Activation]:
         """Add what `control` remembers and the log does not know yet; returns the whole log.
 
-        Whoever is about to change what is active does this first, so that nothing is lost when runs are killed between
-        their flip and their entry here.
+        A writer that is about to change what is active does this first, so that nothing is lost when runs are killed
+        between their flip and their entry here.
 
         Raises:
             ConflictError: others wrote the log at every attempt.

@@ -23,7 +23,7 @@ Runs = Callable[[], dg.DagsterInstance]
 def release_dead_lease(runs: Runs, store: OnlineStore, collection: str) -> Lease | None:
     """Release the lease on `collection` if the run that holds it is over, and return it.
 
-    Without this, whoever repairs a killed publish, or goes back from it, would wait until the lease runs out, which
+    Without this, a repair of a killed publish, or a rollback from it, would wait until the lease runs out, which
     takes minutes.
     """
     control = store.control(collection)

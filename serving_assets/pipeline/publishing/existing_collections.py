@@ -40,7 +40,7 @@ def collections_left(platform: Platform, use_case: str) -> list[PublishedCollect
 
 
 def undeclared_collection(name: str) -> PublishedCollection:
-    """Return what the name of a collection tells of it; its key and the values of its documents are unknown."""
+    """Return what the name of a collection reveals; its key and the values of its documents are unknown."""
     features = use_case_of_features(name)
     use_case = features or name
     return PublishedCollection(
@@ -59,7 +59,7 @@ def undeclared_collection(name: str) -> PublishedCollection:
 
 
 def may_hold(platform: Platform, collection: PublishedCollection, key: str) -> bool:
-    """Whether the ids of a collection may be values of `key`: as declared, else as the columns of its table tell.
+    """Whether the ids of a collection may be values of `key`: as declared, else by the columns of its table.
 
     True where neither is left: then each id decides.
     """

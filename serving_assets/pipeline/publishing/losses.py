@@ -1,4 +1,4 @@
-"""What the online store has lost of what a use case published, as the lake's log tells.
+"""What the online store has lost of what a use case published, by the lake's log.
 
 Here: one control record against the newest entry of one log. Not here: bringing it back (restore.py, and the online
 assets themselves), or reporting it (pipeline/observing/findings_from_store.py).

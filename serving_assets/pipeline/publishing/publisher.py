@@ -1,6 +1,6 @@
 """Publishing a snapshot of the lake to the online store, and remembering that it was done.
 
-Here: what every publish does, whoever asks for it: the nightly run, a rollback, a restore. Not here: when
+Here: what every publish does, whatever asks for it: the nightly run, a rollback, a restore. Not here: when
 (pipeline/stages/online.py, rollback.py, restore.py), or the protocol that makes it atomic (store/).
 """
 

@@ -25,7 +25,7 @@ import pytest
 
 LIMIT = pytest.StashKey[float]()
 SHARED = pytest.StashKey["Usage"]()
-TEST = pytest.StashKey["Usage"]()
+BEGAN = pytest.StashKey["Usage"]()
 PRESSURE = Path("/proc/pressure/cpu")
 TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -80,24 +80,17 @@ def pytest_fixture_setup(
         request.config.stash[SHARED] = known + (Usage.now() - began)
 
 
-@pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_runtest_setup(item: pytest.Item) -> Generator[None, None, None]:
-    """Measure what is set up for this test alone."""
-    item.stash[TEST] = Usage()
-    shared = item.config.stash[SHARED]
-    began = Usage.now()
-    yield
-    item.stash[TEST] = Usage.now() - began - (item.config.stash[SHARED] - shared)
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Begin to measure, what is set up for this test alone included."""
+    item.stash[BEGAN] = Usage.now() - item.config.stash[SHARED]
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
-    """Measure the test; fail it if it passed, but over the limit."""
-    shared = item.config.stash[SHARED]
-    began = Usage.now()
+    """Fail the test if it passed, but over the limit."""
     yield
-    used = item.stash[TEST] + (Usage.now() - began - (item.config.stash[SHARED] - shared))
-    item.stash[TEST] = used
+    used = Usage.now() - item.config.stash[SHARED] - item.stash[BEGAN]
     limit = item.config.stash[LIMIT]
     if used.seconds > limit and not item.get_closest_marker("long"):
         pytest.fail(

@@ -14,6 +14,7 @@ from pathlib import Path
 from serving_assets.store.control_record import Control, Ranges
 from serving_assets.store.protocol import OnlineStore
 from serving_assets.store.records import BareChange, Document, Entity, StoreError
+from serving_assets.store.sqlite_connection import Connection
 from serving_assets.store.sqlite_file import SqliteFile
 
 READ_IDS = 500
@@ -42,23 +43,21 @@ class SqliteStore(OnlineStore):
     """
 
     def __init__(self, path: Path | str, *, timeout_seconds: float = 30.0) -> None:
-        self._file = SqliteFile(Path(path), SCHEMA, timeout_seconds, self._forget)
-        self._controls: dict[str, Control] = {}
-        self._ids: dict[str, int] = {}
+        self._file = SqliteFile(Path(path), SCHEMA, timeout_seconds)
 
     def control(self, collection: str) -> Control | None:
         """One row, parsed anew only when its revision has moved."""
         with self._file.reading() as connection:
-            known = self._controls.get(collection)  # none of a file that was replaced
+            known: Control | None = connection.remembered.get(("control", collection))
             row = connection.execute(
                 "SELECT revision, CASE WHEN revision IS NOT ?2 THEN body END FROM controls WHERE collection = ?1",
                 (collection, known.revision if known else None),
             ).fetchone()
-        if row is None:
-            return None
-        if known is None or row[1] is not None:
-            known = self._controls[collection] = _parse(collection, *row)
-        return known
+            if row is None:
+                return None
+            if known is None or row[1] is not None:
+                known = connection.remembered["control", collection] = _parse(collection, *row)
+            return known
 
     def swap(self, collection: str, expected_revision: int, control: Control) -> bool:
         """One statement, synced to disk."""
@@ -79,7 +78,7 @@ class SqliteStore(OnlineStore):
         """As many statements as the number of `entities` asks for; each sees one state of the file."""
         found: dict[Entity, Document] = {}
         with self._file.reading() as connection:
-            number = self._id(collection)
+            number = _id(connection, collection)
             for start in range(0, len(entities), READ_IDS):
                 some = entities[start : start + READ_IDS]
                 sql = f"{SELECT} WHERE collection = {number} AND entity IN ({', '.join('?' * len(some))})"
@@ -88,10 +87,11 @@ class SqliteStore(OnlineStore):
 
     def every_document(self, collection: str) -> Iterator[Document]:
         """Page after page: one long read would keep the log from being folded back into the file."""
-        number, after, last = self._id(collection), "", ()
+        after, last = "", ()
         while True:
-            sql = f"{SELECT} WHERE collection = {number} {after} ORDER BY entity LIMIT {SCAN_ROWS}"
             with self._file.reading() as connection:
+                number = _id(connection, collection)
+                sql = f"{SELECT} WHERE collection = {number} {after} ORDER BY entity LIMIT {SCAN_ROWS}"
                 rows = connection.execute(sql, last).fetchall()
             yield from map(Document._make, rows)
             if len(rows) < SCAN_ROWS:
@@ -103,12 +103,12 @@ class SqliteStore(OnlineStore):
     ) -> None:
         """One transaction. Numbers stand in the text: to bind six values per row costs more than the insert itself."""
         b, prev = _base(base, f"CASE WHEN cur_g <= {base} AND NOT {_is_void(void)} THEN cur ELSE prev END")
-        sql = (
-            f"INSERT INTO documents VALUES ({self._id(collection)}, ?1, {generation:d}, ?2, {b}, NULL)"
-            f" ON CONFLICT DO UPDATE SET cur_g = {generation:d}, cur = ?2, prev_g = {b}, prev = {prev}"
-            f" WHERE cur_g <= {generation:d}"
-        )
         with self._file.writing() as connection:
+            sql = (
+                f"INSERT INTO documents VALUES ({_id(connection, collection)}, ?1, {generation:d}, ?2, {b}, NULL)"
+                f" ON CONFLICT DO UPDATE SET cur_g = {generation:d}, cur = ?2, prev_g = {b}, prev = {prev}"
+                f" WHERE cur_g <= {generation:d}"
+            )
             # Of exact tuples sqlite3 binds the values directly, which saves a tenth.
             connection.executemany(sql, [(entity, new) for entity, _, new in changes])
 
@@ -131,7 +131,7 @@ class SqliteStore(OnlineStore):
         """One statement that looks at every document."""
         slot = f"CASE WHEN cur_g <= {generation:d} AND NOT {_is_void(void)} THEN cur ELSE prev END"
         with self._file.reading() as connection:
-            sql = f"SELECT count({slot}) FROM documents WHERE collection = {self._id(collection)}"
+            sql = f"SELECT count({slot}) FROM documents WHERE collection = {_id(connection, collection)}"
             return int(connection.execute(sql).fetchone()[0])
 
     def remove(self, collection: str, newest: int, void: Ranges) -> int:
@@ -143,24 +143,20 @@ class SqliteStore(OnlineStore):
         """Close the connections of all threads of this process."""
         self._file.close()
 
-    def _forget(self) -> None:
-        """What was read of the file that was open counts no longer."""
-        self._controls, self._ids = {}, {}
-
     def _change(self, verb: str, collection: str, where: str) -> int:
-        number = self._id(collection)
         with self._file.writing() as connection:
-            return connection.execute(f"{verb} WHERE collection = {number} AND {where}").rowcount
+            return connection.execute(f"{verb} WHERE collection = {_id(connection, collection)} AND {where}").rowcount
 
-    def _id(self, collection: str) -> int:
-        """The number that stands for `collection` in `documents`; -1, which has none, before its first publish."""
-        if collection not in self._ids:
-            with self._file.reading() as connection:
-                row = connection.execute("SELECT id FROM controls WHERE collection = ?", (collection,)).fetchone()
-            if row is None:
-                return -1
-            self._ids[collection] = row[0]
-        return self._ids[collection]
+
+def _id(connection: Connection, collection: str) -> int:
+    """The number that stands for `collection` in `documents`; -1, which has none, before its first publish."""
+    number: int | None = connection.remembered.get(("id", collection))
+    if number is None:
+        row = connection.execute("SELECT id FROM controls WHERE collection = ?", (collection,)).fetchone()
+        if row is None:
+            return -1
+        number = connection.remembered["id", collection] = row[0]
+    return number
 
 
 def _base(base: int | None, value: str) -> tuple[str, str]:

@@ -1,7 +1,7 @@
 """A SQLite file that many processes and threads share.
 
 Here: opening, one connection per thread and process, transactions, and what each fault of the file is called. Not
-here: any table.
+here: any table, and how a connection is closed while others use theirs (sqlite_connection.py).
 
 People repair a store by moving the file away or by putting another in its place. So each use looks whether the path
 still leads to the file that is open, and a use that only reads never creates a file where another program is about to
@@ -17,13 +17,13 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import NamedTuple
 
 from serving_assets.errors import ConflictError, InputError, ServingAssetsError
 from serving_assets.store.records import StoreError
+from serving_assets.store.sqlite_connection import Connection, HeldConnection
 
 LAYOUT = 1
 
@@ -33,55 +33,46 @@ COMPANIONS = ("-wal", "-shm")
 SET_ASIDE = ".replaced"
 
 
-class _Held(NamedTuple):
-    process: int
-    thread: threading.Thread
-    connection: sqlite3.Connection
-
-
 # What was opened before a fork must be neither used nor closed by the child, so the child keeps it here for good.
-_of_parents: list[_Held] = []
+_of_parents: list[HeldConnection] = []
 
 
 class SqliteFile:
     """The file at `path`, created with `schema` when first written; until then it reads as empty.
 
-    When the path leads to another file than the one that is open, all connections are closed, which calls `on_close`
-    so that whatever was derived from the old file is forgotten, and the new file is opened.
+    When the path leads to another file than the one that is open, all connections are closed, each when its use has
+    ended, and the new file is opened.
 
     Every method raises StoreError (unreachable, full, damaged), ConflictError (locked for longer than
     `timeout_seconds`) or InputError (not a database, or of a newer layout).
     """
 
-    def __init__(
-        self, path: Path, schema: tuple[str, ...], timeout_seconds: float, on_close: Callable[[], None]
-    ) -> None:
+    def __init__(self, path: Path, schema: tuple[str, ...], timeout_seconds: float) -> None:
         self.path = path
-        self._on_close = on_close
         self._opened: Identity | None = None  # of what is open, in whichever thread
         self._companions: tuple[Identity | None, dict[Path, Identity | None]] = (None, {})
         self._schema = schema
         self._timeout_seconds = timeout_seconds
         self._local = threading.local()
-        self._open: list[_Held] = []
+        self._open: list[HeldConnection] = []
         self._lock = threading.Lock()
 
     @contextmanager
-    def reading(self) -> Iterator[sqlite3.Connection]:
+    def reading(self) -> Iterator[Connection]:
         """This thread's connection, outside a transaction: each statement sees one state of the file."""
         with self._explained():
             if (current := self._current()) is not None:
-                yield self._connection(current, create=False)
+                with self._used(current, create=False) as connection:
+                    yield connection
                 return
-            with closing(sqlite3.connect(":memory:", isolation_level=None)) as empty:
+            with closing(sqlite3.connect(":memory:", isolation_level=None, factory=Connection)) as empty:
                 self._create_tables(empty)
                 yield empty
 
     @contextmanager
-    def writing(self, *, durable: bool = False) -> Iterator[sqlite3.Connection]:
+    def writing(self, *, durable: bool = False) -> Iterator[Connection]:
         """This thread's connection in a transaction that is committed at the end, or rolled back by an error."""
-        with self._explained():
-            connection = self._connection(self._current(), create=True)
+        with self._explained(), self._used(self._current(), create=True) as connection:
             connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
             connection.execute("BEGIN IMMEDIATE")
             try:
@@ -92,12 +83,10 @@ class SqliteFile:
                     connection.execute("ROLLBACK")
 
     def close(self) -> None:
-        """Close the connections of all threads of this process; a later use opens new ones."""
+        """Close the connections of all threads of this process, each when its use has ended; a later use opens one."""
         with self._lock:
             self._close_all_but(())
-            self._local = threading.local()
             self._opened = None
-        self._on_close()
 
     def _current(self) -> os.stat_result | None:
         """The file that the path leads to, None for none; what is open of another one is closed."""
@@ -106,33 +95,47 @@ class SqliteFile:
             self.close()
         return current
 
-    def _connection(self, current: os.stat_result | None, *, create: bool) -> sqlite3.Connection:
-        held: _Held | None = getattr(self._local, "held", None)
-        if held is None or held.process != os.getpid():
-            held = _Held(os.getpid(), threading.current_thread(), self._connect(create))
-            current = current or status(self.path)
-            with self._lock:
-                # Servers let idle threads go and start others: without this each would leave an open file behind.
-                self._close_all_but([one for one in self._open if one.thread.is_alive()])
-                self._open.append(held)
-                self._opened = identity(current)
-                self._companions = self._opened, {path: identity(status(path)) for path in self._companion_paths()}
-            self._local.held, self._local.modified = held, None
-        if current is not None and self._local.modified != current.st_mtime_ns:
-            # Pages in memory would hide damage in place. A checkpoint, the other reason for a new time, is rare.
-            held.connection.execute("PRAGMA shrink_memory")
-            self._local.modified = current.st_mtime_ns
-        return held.connection
+    @contextmanager
+    def _used(self, current: os.stat_result | None, *, create: bool) -> Iterator[Connection]:
+        held: HeldConnection | None = getattr(self._local, "held", None)
+        while held is None or held.process != os.getpid() or not held.begin():
+            held = self._hold(create)
+        try:
+            if current is not None and self._local.modified != current.st_mtime_ns:
+                # Pages in memory would hide damage in place. A checkpoint, the other reason for a new time, is rare.
+                held.connection.execute("PRAGMA shrink_memory")
+                self._local.modified = current.st_mtime_ns
+            yield held.connection
+        finally:
+            held.end()
 
-    def _close_all_but(self, living: Sequence[_Held]) -> None:
+    def _hold(self, create: bool) -> HeldConnection:
+        """A connection of this thread to the file that the path leads to now."""
+        while True:
+            before = identity(status(self.path))
+            held = HeldConnection(self._connect(create))
+            opened = identity(status(self.path))
+            if before in (None, opened):
+                break
+            held.close_when_idle()  # the file was replaced meanwhile, and this may be either
+        with self._lock:
+            # Servers let idle threads go and start others: without this each would leave an open file behind.
+            self._close_all_but([one for one in self._open if one.thread.is_alive()])
+            self._open.append(held)
+            self._opened = opened
+            self._companions = opened, {path: identity(status(path)) for path in self._companion_paths()}
+        self._local.held, self._local.modified = held, None
+        return held
+
+    def _close_all_but(self, living: Sequence[HeldConnection]) -> None:
         _of_parents.extend(one for one in self._open if one.process != os.getpid())
         mine = [one for one in self._open if one.process == os.getpid()]
         for one in mine:
             if one not in living:
-                one.connection.close()
+                one.close_when_idle()
         self._open = [one for one in mine if one in living]
 
-    def _connect(self, create: bool) -> sqlite3.Connection:
+    def _connect(self, create: bool) -> Connection:
         if create:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         self._set_aside_companions()
@@ -142,6 +145,7 @@ class SqliteFile:
             timeout=self._timeout_seconds,
             isolation_level=None,
             check_same_thread=False,
+            factory=Connection,
         )
         try:
             layout = connection.execute("PRAGMA user_version").fetchone()[0]

@@ -8,19 +8,16 @@ from __future__ import annotations
 import asyncio
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
-from unittest.mock import patch
 
 from typer.testing import CliRunner
 
 from serving_assets.catalog.discovery import Catalog
 from serving_assets.cli import app
-from serving_assets.serving import build
-from serving_assets.serving.reading.reader import ThreadReader
+from serving_assets.serving.build import build_api
 from serving_assets.serving.telemetry.logs import JsonLog
 from serving_assets.settings import Settings
-from serving_assets.store import open_store
 
 Question = tuple[str, str, Any]
 """Method, path, and what is sent as JSON, if anything."""
@@ -37,30 +34,11 @@ def _read(text: str | bytes) -> Any:
     return json.loads(text, parse_float=lambda digits: round(float(digits), 6))
 
 
-class PatientReader(ThreadReader):
-    """A reader that closes the store after its threads have read.
-
-    A connection that another thread reads from while it is closed can end the process.
-    """
-
-    async def close(self) -> None:
-        """Wait for the threads, then close."""
-        for pool in (self._reads, self._watch):
-            pool.shutdown(cancel_futures=True)
-        self._store.close()
-
-
-def open_reader(uri: str, mongodb: Mapping[str, Any] | None = None) -> PatientReader:
-    """The reader of the store at `uri`."""
-    return PatientReader(open_store(uri, mongodb))
-
-
 async def asked(
     settings: Settings, catalog: Catalog, key: str, questions: Sequence[Question]
 ) -> list[tuple[int, dict[str, Any]]]:
     """Status and body of each answer, asked one after the other with an API key."""
-    with patch.object(build, "open_reader", open_reader):
-        api = build.build_api(settings, catalog, public=True, workers=1, log=JsonLog(io.StringIO()))
+    api = build_api(settings, catalog, public=True, workers=1, log=JsonLog(io.StringIO()))
     to_api: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
     from_api: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
     life = asyncio.create_task(api({"type": "lifespan"}, to_api.get, from_api.put))

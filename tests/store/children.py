@@ -7,15 +7,19 @@ outcome.
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
+from pathlib import Path
+from threading import Event
 from typing import Any
 
 from serving_assets.errors import ConflictError
-from serving_assets.store import Control, DocumentChange, PublishReport, open_store, publish, read
-from tests.store.snapshots import changes, snapshot, target
+from serving_assets.store import Control, DocumentChange, OnlineStore, PublishReport, open_store, publish, read
+from tests.store.snapshots import changes, published, snapshot, target
 
 C = "collection"
 IDS = range(300)
@@ -107,3 +111,45 @@ def read_all_the_time(uri: str, stop: Any, outcomes: Any) -> None:
             if snapshot(found) != {entity: whole[entity] for entity in ids if entity in whole}:
                 mixed.append(published.number)
     outcomes.put((reads, len(generations), mixed))
+
+
+def read_while_closed_and_replaced(path: Path) -> None:
+    """Read in several threads while the file is closed, and replaced by one in which the collection has another number.
+
+    Raises AssertionError for an answer that no file gives.
+    """
+    uri, made = f"sqlite:///{path}", path.with_name("made.db")
+    stop, read_of = Event(), Counter[int]()
+
+    def use(store: OnlineStore) -> None:
+        while not stop.is_set():
+            control = store.control(C)
+            assert control is not None
+            assert control.published is not None
+            (document,) = store.documents(C, [1]).values()
+            assert document.cur is not None
+            read_of[control.published.snapshot_version] += 1
+
+    def make(version: int, file: Path) -> None:
+        with open_store(f"sqlite:///{file}") as other:
+            for name in (*(f"other {number}" for number in range(version)), C):
+                published(other, name, {}, snapshot({1: version}), version=version)
+
+    make(1, path)
+    with open_store(uri) as store, ThreadPoolExecutor(4) as pool:
+        users = [pool.submit(use, store) for _ in range(4)]
+        try:
+            for version in range(2, 12):
+                make(version, made)
+                made.replace(path)
+                for _ in range(300):
+                    store.close()
+        finally:
+            stop.set()
+        for user in users:
+            user.result()
+        control = store.control(C)
+        assert control is not None
+        assert control.published is not None
+        assert control.published.snapshot_version == 11
+        assert read_of.total() > 0

@@ -12,6 +12,7 @@ import pytest
 
 from serving_assets.errors import ConflictError, InputError, ServingAssetsError
 from serving_assets.store import OnlineStore, SqliteStore, StoreError, open_store, read, scan
+from tests.store.children import in_child, read_while_closed_and_replaced
 from tests.store.conformance import StoreConformance
 from tests.store.rules import ALL, ONE, TWO, C, StoreFactory
 from tests.store.snapshots import Snapshot, published, seen, snapshot
@@ -279,6 +280,14 @@ def test_every_thread_leaves_a_replaced_file(path: Path, store: SqliteStore, tmp
         assert all(found == other for found in pool.map(lambda _: dict(scan(store, C)), range(16)))
     opened = [_target(descriptor) for descriptor in Path("/proc/self/fd").iterdir()]
     assert [file for file in opened if file.startswith(str(path)) and file.endswith("(deleted)")] == []
+
+
+def test_closing_waits_for_what_other_threads_read(path: Path) -> None:
+    """Threads that read while a store is closed or its file replaced get whole answers, and the process lives."""
+    path.parent.mkdir()
+    child = in_child(read_while_closed_and_replaced, path)
+    child.join(120)
+    assert child.exitcode == 0
 
 
 def _target(descriptor: Path) -> str:

@@ -89,10 +89,10 @@ def merged(workspace: Workspace, told: Told) -> Any:
 
 
 def retained(workspace: Workspace, told: Told) -> Any:
-    """What retention would remove half a year later, beside bundles: nothing that a reader or a rollback needs."""
+    """What retention would remove half a year later: nothing that a reader or a rollback needs."""
     later = datetime.fromisoformat(told["read_at"]) + HALF_A_YEAR
     found = retain(workspace.platform, dry_run=True, now=later)
-    return [[removed.where, removed.rows, removed.files] for removed in found if "bundles" not in removed.where]
+    return [[removed.where, removed.rows, removed.files] for removed in found]
 
 
 def online(workspace: Workspace, told: Told) -> Any:

@@ -12,6 +12,7 @@ import pytest
 from serving_assets.engines.delete_rows import delete_rows
 from serving_assets.errors import InputError
 from serving_assets.lake import Lake
+from serving_assets.models.lifecycle.champion import champion_version
 from serving_assets.pipeline.platform import Platform
 from serving_assets.pipeline.privacy import erasure_register
 from serving_assets.pipeline.privacy.retention import Removed, retain
@@ -194,9 +195,10 @@ def test_the_nightly_job_erases_and_retains(bench: Bench) -> None:
 
 
 def test_a_bundle_that_serves_stays(bench: Bench) -> None:
-    """The champion's bundle is never removed, however long ago it was fetched."""
+    """The champion's bundle and the pointer to it are never removed, however long ago they were written."""
     retain(bench.platform, now=NOW + YEAR)
     assert (bench.settings.bundles_dir / bench.name / "1").is_dir()
+    assert champion_version(bench.settings.bundles_dir, bench.name) == "1"
 
 
 def _put(lake: Lake, name: str, rows: list[dict[str, object]]) -> None:

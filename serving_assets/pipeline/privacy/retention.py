@@ -174,7 +174,8 @@ def _removable_tombstones(store: OnlineStore, collection: str) -> int:
 def _bundles(platform: Platform, horizon: Horizon, dry_run: bool) -> Iterator[Removed]:
     """Downloaded bundles that neither serve nor served inside the window; the registry still has them."""
     for folder in _children(platform.settings.bundles_dir):
-        old = [path for path in _children(folder) if path.name[0] != "." and _modified(path) < horizon.rollback]
+        bundles = [path for path in _children(folder) if path.is_dir() and path.name[0] != "."]  # not the pointer
+        old = [path for path in bundles if _modified(path) < horizon.rollback]
         wanted = _models_in_use(platform, folder.name, horizon.rollback) if old else set()
         for path in old:
             if path.name not in wanted:

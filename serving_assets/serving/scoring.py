@@ -114,13 +114,20 @@ class Scoring:
             raise bad_request('explain can only be "features".')
         if entity is not None and (entity := self._lookup.parse(entity)) is None:
             raise bad_request(f"entity_id is not valid: {expected(self.spec.entity)}.")
-        signatures = [model.loaded().scorer.signature for model in self.models]
-        return Asked(entity, given_features(body.get("features"), *signatures), explain is not None)
+        return Asked(entity, self._given(body.get("features")), explain is not None)
+
+    def _given(self, features: Any) -> Values:
+        """The features of a request, which needs only the models that are to take them."""
+        loaded = [model.current.scorer.signature for model in self.models if model.current is not None]
+        if isinstance(features, dict) and not features.keys() <= {name for one in loaded for name in one.names}:
+            for model in self.models:
+                model.loaded()  # a feature that no loaded model has may be one of a model that is not loaded
+        return given_features(features, *loaded)
 
     def _wants_champion(self, given: Values) -> bool:
         if self._champion is None or self._fallback is None:
             return self._champion is not None
-        return not given.keys().isdisjoint(self._champion.live.loaded().scorer.signature.names)
+        return bool(given) and not given.keys().isdisjoint(self._champion.live.loaded().scorer.signature.names)
 
     async def _scored(self, model: ModelWithDefaults, asked: Asked) -> Answer:
         stored = Stored()

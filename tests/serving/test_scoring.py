@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from serving_assets.models.bundle import load_bundle
+from serving_assets.models.lifecycle.champion import POINTER
 from tests.serving.world import BUYS, NEWCOMER, World
 from tests.unit.models import samples
 
@@ -44,6 +45,25 @@ def test_a_known_entity_gets_its_published_prediction(world: World) -> None:
     found = world.score(BUYS, entity_id=7).json
     assert (found["source"], found["reason"]) == ("batch", "published")
     assert found["prediction"] == world.look_up(BUYS, 7).json["prediction"]
+
+
+def test_only_the_model_that_is_to_answer_is_needed(own_world: World) -> None:
+    """Without the fallback's model a published prediction and the champion answer, and only its own answers are 503."""
+    (own_world.data / "bundles" / NEWCOMER / POINTER).unlink()
+    with own_world.served() as world:
+        known = world.score(BUYS, entity_id=7)
+        assert (known.status, known.json["source"], known.json["reason"]) == (200, "batch", "published")
+        scored = world.score(BUYS, entity_id=1, features={"f0": 1.5})
+        assert (scored.status, scored.json["source"], scored.json["model"]) == (200, "on_the_fly", BUYS)
+        assert [world.score(BUYS, **body).status for body in ({}, {"entity_id": 10**6})] == [503, 503]
+        assert world.score(BUYS, entity_id=1, features={"of_an_unknown_model": 1}).status == 503
+        assert world.score(BUYS, entity_id=1, features=[]).status == 400
+    (own_world.data / "bundles" / BUYS / POINTER).unlink()
+    own_world.promote(NEWCOMER, "1")
+    with own_world.served() as world:
+        assert world.score(BUYS, entity_id=7).json["reason"] == "published"
+        assert world.score(BUYS, entity_id=10**6).json["model"] == NEWCOMER
+        assert world.score(BUYS, entity_id=1, features={"f0": 1.5}).status == 503
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,8 @@ BASKET = {
 WORDED = ("api", "traces", "commands")
 WORDS = ("said", "features_said", "why", "title", "detail", "runbook", "age_seconds")
 """In WORDED sections the code speaks to people: members with its words, which may change, or with an age."""
+RENAMED = {"lacks": "gaps"}
+"""Members that have another name than in 0.1.0; the changelog lists each as `old` is `new`."""
 HALF_A_YEAR = timedelta(days=182)
 
 

@@ -5,7 +5,7 @@ Here: nothing that knows the project.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from hashlib import sha256
 from typing import Any
@@ -31,6 +31,13 @@ def without(value: Any, names: Collection[str]) -> Any:
     if isinstance(value, dict):
         return {name: without(member, names) for name, member in value.items() if name not in names}
     return [without(member, names) for member in value] if isinstance(value, list) else value
+
+
+def renamed(value: Any, names: Mapping[str, str]) -> Any:
+    """The same with members under their later names, wherever they stand."""
+    if isinstance(value, dict):
+        return {names.get(name, name): renamed(member, names) for name, member in value.items()}
+    return [renamed(member, names) for member in value] if isinstance(value, list) else value
 
 
 def text(value: Any) -> Any:

@@ -16,9 +16,9 @@ from serving_assets.pipeline.dagster_instance.tags import days_of
 from serving_assets.pipeline.observing.alert_sensor import look
 from serving_assets.store import scan
 from tests.kept.asking import command
-from tests.kept.facts import KEY, NAME, SECTIONS, read
+from tests.kept.facts import KEY, NAME, RENAMED, SECTIONS, read
 from tests.kept.open_workspace import expected, opened, unpack
-from tests.kept.plain import differences
+from tests.kept.plain import differences, renamed
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,14 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
 @pytest.mark.parametrize("section", SECTIONS)
 def test_what_is_stored_is_read_as_it_was_meant(workspace: Workspace, section: str) -> None:
     """Each part of a workspace that version 0.1.0 left behind is read as that version read it."""
-    assert differences(expected()[section], read(section, workspace, expected()["known"])) == []
+    then = renamed(expected()[section], RENAMED)
+    assert differences(then, read(section, workspace, expected()["known"])) == []
+
+
+def test_names_that_changed_are_in_the_changelog() -> None:
+    """A member of what programs read has a new name only where the changelog says so."""
+    changelog = (Path(__file__).parents[2] / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert [name for name, new in RENAMED.items() if f"`{name}` is `{new}`" not in changelog] == []
 
 
 def test_a_bundle_is_fetched_again(workspace: Workspace, tmp_path: Path) -> None:

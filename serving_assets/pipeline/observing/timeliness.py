@@ -102,7 +102,8 @@ def _newest_row(platform: Platform, table: Table, day: date | None) -> str | Non
     # As text, because Arrow imports pandas for Python's timestamps.
     sql = f"SELECT CAST(max({identifier(column)}) AS VARCHAR) AS newest FROM t"
     newest: str | None = platform.engine.collect(Query(sql, rows)).column("newest").to_pylist()[0]
-    return newest
+    # DuckDB writes an hour's offset as +00, which few programs that read it know.
+    return str(datetime.fromisoformat(newest)) if newest and ":" in newest else newest
 
 
 def _published(platform: Platform, use_case: BoundUseCase) -> tuple[date | None, str | None]:

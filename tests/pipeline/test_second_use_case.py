@@ -94,6 +94,7 @@ def second(bench: Bench) -> Bench:
     return bench.with_catalog(load_catalog(root), SECOND)
 
 
+@pytest.mark.long
 def test_a_folder_is_a_use_case(second: Bench, built: Bench) -> None:
     """A folder with a declaration, two queries and a train function is trained, scored, published and shown."""
     repository = second.defs.get_repository_def()

@@ -26,6 +26,8 @@ from serving_assets.models.signature import Signature, Value
 Run = Callable[[pa.RecordBatch], np.ndarray]
 """Two or more rows to their scores: float64 (rows, outputs)."""
 
+ROUNDING = 1e-6
+"""By how much a sum of float32 parts of a probability may exceed its bounds."""
 _SMALLEST_SLICE = 512
 """Rows below which handing a slice to another thread costs more than it saves."""
 
@@ -160,5 +162,9 @@ def original(estimator: Estimator, signature: Signature) -> Run:
 
 
 def _probabilities(scores: np.ndarray) -> np.ndarray:
-    """`scores` within [0, 1]: a sum of float32 parts, such as a forest's votes, may end at 1.0000001."""
-    return np.asarray(np.clip(scores, 0.0, 1.0))
+    """`scores` with what exceeds [0, 1] by rounding put on its bound; what exceeds it by more stays, for the checks.
+
+    A sum of float32 parts, such as a forest's votes, may end at 1.0000001.
+    """
+    near = np.clip(scores, 0.0, 1.0)
+    return np.where(np.abs(scores - near) <= ROUNDING, near, scores)

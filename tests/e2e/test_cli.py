@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner
@@ -46,8 +47,10 @@ def untouched(built: Bench, tmp_path_factory: pytest.TempPathFactory) -> Bench:
     return copy_of(built, tmp_path_factory.mktemp("untouched") / "bench")
 
 
-def test_what_is_published_is_shown(untouched: Bench) -> None:
+def test_what_is_published_is_shown(untouched: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """`show` and `status` print JSON for scripts, and a household without a prediction exits 1."""
+    next_day = datetime.combine(DAY + timedelta(days=1), datetime.min.time(), UTC).timestamp()
+    monkeypatch.setattr("serving_assets.commands.show.time", SimpleNamespace(time=lambda: next_day))
     known = untouched.rows("latest", "household_id, score")[0]
     shown = call(untouched, "show", NAME, str(known["household_id"]), "--json")
     assert shown.returncode == 0, shown.stderr

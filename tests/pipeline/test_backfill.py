@@ -81,6 +81,7 @@ def test_a_backfill_publishes_once_at_its_end(bench: Bench) -> None:
     assert all(outcome.success for outcome in (tables, *days, publication))
 
 
+@pytest.mark.long
 def test_a_day_whose_file_is_missing_fails_alone(bench: Bench) -> None:
     """Of a range in which one day has not landed, that day alone fails, with the folder named, and is not scored."""
     missing = bench.landed("transactions", date(2017, 5, 27))
@@ -100,6 +101,7 @@ def test_a_day_whose_file_is_missing_fails_alone(bench: Bench) -> None:
     assert progress.failed == {date(2017, 5, 27): failed.run_id}
 
 
+@pytest.mark.long
 def test_what_is_wrong_with_all_days_is_not_tried_day_by_day(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """When a few days have failed alone, the rest fails in pieces: 16 days cost 9 runs here, not 31."""
     monkeypatch.setattr(backfill_steps, "MOST_BAD_DAYS", 2)

@@ -62,7 +62,7 @@ def test_training_says_how_much_history_it_needs(bench: Bench) -> None:
     config = {f"{NAME}__training_set": {"config": {"through": "2017-04-15"}}}
     outcome = run_assets(bench.defs, bench.instance, [bench.asset("training_set")], config=config)
     (failure,) = outcome.failures
-    assert "from 2017-01-01 to 2017-04-15 there are 1 as-of days" in failure
+    assert "training needs 122 days of history, and from 2017-01-01 to 2017-04-15" in failure
     assert retries(bench, outcome) == 0
 
 

@@ -99,7 +99,7 @@ FAULTS = [
             f"{NAME}/historic",
             lambda bench, built: shutil.rmtree(bench.settings.bundles_dir),
         )
-        for value, said in ((np.nan, "not finite"), (1.5, "out of range"), (-1e-9, "out of range"))
+        for value, said in ((np.nan, "not finite"), (1.5, "out of range"), (-1e-3, "out of range"))
     ),
     Fault(
         f"{NAME}/predictions",

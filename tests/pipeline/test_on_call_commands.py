@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -15,6 +16,11 @@ from tests.pipeline.generations import published
 from tests.pipeline.slice import DAY, NAME, Bench
 
 Typed = Callable[..., Result]
+
+
+def next_day() -> float:
+    """The clock of a reader on the day after the slice's newest one, seconds since the epoch."""
+    return datetime.combine(DAY + timedelta(days=1), datetime.min.time(), UTC).timestamp()
 
 
 @pytest.fixture
@@ -75,8 +81,9 @@ def test_a_store_out_of_reach_on_call(bench: Bench, typed: Typed, monkeypatch: p
     assert f"{NAME}/historic" in status.output
 
 
-def test_a_lost_store_on_call(bench: Bench, typed: Typed) -> None:
+def test_a_lost_store_on_call(bench: Bench, typed: Typed, monkeypatch: pytest.MonkeyPatch) -> None:
     """A look-up in a lost store fails with the command to type, and that command brings everything back."""
+    monkeypatch.setattr("serving_assets.commands.show.time", SimpleNamespace(time=next_day))
     g = published(bench, 1)
     entity = str(next(iter(g.documents[2])))
     g.lose_the_store()
@@ -101,7 +108,7 @@ def test_a_lost_store_on_call(bench: Bench, typed: Typed) -> None:
         (("rollback", NAME, "--to", "8"), 1, "no generation 8"),
         (("rollback", NAME), 1, "nothing before generation 1"),
         (("rollback", "no_such"), 1, "No use case 'no_such'"),
-        (("trace", NAME, "four"), 1, "is no household_id"),
+        (("trace", NAME, "four"), 1, "is not a household_id"),
         (("trace", NAME, "4", "--at", "yesterday"), 1, "'yesterday' is no moment"),
         (("trace", NAME, "4", "--at", "2017-05-01"), 1, "Nothing was served"),
     ],

@@ -96,7 +96,7 @@ def test_a_look_into_the_future_stops_the_line(bench: Bench, at: str, hours: flo
     outcome = bench.score(DAY)
     assert [made.asset for made in outcome.made] == [f"{bench.name}/features"]
     (failure,) = outcome.failures
-    assert "point_in_time: household_days has rows at or after 2017-05-22T00:00:00-04:00" in failure
+    assert "point_in_time: household_days has rows at or after 2017-05-22T04:00:00+00:00" in failure
     verdict = bench.verdict(bench.asset("features"), "point_in_time")
     assert (verdict.metadata["measured"].value, verdict.metadata["threshold"].value) == (hours, 0)
     (example,) = bench.examples(bench.asset("features"), "point_in_time")

@@ -107,6 +107,7 @@ def orders(draw: st.DrawFn) -> list[tuple[str, date]]:
     return draw(st.permutations([*(("historic", day) for day in DAYS), *more]))
 
 
+@pytest.mark.long
 @settings(max_examples=5, phases=[Phase.generate], suppress_health_check=[HealthCheck.too_slow])
 @given(order=orders())
 def test_the_order_of_runs_changes_nothing(scored: Bench, straight: QuickBench, order: list[tuple[str, date]]) -> None:

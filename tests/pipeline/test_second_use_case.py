@@ -47,7 +47,7 @@ FILES = {
                 baselines=(Baseline(name="spend", expression="spend_28d"),),
                 promote_if=Promotion(beats_baselines=False, max_calibration_error=0.5),
             ),
-            predictions=Predictions(columns={"probability": Between(0, 1)}, precision=2, expire_after_days=30),
+            predictions=Predictions(columns={"probability": Between(0, 1)}, precision=2, expire_after_days=100_000),
             schedule=Daily(at="07:15", timezone="America/New_York"),
             training_schedule=Weekly(day="sunday", at="12:00", timezone="America/New_York"),
         )

@@ -18,6 +18,7 @@ from serving_assets.catalog.checks import Checks
 from serving_assets.catalog.spec import UseCase
 from serving_assets.models.packaging import package
 from serving_assets.models.profile import Numbers, quantile_bins
+from serving_assets.models.scorer import _probabilities
 from serving_assets.models.training import train_candidate
 from serving_assets.monitoring.distributions import Distribution
 from serving_assets.monitoring.drift import drifts
@@ -102,3 +103,12 @@ def test_probabilities_stay_probabilities(use_case: UseCase, tmp_path: Path, vot
 def test_a_threshold_is_reached_whatever_the_rounding(measured: float, found: str) -> None:
     """0.15 - 0.10 reaches 0.05, though its float64 is below."""
     assert above(measured, 0.05, 0.2) == found
+
+
+@pytest.mark.parametrize(
+    ("score", "kept"), [(1.0000001, 1.0), (-1e-9, 0.0), (0.3, 0.3), (1.5, 1.5), (-0.001, -0.001), (1.0001, 1.0001)]
+)
+def test_only_rounding_is_put_on_a_bound(score: float, kept: float) -> None:
+    """A score that exceeds [0, 1] by more than rounding stays what it is, so that `valid_scores` stops it."""
+    assert _probabilities(np.array([score]))[0] == kept
+    assert np.isnan(_probabilities(np.array([np.nan]))[0])

@@ -93,7 +93,7 @@ def _verdict(found: Mapping[date | None, Volume], thresholds: TableChecks, *, em
     bad = [_row(day, found[day]) for day in ranked if severities[day] != "pass"]
     numbers: dict[str, float] = {"rows": volume.rows, "z": round(volume.z, 2), "days_looked_at": volume.days}
     if volume.expected is not None:
-        numbers["expected"] = volume.expected
+        numbers["expected"] = round(volume.expected, 1)
     return VOLUME.verdict(
         severity,
         _message(worst, volume, len(bad), len(found)),
@@ -132,7 +132,7 @@ def _row(day: date | None, volume: Volume) -> dict[str, Any]:
     return {
         "day": day,
         "rows": volume.rows,
-        "expected": volume.expected,
+        "expected": None if volume.expected is None else round(volume.expected, 1),
         "change": f"{volume.change:+.0%}",
         "z": round(volume.z, 1),
     }

@@ -25,7 +25,7 @@ from serving_assets.alerts.records import ALL, Days, Finding, Incident, Key, Sev
 from serving_assets.alerts.shell import Shell, this_shell, values_of
 from serving_assets.pipeline.dagster_instance.asset_graph import AssetGraph
 from serving_assets.pipeline.observing.finding_builder import FIRST_STEPS, OF_A_STEP, PLATFORM
-from serving_assets.pipeline.observing.runbooks import OF_DECISIONS, OF_THE_STATUS
+from serving_assets.pipeline.observing.runbooks import OF_DECISIONS, OF_THE_STATUS, STORE_LOST
 from serving_assets.settings import PROJECT
 from tests.pipeline.slice import DAY, NAME, Bench
 from tests.unit.docs.blocks import Block, blocks
@@ -68,7 +68,9 @@ def incidents(bench: Bench) -> dict[str, list[Incident]]:
     assets = {(key.name, key.asset_key.path[0], key.asset_key.to_user_string()) for key in _checks_of_days(graph)}
     usual = {("raw", "raw/transactions"), ("mapped", "mapped/baskets"), (NAME, f"{NAME}/online")}
     assets |= {(kind, *asset) for kind in (*OF_A_STEP, "freshness") for asset in usual}
-    assets |= {(kind, PLATFORM, OF_NO_ASSET.get(kind, f"jobs/{NAME}_daily")) for kind in FIRST_STEPS}
+    assets |= {
+        (kind, PLATFORM, OF_NO_ASSET.get(kind, f"jobs/{NAME}_daily")) for kind in FIRST_STEPS if kind != STORE_LOST
+    }
     assets |= {(page, NAME, f"{NAME}/online") for page in (*OF_THE_STATUS, *OF_DECISIONS)}
     scopes = ("raw", "mapped", NAME, PLATFORM)
     chosen = {(kind, scope): asset for kind, scope, asset in sorted(assets) if scope in scopes}

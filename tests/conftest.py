@@ -21,8 +21,16 @@ TESTS = Path(__file__).resolve().parent
 MEMORY = "/dev/shm"
 WORKSPACES = frozenset({"built", "world", "own_world", "mongodb_uri", "mongodb_database", "year"})
 """The fixtures that build, serve or store one."""
-PROCESSES = ("e2e", "faults", "serving", "shipped_catalog")
-"""The folders whose tests stand on processes, servers, and the whole year of the demo."""
+PROCESSES = ("e2e", "faults", "kept", "pipeline", "serving", "shipped_catalog")
+"""The folders whose tests stand on processes, servers, workspaces, and the whole year of the demo."""
+IN_MEMORY = (
+    "test_catch_up.py",
+    "test_definitions.py",
+    "test_fake_instance.py",
+    "test_runbooks.py",
+    "test_schedules.py",
+)
+"""The files among them whose tests run nothing, but for those that ask for a fixture above."""
 ROOM = 8 * 2**30
 """More than all tests together leave behind, with the passed ones' folders removed."""
 
@@ -58,7 +66,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests that `make check` leaves out: by what they ask for and where they are, not by hand."""
     for item in items:
         folder = item.path.relative_to(TESTS).parts[0] if item.path.is_relative_to(TESTS) else ""
-        if folder in PROCESSES or WORKSPACES.intersection(getattr(item, "fixturenames", ())):
+        runs = folder in PROCESSES and item.path.name not in IN_MEMORY
+        if runs or WORKSPACES.intersection(getattr(item, "fixturenames", ())):
             item.add_marker("workspace")
 
 

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from benchmarks.alert_kills import drill
+
+pytestmark = pytest.mark.long
 
 
 def test_alerts_survive_kills(tmp_path: Path) -> None:

@@ -19,6 +19,8 @@ from serving_assets.failpoints import VARIABLE
 from serving_assets.lake import LakeTable
 from tests.faults.lake_child import BATCH_ROWS, FIRST, SCHEMA, table_at, write
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).parents[2]
 ALL_ROWS = 3 * BATCH_ROWS
 

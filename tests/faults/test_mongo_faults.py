@@ -15,7 +15,7 @@ from tests.faults.proxy import Cut, Delay, Disturbance, Proxy, Refuse, Rule, alw
 from tests.mongo_server import ServerProcess, own_server
 from tests.store.snapshots import changes, published, snapshot, target
 
-pytestmark = pytest.mark.must_run
+pytestmark = [pytest.mark.must_run, pytest.mark.long]
 
 C = "purchase_propensity"
 OLD = snapshot({entity: entity for entity in range(300)})

@@ -12,6 +12,8 @@ from serving_assets.store import open_store, parity, rollback, scan
 from tests.store.children import KILLS, C, in_child, lake, publish_all, publish_version, read_all_the_time
 from tests.store.snapshots import target
 
+pytestmark = pytest.mark.long
+
 JOIN_SECONDS = 120
 
 

@@ -18,6 +18,8 @@ from tests.pipeline.persons import KEY, forget, left, person_of
 from tests.pipeline.slice import NAME, Bench
 from tests.pipeline.spoiling import alter_documents
 
+pytestmark = pytest.mark.long
+
 
 def without_use_cases(bench: Bench) -> Bench:
     """The same workspace, with the folders of all use cases removed."""

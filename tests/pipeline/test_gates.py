@@ -32,6 +32,8 @@ from tests.pipeline.spoiling import (
     tables_of_day,
 )
 
+pytestmark = pytest.mark.long
+
 
 @dataclass(frozen=True)
 class Fault:

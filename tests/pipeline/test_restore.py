@@ -19,6 +19,8 @@ from serving_assets.store import DocumentChange, StoreError, scan
 from tests.pipeline.generations import Generations, done_by_a_process, published
 from tests.pipeline.slice import NAME, Bench
 
+pytestmark = pytest.mark.long
+
 
 def test_a_lost_store_is_unavailable_not_empty(bench: Bench) -> None:
     """While the store has lost a use case, a look-up and the status say so, with the command that brings it back."""

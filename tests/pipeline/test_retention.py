@@ -28,6 +28,8 @@ from serving_assets.pipeline.publishing.rollback import RollbackRequest, roll_ba
 from serving_assets.store.control_record import PUBLISH
 from tests.pipeline.slice import Bench
 
+pytestmark = pytest.mark.long
+
 NOW = datetime.now(UTC)
 MONTH, YEAR = timedelta(days=40), timedelta(days=365)
 

@@ -15,6 +15,8 @@ from serving_assets.store import Cause, DocumentChange, Publication
 from tests.pipeline.generations import ACTS, Generations, done_by_a_process, now, published
 from tests.pipeline.slice import DAY, NAME, Bench
 
+pytestmark = pytest.mark.long
+
 KILLS = {
     "roll back one": ["rollback.before_write", "rollback.after_write"],
     "roll back to 1": [

@@ -18,6 +18,8 @@ from serving_assets.lake import Lake
 from tests.serving.conftest import SCORES
 from tests.serving.world import BUYS, Published, World
 
+pytestmark = pytest.mark.long
+
 HELD, NEW = 7, 8
 LOST = "The store has lost generation"
 

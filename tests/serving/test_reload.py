@@ -13,6 +13,8 @@ import pytest
 from serving_assets.models.bundle import MANIFEST
 from tests.serving.world import BUYS, World, soon
 
+pytestmark = pytest.mark.long
+
 BOTH = list(range(1, 201))
 
 

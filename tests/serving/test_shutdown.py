@@ -15,6 +15,8 @@ import pytest
 from serving_assets.serving.server import SHUTDOWN_SECONDS
 from tests.serving.world import BUYS, ROOT, World, soon
 
+pytestmark = pytest.mark.long
+
 BODY = json.dumps({"ids": list(range(1, 300))}).encode()
 HEAD = (
     f"POST {ROOT}/{BUYS}/predictions:batchGet HTTP/1.1\r\nhost: localhost\r\n"

@@ -17,6 +17,8 @@ from serving_assets.errors import InputError
 from serving_assets.serving.telemetry.spans import open_spans
 from tests.serving.world import BUYS, ROOT, World
 
+pytestmark = pytest.mark.long
+
 TRACE, CALLER = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 ONE = "/v1/use-cases/{use_case}/predictions/{entity_id}"
 

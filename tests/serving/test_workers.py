@@ -20,6 +20,8 @@ from serving_assets.serving.reading.cache import OVERHEAD
 from tests.serving.conftest import SCORES
 from tests.serving.world import BUYS, ROOT, World, soon
 
+pytestmark = pytest.mark.long
+
 ONE = f"{ROOT}/{BUYS}/predictions/7"
 WORKERS = 3
 

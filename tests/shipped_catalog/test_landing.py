@@ -19,6 +19,8 @@ from serving_assets.demo import DAILY, NEWEST_DAY, SNAPSHOTS, TIMEZONE, Shift, l
 from serving_assets.errors import InputError
 from serving_assets.settings import PROJECT
 
+pytestmark = pytest.mark.long
+
 ROWS = {
     "transactions": 1_469_307,
     "coupon_redemptions": 2_102,

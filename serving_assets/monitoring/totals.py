@@ -45,7 +45,7 @@ class ColumnTotal:
 
     def severity(self, thresholds: TableChecks) -> Severity:
         """A loss counts when it is unlikely and large; a day without rows is not judged."""
-        if self.rows.rows == 0 or self.volume.z > -thresholds.volume_z:
+        if self.rows.rows == 0 or self.volume.wide_z > -thresholds.volume_z:
             return "pass"
         return above(self.lost, thresholds.total_warn, thresholds.total_error)
 

@@ -72,7 +72,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _memory() -> str:
-    """A folder in memory for everything temporary, where there is one with room and nobody has chosen another.
+    """A folder in memory for everything temporary, where there is one with room and no other is chosen.
 
     A disk confirms a write in 10 ms, a workspace's SQLite databases ask for thousands; a killed process loses as much
     in memory as on a disk, which is nothing.

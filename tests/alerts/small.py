@@ -153,7 +153,7 @@ class World:
     def dead_run(
         self, job: str, assets: Sequence[dg.AssetKey] = (), tags: dict[str, str] | None = None, *, ends: bool = True
     ) -> str:
-        """A run whose worker is gone before it could say why; without `ends`, nobody has noticed yet."""
+        """A run whose worker is gone before it could say why; without `ends`, its end is not noticed yet."""
         whole = self.defs.resolve_implicit_global_asset_job_def() if assets else self.defs.resolve_job_def(job)
         run = self.instance.create_run_for_job(whole, asset_selection=frozenset(assets) or None, tags=tags)
         self.instance.report_dagster_event(dg.DagsterEvent(dg.DagsterEventType.RUN_START.value, job), run.run_id)

@@ -101,7 +101,7 @@ def _work(seen: list[tuple[int, str]], step: Step) -> dg.MaterializeResult[Any]:
     ids=str,
 )
 def test_what_cannot_be_obeyed_is_refused(given: dict[str, Any], told: str) -> None:
-    """A bound, an engine or a field that nobody knows is an error that names it."""
+    """A bound, an engine or a field that is unknown is an error that names it."""
     with pytest.raises(ValidationError, match=told):
         Compute(**given)
 

@@ -71,7 +71,7 @@ def test_a_night_on_call(bench: Bench, typed: Typed) -> None:
 
 
 def test_a_store_out_of_reach_on_call(bench: Bench, typed: Typed, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The page tells why nobody knows what readers get, and all the rest."""
+    """The page reports why it is unknown what readers get, and all the rest."""
     monkeypatch.setenv("MONGODB_URI", "mongodb://me:pa55word@127.0.0.1:1/?serverSelectionTimeoutMS=200")
     get_settings.cache_clear()
     status = typed("status", NAME)

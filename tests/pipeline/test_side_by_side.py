@@ -90,7 +90,7 @@ def test_processes_end_with_the_command() -> None:
 
 
 def runs(status: Path) -> bool:
-    """Whether a process is there, and not only its entry that nobody has collected."""
+    """Whether a process is there, and not only its entry that is not collected yet."""
     try:
         return status.read_text(encoding="ascii").rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
